@@ -1,0 +1,1 @@
+"""HTTP, OAuth, command line: the composition root."""

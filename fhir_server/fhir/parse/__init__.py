@@ -1,0 +1,1 @@
+"""From the query string to the search tree."""

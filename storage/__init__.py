@@ -1,0 +1,1 @@
+"""Tables, transactions, the FHIR store and search: everything that knows SQL."""

@@ -1,0 +1,348 @@
+"""Connections to PostgreSQL and SQLite, and what differs between the two.
+
+Reads go straight to the driver: one statement, one round trip, in the organization's context. Writes run in a unit of
+work on a SQLAlchemy connection, whose driver connection the store uses directly. On PostgreSQL the connections take the
+role that row-level security binds (`role`), whoever logged in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiosqlite
+import psycopg
+import psycopg_pool
+from sqlalchemy import event, exc, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from storage.clock import IdSource
+from storage.driver import Driver, PsycopgDriver, Row, SqliteDriver
+from storage.errors import ConcurrencyConflict, DatabaseUnavailable
+from storage.sql import Prepared
+from storage.transaction import Change, UnitOfWork
+
+T = TypeVar("T")
+Flush = Callable[[UnitOfWork], Awaitable[None]]
+
+MAX_ATTEMPTS: Final = 4
+POOL_WAIT_SECONDS: Final = 2.0
+RETRYABLE_STATES: Final = frozenset({"40001", "40P01", "23505", "55P03"})
+"""Serialisation failure, deadlock, unique violation (two writers of one key), lock timeout."""
+
+
+class Database(ABC):
+    """A database with its connection pools. Make one with `create_database`, then `open` it."""
+
+    dialect: str
+
+    def __init__(self, ids: IdSource) -> None:
+        self.ids = ids
+        self.flush: Flush | None = None
+        """Projects touched rows before COMMIT; set by the composition root."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect; raises DatabaseUnavailable when that fails."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close every connection."""
+
+    @abstractmethod
+    async def fetch(self, organization_id: str, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
+        """Return the rows of one reading statement in the organization's context."""
+
+    @abstractmethod
+    def read(self, organization_id: str) -> AbstractAsyncContextManager[Driver]:
+        """Give a driver on which several reading statements see one snapshot."""
+
+    @abstractmethod
+    def platform(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Give a SQLAlchemy transaction on the tables outside tenancy; it commits at the end."""
+
+    @abstractmethod
+    def _transaction(self, organization_id: str, change: Change) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Give an open transaction in the organization's context, capture of changes silenced."""
+
+    @asynccontextmanager
+    async def begin(self, organization_id: str, change: Change) -> AsyncIterator[UnitOfWork]:
+        """Open a unit of work; it projects touched rows and commits at the end, or rolls back on any exception.
+
+        Raises ConcurrencyConflict when another writer was faster, and DatabaseUnavailable when the connection fails.
+        """
+        with translated_errors():
+            async with self._transaction(organization_id, change) as unit:
+                yield unit
+                if unit.touched and self.flush is not None:
+                    await self.flush(unit)
+
+    async def transact(self, organization_id: str, change: Change, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Run `work` in a unit of work, again after a conflict with another writer (security DU-4).
+
+        `work` must be repeatable. Raises ConcurrencyConflict after the last attempt.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                async with self.begin(organization_id, change) as unit:
+                    return await work(unit)
+            except ConcurrencyConflict:
+                if attempt == MAX_ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.005 * 2**attempt + (self.ids.random_bits(8) / 25_600))
+        raise AssertionError("unreachable")
+
+
+class translated_errors:  # noqa: N801 reads as a statement
+    """Turn drivers' errors into storage errors; drivers quote values, so their text goes no further (PH-1)."""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Raise the storage error that `error` stands for, if any."""
+        if isinstance(error, Exception):
+            translated = _translate(error)
+            if translated is not None:
+                raise translated from None
+
+
+def _translate(error: Exception) -> Exception | None:
+    origin = getattr(error, "orig", error) if isinstance(error, exc.DBAPIError) else error
+    if isinstance(error, exc.TimeoutError | psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
+        return DatabaseUnavailable()
+    state = getattr(origin, "sqlstate", None)
+    if state in RETRYABLE_STATES:
+        return ConcurrencyConflict()
+    if isinstance(origin, psycopg.OperationalError | psycopg.InterfaceError) or (
+        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    ):
+        return DatabaseUnavailable()
+    message = str(origin)
+    if isinstance(origin, sqlite3.OperationalError):
+        return ConcurrencyConflict() if "locked" in message else DatabaseUnavailable()
+    if isinstance(origin, sqlite3.IntegrityError) and "UNIQUE" in message:
+        return ConcurrencyConflict()
+    return None
+
+
+SET_CONTEXT = Prepared("SELECT set_config('app.organization_id', %(organization_id)s, true)", {})
+OPEN_UNIT = Prepared(
+    "SELECT set_config('app.organization_id', %(organization_id)s, true),"
+    " set_config('fhir_server.writer', 'on', true),"
+    " (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_current_xact_id()::text::int8",
+    {},
+)
+
+
+class PostgresDatabase(Database):
+    """PostgreSQL through psycopg: a pool for reads, and a SQLAlchemy engine for units of work."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str, ids: IdSource, *, pool_size: int, role: str | None) -> None:
+        super().__init__(ids)
+        options = "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
+        if role:
+            options += f" -c role={role}"
+        parsed = make_url(url).set(drivername="postgresql")
+        self.conninfo = parsed.render_as_string(hide_password=False)
+        self._options = options
+        self._pool: psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Any]] = psycopg_pool.AsyncConnectionPool(
+            self.conninfo,
+            kwargs={"autocommit": True, "options": options, "prepare_threshold": 0},
+            min_size=1,
+            max_size=pool_size,
+            timeout=POOL_WAIT_SECONDS,
+            open=False,
+        )
+        self.engine: AsyncEngine = create_async_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            connect_args={"options": options, "prepare_threshold": 0},
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS,
+            pool_pre_ping=False,
+        )
+
+    async def open(self) -> None:
+        """Connect; raises DatabaseUnavailable when that fails."""
+        with translated_errors():
+            await self._pool.open(wait=True, timeout=POOL_WAIT_SECONDS * 2)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+        await self.engine.dispose()
+
+    async def fetch(self, organization_id: str, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
+        """Return the rows of one statement; the context travels with it in one round trip."""
+        with translated_errors():
+            async with self._pool.connection() as connection:
+                cursor = connection.cursor(binary=True)
+                async with connection.pipeline():
+                    await connection.execute(SET_CONTEXT.sql, {"organization_id": organization_id}, prepare=True)
+                    await cursor.execute(statement.sql, statement.bind(parameters), prepare=True)
+                return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def read(self, organization_id: str) -> AsyncIterator[Driver]:
+        """Give a driver in a repeatable-read, read-only transaction."""
+        with translated_errors():
+            async with self._pool.connection() as connection, connection.transaction():
+                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                await connection.execute(SET_CONTEXT.sql, {"organization_id": organization_id}, prepare=True)
+                yield PsycopgDriver(connection)
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction on the tables outside tenancy."""
+        with translated_errors():
+            async with self.engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, organization_id: str, change: Change) -> AsyncIterator[UnitOfWork]:
+        async with self.engine.begin() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            if not isinstance(raw, psycopg.AsyncConnection):
+                raise TypeError("the engine does not run on psycopg")
+            driver = PsycopgDriver(raw)
+            (_, _, now, xid), *_ = await driver.fetch(OPEN_UNIT, {"organization_id": organization_id})
+            yield UnitOfWork(organization_id, connection, driver, change, now, xid, self.ids)
+
+
+SQLITE_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA busy_timeout=10000",
+    "PRAGMA cache_size=-32000",
+    "PRAGMA temp_store=MEMORY",
+)
+GUARD_ON = "INSERT INTO projection_guard (id) VALUES (1) ON CONFLICT DO NOTHING"
+GUARD_OFF = "DELETE FROM projection_guard"
+
+
+class SqliteDatabase(Database):
+    """SQLite in WAL mode: a few reading connections, one writer at a time. There is no row-level security here."""
+
+    dialect = "sqlite"
+
+    def __init__(self, url: str, ids: IdSource, *, pool_size: int) -> None:
+        super().__init__(ids)
+        path = make_url(url).database
+        if not path or path == ":memory:":
+            raise ValueError("SQLite needs a file: several connections share the database")
+        self.path = Path(path)
+        self._size = min(pool_size, 4)
+        self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        self._opened: list[aiosqlite.Connection] = []
+        self._writer = asyncio.Lock()
+        self.engine: AsyncEngine = create_async_engine(
+            f"sqlite+aiosqlite:///{self.path}",
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS * 15,
+        )
+        event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
+        event.listen(self.engine.sync_engine, "begin", _begin_immediate)
+
+    async def open(self) -> None:
+        """Open the reading connections; the file must have been migrated."""
+        with translated_errors():
+            for _ in range(self._size):
+                connection = await aiosqlite.connect(self.path, isolation_level=None)
+                for pragma in (*SQLITE_PRAGMAS, "PRAGMA query_only=ON"):
+                    await connection.execute(pragma)
+                self._opened.append(connection)
+                self._readers.put_nowait(connection)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for connection in self._opened:
+            await connection.close()
+        self._opened.clear()
+        self._readers = asyncio.Queue()
+        await self.engine.dispose()
+
+    async def fetch(
+        self,
+        organization_id: str,  # noqa: ARG002 statements name it
+        statement: Prepared,
+        parameters: Mapping[str, Any],
+    ) -> list[Row]:
+        """Return the rows of one statement; every statement names the organization, there is no context to set."""
+        with translated_errors():
+            connection = await self._readers.get()
+            try:
+                return await SqliteDriver(connection).fetch(statement, parameters)
+            finally:
+                self._readers.put_nowait(connection)
+
+    @asynccontextmanager
+    async def read(self, organization_id: str) -> AsyncIterator[Driver]:  # noqa: ARG002 statements name it
+        """Give a driver in a reading transaction, which sees one snapshot."""
+        with translated_errors():
+            connection = await self._readers.get()
+            try:
+                await connection.execute("BEGIN")
+                try:
+                    yield SqliteDriver(connection)
+                finally:
+                    await connection.execute("ROLLBACK")
+            finally:
+                self._readers.put_nowait(connection)
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction on the tables outside tenancy."""
+        with translated_errors():
+            async with self._writer, self.engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, organization_id: str, change: Change) -> AsyncIterator[UnitOfWork]:
+        async with self._writer, self.engine.begin() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            if not isinstance(raw, aiosqlite.Connection):
+                raise TypeError("the engine does not run on aiosqlite")
+            await raw.execute(GUARD_ON)
+            unit = UnitOfWork(
+                organization_id, connection, SqliteDriver(raw), change, self.ids.milliseconds(), 0, self.ids
+            )
+            yield unit
+            await raw.execute(GUARD_OFF)
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in SQLITE_PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_immediate(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def create_database(url: str, *, ids: IdSource | None = None, pool_size: int = 8, role: str | None = None) -> Database:
+    """Return the database of a URL (`postgresql://…` or `sqlite:///path`); `role` is the RLS-bound role to take.
+
+    Raises ValueError for any other URL.
+    """
+    source = ids or IdSource()
+    backend = make_url(url).get_backend_name()
+    if backend == "postgresql":
+        return PostgresDatabase(url, source, pool_size=pool_size, role=role)
+    if backend == "sqlite":
+        return SqliteDatabase(url, source, pool_size=pool_size)
+    raise ValueError(f"no driver for {backend}: use postgresql:// or sqlite:///")

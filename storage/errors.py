@@ -1,0 +1,159 @@
+"""What can go wrong in storage. Errors carry facts; the edge decides how they look.
+
+StorageError
+├── ResourceNotFound          never was, or lies outside the caller's access
+├── ResourceGone              deleted
+├── VersionConflict           If-Match does not name the current version
+├── ResourceExists            a create-only write met an existing resource
+├── ReferenceConflict         others refer to what shall be deleted
+├── UnresolvedReference       a reference that must resolve does not
+├── ReadOnlyHome              the resource's home is a table that FHIR may not write
+├── MappingRefused            the home's mapper cannot hold what was written
+├── WriteOutsideAccess        the written resource lies outside what the caller may write
+├── InteractionForbidden      the caller's scopes or role do not reach the type at all
+├── CursorInvalid             a page cursor was altered or belongs to someone else
+├── CursorExpired             a page cursor is too old
+├── SearchTooCostly           a limit of the search was passed
+├── ConcurrencyConflict       deadlock or serialisation failure that retries did not cure
+├── AuditUnavailable          the audit record could not be made durable
+├── SchemaOutOfDate           the database's schema is not the one this version needs
+└── DatabaseUnavailable       no connection, or it was lost; nothing was acknowledged
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class StorageError(Exception):
+    """Root of what storage raises."""
+
+
+class ResourceNotFound(StorageError):
+    """No such resource, or none that the caller may know of: the two are never told apart (settled §4.3)."""
+
+    def __init__(self, resource_type: str, resource_id: str) -> None:
+        super().__init__(f"{resource_type}/{resource_id} is not known")
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+
+
+class ResourceGone(StorageError):
+    """The resource, or the version asked for, is its deletion."""
+
+    def __init__(self, resource_type: str, resource_id: str, version: int, last_updated: int) -> None:
+        super().__init__(f"{resource_type}/{resource_id} was deleted")
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+        self.version = version
+        self.last_updated = last_updated
+
+
+class VersionConflict(StorageError):
+    """The current version is not the one the writer expected (http.html#concurrency)."""
+
+    def __init__(self, resource_type: str, resource_id: str) -> None:
+        super().__init__(f"{resource_type}/{resource_id} is not at the expected version")
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+
+
+class ResourceExists(StorageError):
+    """A write that may only create found the id taken."""
+
+    def __init__(self, resource_type: str, resource_id: str) -> None:
+        super().__init__(f"{resource_type}/{resource_id} exists")
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+
+
+class ReferenceConflict(StorageError):
+    """Other resources refer to the one to be deleted; `referrers` lists some the caller may see."""
+
+    def __init__(self, resource_type: str, resource_id: str, referrers: Sequence[str]) -> None:
+        super().__init__(f"{resource_type}/{resource_id} is referred to by other resources")
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+        self.referrers = tuple(referrers)
+
+
+class UnresolvedReference(StorageError):
+    """A reference that has to resolve (settled §3.5) does not; `reference` is the literal, `expression` its place."""
+
+    def __init__(self, reference: str, expression: str = "") -> None:
+        super().__init__("a reference does not resolve")
+        self.reference = reference
+        self.expression = expression
+
+
+class ReadOnlyHome(StorageError):
+    """The resource is a view of rows that only their own API may change; `endpoint` names it (settled §1.5)."""
+
+    def __init__(self, resource_type: str, resource_id: str, endpoint: str) -> None:
+        super().__init__(f"{resource_type}/{resource_id} is changed through {endpoint}")
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+        self.endpoint = endpoint
+
+
+class MappingRefused(StorageError):
+    """The row that holds the resource cannot take what was written; `reason` says what and the remedy."""
+
+    def __init__(self, resource_type: str, resource_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.resource_type = resource_type
+        self.resource_id = resource_id
+        self.reason = reason
+
+
+class WriteOutsideAccess(StorageError):
+    """Old or new state of a written resource lies outside the caller's access (security AZ-8)."""
+
+    def __init__(self, resource_type: str) -> None:
+        super().__init__(f"this {resource_type} may not be written by this caller")
+        self.resource_type = resource_type
+
+
+class InteractionForbidden(StorageError):
+    """The caller's rights do not reach the type with this interaction at all (security AZ-4)."""
+
+    def __init__(self, resource_type: str, interaction: str) -> None:
+        super().__init__(f"{interaction} of {resource_type} is not granted")
+        self.resource_type = resource_type
+        self.interaction = interaction
+
+
+class CursorInvalid(StorageError):
+    """A page cursor was altered, or was made for another caller or query."""
+
+
+class CursorExpired(StorageError):
+    """A page cursor is older than its life time."""
+
+
+class SearchTooCostly(StorageError):
+    """A limit on searches was passed; `reason` names the limit and the remedy."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ConcurrencyConflict(StorageError):
+    """Deadlock or serialisation failure after every retry; the request may be sent again."""
+
+
+class AuditUnavailable(StorageError):
+    """The audit record could not be made durable, so no answer may leave."""
+
+
+class SchemaOutOfDate(StorageError):
+    """The database's schema is older or newer than this version needs; run `fhir-server init`."""
+
+
+class DatabaseUnavailable(StorageError):
+    """No connection, or it was lost before COMMIT was acknowledged; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int = 2) -> None:
+        super().__init__("the database cannot be reached")
+        self.retry_after = retry_after

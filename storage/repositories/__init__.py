@@ -1,0 +1,1 @@
+"""One module per aggregate of the internal systems."""

@@ -1,0 +1,1 @@
+"""From the search tree to SQL."""

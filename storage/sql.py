@@ -1,0 +1,77 @@
+"""Statements compiled once for a driver, and the few expressions that the two engines spell differently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import BindParameter, ColumnElement, bindparam
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import Boolean, String
+
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    "postgresql": psycopg_dialect.dialect(),  # type: ignore[no-untyped-call]
+    "sqlite": sqlite.dialect(paramstyle="named"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """SQL text of one driver with named parameters; `constants` are the values that belong to the statement itself."""
+
+    sql: str
+    constants: Mapping[str, Any]
+
+    def bind(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the parameters with the statement's own constants added."""
+        return {**self.constants, **parameters} if self.constants else parameters
+
+
+def prepare(statement: ClauseElement, dialect: str) -> Prepared:
+    """Compile a statement for the driver of `dialect` ("postgresql" or "sqlite")."""
+    compiled = statement.compile(dialect=DIALECTS[dialect])
+    if not isinstance(compiled, SQLCompiler):
+        raise TypeError(f"{type(statement).__name__} is not a query or a data change")
+    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    return Prepared(str(compiled), constants)
+
+
+class MemberOf(ColumnElement[bool]):
+    """`column` is one of the values of the list bound to `name`; one statement for any length of list."""
+
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[Any], name: str, element_type: str) -> None:
+        self.column = column
+        self.parameter: BindParameter[Any] = bindparam(name, type_=String())
+        self.element_type = element_type
+
+
+@compiles(MemberOf, "postgresql")
+def _member_of_array(element: MemberOf, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    compiler.process(element.parameter, **options)  # registers the parameter
+    return f"{column} = ANY(%({element.parameter.key})s::{element.element_type}[])"
+
+
+@compiles(MemberOf, "sqlite")
+def _member_of_json(element: MemberOf, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.column, **options)
+    parameter = compiler.process(element.parameter, **options)
+    return f"{column} IN (SELECT value FROM json_each({parameter}))"  # noqa: S608 compiled parts
+
+
+def member_of(column: ColumnElement[Any], name: str) -> MemberOf:
+    """Test membership of an int8 or text column in a list parameter; drivers take a Python list for it."""
+    is_text = isinstance(column.type, String)
+    return MemberOf(column, name, "text" if is_text else "int8")
+
+
+__all__ = ["DIALECTS", "MemberOf", "Prepared", "member_of", "prepare"]

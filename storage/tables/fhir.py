@@ -1,0 +1,195 @@
+"""The FHIR store: current versions, superseded versions, search index, changes, outbox.
+
+Instants are int8 milliseconds since 1970 UTC, clinical dates int8 microseconds (half-open ranges), hashes int8; all
+index columns are leakproof types, so they stay index conditions under row-level security (settled §3.3).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Identity, Index, Integer, PrimaryKeyConstraint, Table, text
+
+from storage.tables.metadata import Bytes, Identifier, Int8, metadata
+
+resources = Table(
+    "fhir_resources",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("resource_type", Identifier, nullable=False),
+    Column("id", Identifier, nullable=False),
+    Column("rid", Int8, nullable=False, comment="surrogate key, ascending with creation; index rows point to it"),
+    Column("self_key", Int8, nullable=False, comment="hash of Type/id; what reference rows name as target"),
+    Column("version", Integer, nullable=False),
+    Column("last_updated", Int8, nullable=False, comment="milliseconds since 1970 UTC"),
+    Column("deleted", Boolean, nullable=False),
+    Column("patient", Int8, nullable=False, comment="self_key of the one Patient whose compartment holds it, else 0"),
+    Column("date_low", Int8, nullable=False, comment="clinical date, microseconds; int8 minimum when open or absent"),
+    Column("date_high", Int8, nullable=False, comment="end of the clinical date; int8 maximum when open or absent"),
+    Column("present", Int8, nullable=False, comment="bit mask of search parameters that have a value"),
+    Column("home_table", Identifier, comment="internal table that holds the resource; null: native"),
+    Column("home_key", Identifier, comment="key of the row in home_table"),
+    Column("home_part", Identifier, comment="which part of the row; empty when the row is one resource"),
+    Column("residual", Bytes, comment="JSON: elements that no column holds, with guards (settled §1.2)"),
+    Column("change_id", Int8, nullable=False, comment="the unit of work that wrote this version"),
+    Column("xid", Int8, nullable=False, comment="database transaction id (0 on SQLite)"),
+    Column("body", Bytes, nullable=False, comment="finished JSON; of a deleted resource its last body"),
+    PrimaryKeyConstraint("organization_id", "resource_type", "id"),
+    Index("fhir_resources_rid_idx", "organization_id", "rid", unique=True),
+    Index("fhir_resources_self_key_idx", "organization_id", "self_key"),
+    Index("fhir_resources_patient_idx", "organization_id", "patient", "resource_type", "date_low", "rid"),
+    Index(
+        "fhir_resources_home_idx",
+        "organization_id",
+        "home_table",
+        "home_key",
+        postgresql_where=text("home_table IS NOT NULL"),
+        sqlite_where=text("home_table IS NOT NULL"),
+    ),
+)
+
+history = Table(
+    "fhir_history",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("resource_type", Identifier, nullable=False),
+    Column("id", Identifier, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("last_updated", Int8, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("patient", Int8, nullable=False),
+    Column("change_id", Int8, nullable=False),
+    Column("xid", Int8, nullable=False),
+    Column("body", Bytes, nullable=False),
+    PrimaryKeyConstraint("organization_id", "resource_type", "id", "version"),
+    comment="superseded versions only",
+)
+
+compartments = Table(
+    "fhir_compartments",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("patient", Int8, nullable=False),
+    Column("rid", Int8, nullable=False),
+    PrimaryKeyConstraint("organization_id", "patient", "rid"),
+    comment="resources that lie in the compartments of more than one Patient",
+)
+
+index_tokens = Table(
+    "fhir_index_tokens",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("key", Int8, nullable=False, comment="hash of type, parameter and code"),
+    Column("patient", Int8, nullable=False),
+    Column("date", Int8, nullable=False, comment="date_low of the resource"),
+    Column("rid", Int8, nullable=False),
+    Column("system", Int8, nullable=False, comment="hash of the system, 0 for none"),
+    PrimaryKeyConstraint("organization_id", "key", "patient", "date", "rid", "system"),
+    sqlite_with_rowid=False,
+)
+
+index_strings = Table(
+    "fhir_index_strings",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("key", Int8, nullable=False, comment="hash of type and parameter"),
+    Column("value", Identifier, nullable=False, comment="folded (fhir_rest §8.3); of a uri the uri itself"),
+    Column("rid", Int8, nullable=False),
+    Column("exact", Identifier, nullable=False, comment="as written, NFC"),
+    PrimaryKeyConstraint("organization_id", "key", "value", "rid", "exact"),
+    Index("fhir_index_strings_rid_idx", "organization_id", "rid", "key"),
+    sqlite_with_rowid=False,
+)
+
+index_dates = Table(
+    "fhir_index_dates",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("key", Int8, nullable=False),
+    Column("low", Int8, nullable=False),
+    Column("high", Int8, nullable=False),
+    Column("rid", Int8, nullable=False),
+    PrimaryKeyConstraint("organization_id", "key", "low", "rid", "high"),
+    Index("fhir_index_dates_rid_idx", "organization_id", "rid", "key"),
+    sqlite_with_rowid=False,
+)
+
+index_quantities = Table(
+    "fhir_index_quantities",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("key", Int8, nullable=False),
+    Column("low", Bytes, nullable=False, comment="order-preserving encoding of the decimal"),
+    Column("high", Bytes, nullable=False),
+    Column("rid", Int8, nullable=False),
+    Column("qualifier", Int8, nullable=False),
+    PrimaryKeyConstraint("organization_id", "key", "low", "rid", "qualifier", "high"),
+    Index("fhir_index_quantities_rid_idx", "organization_id", "rid", "key"),
+    sqlite_with_rowid=False,
+)
+
+index_references = Table(
+    "fhir_index_references",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("target", Int8, nullable=False, comment="self_key of the target, or hash of a foreign url"),
+    Column("key", Int8, nullable=False, comment="hash of type and parameter; 0: no parameter covers the reference"),
+    Column("rid", Int8, nullable=False),
+    PrimaryKeyConstraint("organization_id", "target", "key", "rid"),
+    Index("fhir_index_references_rid_idx", "organization_id", "rid", "key"),
+    sqlite_with_rowid=False,
+)
+
+INDEX_TABLES = (index_tokens, index_strings, index_dates, index_quantities, index_references)
+
+changes = Table(
+    "fhir_changes",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("id", Int8, nullable=False),
+    Column("at", Int8, nullable=False, comment="milliseconds since 1970 UTC"),
+    Column("actor", Identifier, nullable=False),
+    Column("client_id", Identifier, nullable=False),
+    Column("api", Identifier, nullable=False, comment="fhir, graph, load, projector, …"),
+    Column("request_id", Identifier, nullable=False),
+    PrimaryKeyConstraint("organization_id", "id"),
+    comment="one row per unit of work: who wrote, through which API (settled §1.15)",
+)
+
+conditional_locks = Table(
+    "fhir_conditional_locks",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("key", Int8, nullable=False, comment="hash of type and criteria of a conditional interaction"),
+    PrimaryKeyConstraint("organization_id", "key"),
+    comment="serialises equal conditional creates (settled §3.11)",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Int8.with_variant(Integer(), "sqlite"), Identity(always=True), primary_key=True),
+    Column("organization_id", Identifier, nullable=False),
+    Column("table_name", Identifier, nullable=False),
+    Column("key", Identifier, nullable=False, comment="key of the row; * after TRUNCATE"),
+    Column("operation", Identifier, nullable=False, comment="insert, update, delete, truncate"),
+    comment="rows changed by foreign writers, filled by triggers (settled §3.8); outside tenancy",
+)
+
+projection_failures = Table(
+    "projection_failures",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("table_name", Identifier, nullable=False),
+    Column("key", Identifier, nullable=False),
+    Column("failed_at", Int8, nullable=False),
+    Column("reason", Identifier, nullable=False, comment="what could not be mapped; no values"),
+    PrimaryKeyConstraint("organization_id", "table_name", "key"),
+)
+
+projection_guard = Table(
+    "projection_guard",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    comment="SQLite: holds a row while the server itself writes, so that triggers stay silent",
+)
+
+TENANT_TABLES = (resources, history, compartments, *INDEX_TABLES, changes, conditional_locks, projection_failures)

@@ -1,0 +1,62 @@
+"""The unit of work: one transaction, in one organization, on behalf of one caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.clock import IdSource
+from storage.driver import Driver
+from storage.tables import fhir
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who writes, and through which API; one row of `fhir_changes` per unit of work that wrote a version."""
+
+    actor: str
+    client_id: str
+    api: str
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class UnitOfWork:
+    """An open transaction.
+
+    `connection` is for repositories (SQLAlchemy Core), `driver` the same connection for compiled statements.
+    `now` is the database's clock at the start in milliseconds, `xid` the transaction's id (0 on SQLite).
+    Rows that repositories change are named with `touch`; they are projected to FHIR before COMMIT.
+    """
+
+    organization_id: str
+    connection: AsyncConnection
+    driver: Driver
+    change: Change
+    now: int
+    xid: int
+    ids: IdSource
+    touched: dict[tuple[str, str], None] = field(default_factory=dict)
+    _change_id: int | None = None
+
+    def touch(self, table: str, key: str) -> None:
+        """Name a changed (inserted, updated or deleted) row of a mapped table."""
+        self.touched[table, key] = None
+
+    async def change_id(self) -> int:
+        """Return the id of this unit of work's row in `fhir_changes`, which the first call inserts."""
+        if self._change_id is None:
+            self._change_id = self.ids.surrogate()
+            change = self.change
+            row = (
+                self.organization_id,
+                self._change_id,
+                self.now,
+                change.actor,
+                change.client_id,
+                change.api,
+                change.request_id,
+            )
+            await self.driver.insert(fhir.changes, [row])
+        return self._change_id
