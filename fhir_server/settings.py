@@ -1,0 +1,224 @@
+"""Settings of the server, read once from the environment; no other module reads it.
+
+Every setting is an environment variable with the prefix `FHIR_SERVER_`; the database URL is `DATABASE_URL`.
+`settings_markdown` writes the page `docs/settings.md` from the declarations below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "FHIR_SERVER_"
+MINIMUM_SECRET_BYTES: Final = 32
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class SettingsInvalid(Exception):
+    """A setting is missing or cannot be used; the message names it and the remedy, never its value."""
+
+
+class References(StrEnum):
+    """How literal references are checked on writes (settled §3.5)."""
+
+    SHAPE = "shape"
+    ENFORCE = "enforce"
+
+
+class Settings(BaseSettings):
+    """All settings; frozen, so that what was read at the start stays true."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
+
+    database_url: str = Field(
+        "sqlite:///var/fhir-server.sqlite",
+        validation_alias=AliasChoices("DATABASE_URL", "FHIR_SERVER_DATABASE_URL"),
+        description="The database: `postgresql://user@host/name` or `sqlite:///path`. May hold a password.",
+        repr=False,
+    )
+    migration_database_url: str | None = Field(
+        None,
+        description="The same database as its owner, for `init` only, when `DATABASE_URL` logs in as a lesser role.",
+        repr=False,
+    )
+    database_role: str = Field(
+        "fhir_server_app",
+        description="PostgreSQL role that every connection takes; row-level security binds it. Empty: none is taken.",
+    )
+    pool_size: int = Field(8, ge=1, le=200, description="Database connections of each pool, per worker.")
+    organization: str = Field("loop-health", description="Organization of a command that names none.", min_length=1)
+    base_url: str = Field(
+        "http://127.0.0.1:8000",
+        description="Public address of the server without trailing slash. The FHIR base is `<base_url>/fhir`.",
+    )
+    dev: bool = Field(False, description="Development: loopback only, and a secret is made when there is none.")
+    secret: SecretStr | None = Field(
+        None, description="At least 32 random bytes as text, from which all keys are derived. Comes before the file."
+    )
+    secret_file: Path = Field(
+        Path("var/secret"), description="File that holds the secret when `FHIR_SERVER_SECRET` is not set."
+    )
+    access_token_ttl: int = Field(900, ge=1, le=3600, description="Life of an access token in seconds.")
+    token_cache_size: int = Field(10_000, ge=1, description="Verified access tokens kept in memory, per worker.")
+    revocation_poll_seconds: float = Field(1.0, gt=0, le=1.0, description="How often revocations are looked up.")
+    cursor_ttl: int = Field(1800, ge=60, le=1800, description="Life of a page link in seconds; then it answers 410.")
+    max_body_bytes: int = Field(16 * 2**20, ge=1024, description="Largest body of a request; above it 413.")
+    max_bundle_bytes: int = Field(64 * 2**20, ge=1024, description="Largest body of a batch or transaction.")
+    max_bundle_entries: int = Field(5_000, ge=1, description="Most entries of a batch or transaction.")
+    max_json_nodes: int = Field(2_000_000, ge=1000, description="Most JSON values in one body.")
+    max_json_depth: int = Field(64, ge=8, le=256, description="Deepest nesting of JSON.")
+    max_header_bytes: int = Field(64 * 2**10, ge=1024, description="Most bytes of request line and headers.")
+    default_count: int = Field(50, ge=1, description="Resources on a page when `_count` is not given.")
+    max_count: int = Field(1_000, ge=1, description="Largest `_count`; more is cut to it.")
+    max_or_values: int = Field(500, ge=1, description="Most comma-separated values of a search parameter.")
+    max_chain_steps: int = Field(6, ge=1, description="Most steps of a chained search parameter.")
+    max_iterate_rounds: int = Field(8, ge=1, description="Most rounds of `_include:iterate`.")
+    max_iterate_resources: int = Field(1_000, ge=1, description="Most resources that `_include:iterate` adds.")
+    references: References = Field(
+        References.SHAPE,
+        description="`shape`: a literal reference must be well formed; `enforce`: and its target known.",
+    )
+    audit_batch: int = Field(200, ge=1, le=10_000, description="Most audit records of reads in one commit.")
+    audit_queue: int = Field(10_000, ge=1, description="Audit records that may wait; above it reads answer 503.")
+    cors_origins: tuple[str, ...] = Field(
+        (), description='Origins of browser apps, as JSON (`["https://app.example"]`), beside those of the clients.'
+    )
+    host: str = Field("127.0.0.1", description="Address that `serve` listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
+    workers: int = Field(1, ge=1, le=64, description="Processes that `serve` starts.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError("must be an absolute http or https address without query")
+        return value.rstrip("/")
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
+            raise ValueError(f"must have at least {MINIMUM_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
+        return value
+
+    @model_validator(mode="after")
+    def _loopback_in_development(self) -> Settings:
+        if self.dev and self.host not in LOOPBACK:
+            raise ValueError("host must be a loopback address while dev is on")
+        return self
+
+    @property
+    def fhir_base(self) -> str:
+        """The FHIR base URL, which is also the audience of access tokens."""
+        return f"{self.base_url}/fhir"
+
+    @property
+    def owner_database_url(self) -> str:
+        """The URL to migrate with."""
+        return self.migration_database_url or self.database_url
+
+    @cached_property
+    def secret_bytes(self) -> bytes:
+        """The secret of the installation (KY-3).
+
+        Raises SettingsInvalid when there is none or it is too short; with `dev` a missing one is made and kept in
+        `secret_file`, readable by its owner only.
+        """
+        if self.secret is not None:
+            return self.secret.get_secret_value().encode()
+        if self.secret_file.exists():
+            return _read_secret(self.secret_file)
+        if self.dev:
+            return _make_secret(self.secret_file)
+        raise SettingsInvalid(
+            f"There is no secret. Set {PREFIX}SECRET to at least {MINIMUM_SECRET_BYTES} random bytes "
+            f"(`openssl rand -hex 32`), or {PREFIX}SECRET_FILE to a file that holds it; for development set {PREFIX}DEV=1."
+        )
+
+    def derive(self, purpose: str) -> bytes:
+        """Return the 32-byte key of one purpose, derived from the secret (HKDF-Expand, RFC 5869 §2.3)."""
+        return hmac.digest(self.secret_bytes, f"fhir-server {purpose}".encode() + b"\x01", hashlib.sha256)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment, `overrides` first.
+
+    Raises SettingsInvalid, which names every variable at fault and none of the values.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        faults = "; ".join(f"{_variable(fault['loc'])}: {_reason(fault['msg'])}" for fault in error.errors())
+        raise SettingsInvalid(f"Settings cannot be used: {faults}.") from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    if not location:
+        return PREFIX + "*"
+    name = str(location[0])
+    return name if name.isupper() else PREFIX + name.upper()
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _read_secret(path: Path) -> bytes:
+    secret = path.read_bytes().strip()
+    if len(secret) < MINIMUM_SECRET_BYTES:
+        raise SettingsInvalid(f"The secret in {path} is shorter than {MINIMUM_SECRET_BYTES} bytes; replace it.")
+    return secret
+
+
+def _make_secret(path: Path) -> bytes:
+    """Write a new secret; when another process was faster, its secret holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(MINIMUM_SECRET_BYTES))
+    try:
+        os.link(draft, path)  # fails when it exists: never half-written, never replaced
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return _read_secret(path)
+
+
+def settings_markdown() -> str:
+    """Return the page that documents every setting, its default and its meaning."""
+    lines = [
+        "# Settings",
+        "",
+        "Read once at the start, from environment variables. Written by `fhir-server settings --markdown`.",
+        "",
+        "| variable | default | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for name, field in Settings.model_fields.items():
+        variable = "DATABASE_URL" if name == "database_url" else PREFIX + name.upper()
+        lines.append(f"| `{variable}` | {_default(field.default)} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, tuple):
+        return "`[]`"
+    if isinstance(value, bool):
+        return f"`{int(value)}`"
+    return f"`{value}`" if str(value) else "empty"
