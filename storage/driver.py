@@ -87,7 +87,8 @@ class SqliteDriver:
 
     async def fetch(self, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
         """Return all rows of a statement."""
-        return list(await self.connection.execute_fetchall(statement.sql, _as_sqlite(statement.bind(parameters))))
+        rows = await self.connection.execute_fetchall(statement.sql, _as_sqlite(statement.bind(parameters)))
+        return [tuple(row) for row in rows]
 
     async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> int:
         """Run a statement and return the number of rows it touched."""

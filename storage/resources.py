@@ -1,13 +1,13 @@
-"""The FHIR store: current and superseded versions as finished bytes, and the writing of both.
-
-Reads touch nothing but the store. Rows outside the caller's access are as absent (settled §4.3).
-"""
+"""The nouns of the FHIR store: keys, versions, and the writes that make them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from storage.codec import decode
+from storage.search.keys import self_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,40 @@ class ResourceKey:
 
     def __str__(self) -> str:
         return f"{self.resource_type}/{self.id}"
+
+    @property
+    def hash(self) -> int:
+        """The self_key of the resource."""
+        return self_key(self.resource_type, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The internal row, and the part of it, that holds a resource."""
+
+    table: str
+    key: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row of fhir_resources: the current version with what the store knows about it."""
+
+    key: ResourceKey
+    rid: int
+    version: int
+    last_updated: int
+    deleted: bool
+    patient: int
+    home: Home | None
+    residual: bytes | None
+    body: bytes
+
+    def resource(self) -> dict[str, Any]:
+        """Return the resource of the body."""
+        resource: dict[str, Any] = decode(self.body)
+        return resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +68,23 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What a write did: the version that is current now; None where a deletion found nothing.
+
+    `changed` is false when the content was the same, so that no version was made (U4).
+    """
+
+    version: Version | None
+    created: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """One intended write: `resource` is a validated resource whose id is `key.id`, or None for a deletion.
 
     `expected_version` is that of If-Match; `must_exist` refuses update-as-create; `must_not_exist` is a create with a
-    new id.
+    new id, which skips the look-up of what is stored.
     """
 
     key: ResourceKey
@@ -46,12 +92,3 @@ class Write:
     expected_version: int | None = None
     must_exist: bool = False
     must_not_exist: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a write did: the version that is current now. `changed` is false when the content was the same (U4)."""
-
-    version: Version
-    created: bool
-    changed: bool

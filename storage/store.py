@@ -1,0 +1,275 @@
+"""The FHIR store's verbs: read, vread, history, and writes inside a unit of work.
+
+Reads touch nothing but the store: finished bytes, one statement. What lies outside the caller's access is as absent
+(settled §4.3); each verb takes the access, and each statement has its predicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import and_, bindparam, literal, or_, select, union_all
+
+from storage.access import Access, Reach, Right
+from storage.driver import Row
+from storage.engine import Database
+from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, VersionConflict, WriteOutsideAccess
+from storage.integrity import check_references, refuse_referenced
+from storage.projection.index_values import IndexValues, index_values
+from storage.projection.places import Placed, Places
+from storage.resources import ResourceKey, Stored, Version, Write, Written
+from storage.sql import Prepared, prepare
+from storage.tables import fhir
+from storage.transaction import UnitOfWork
+from storage.versions import Pending, load_current, write_versions
+from storage.visibility import ACCESS_PATIENT, access_parameters, visible
+
+FIRST_PAGE: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which versions of one resource, newest first (http.html#history).
+
+    `since` and the half-open range `at` are milliseconds; `before` is the version below which the page begins.
+    """
+
+    count: int
+    since: int | None = None
+    at: tuple[int, int] | None = None
+    before: int = FIRST_PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A page of versions; `next_before` continues it, None on the last page."""
+
+    versions: tuple[Version, ...]
+    total: int
+    next_before: int | None
+
+
+def _parameters(key: ResourceKey, access: Access, reach: Reach) -> dict[str, Any]:
+    return {
+        "organization_id": access.organization_id,
+        "resource_type": key.resource_type,
+        "id": key.id,
+        **access_parameters(access, reach),
+    }
+
+
+def _is_at_key(table: Any) -> Any:
+    return and_(*(table.c[name] == bindparam(name) for name in ("organization_id", "resource_type", "id")))
+
+
+@lru_cache
+def _read_statement(dialect: str, reach: Reach) -> Prepared:
+    rows = fhir.resources
+    columns = (rows.c.version, rows.c.last_updated, rows.c.deleted, rows.c.body)
+    return prepare(select(*columns).where(_is_at_key(rows), visible(rows, reach)), dialect)
+
+
+@lru_cache
+def _vread_statement(dialect: str) -> Prepared:
+    old = fhir.history
+    columns = (old.c.version, old.c.last_updated, old.c.deleted, old.c.body)
+    return prepare(select(*columns).where(_is_at_key(old), old.c.version == bindparam("version")), dialect)
+
+
+@lru_cache
+def _history_statement(dialect: str, reach: Reach) -> Prepared:
+    """Versions below `before`, superseded and current, of a resource whose current row is visible.
+
+    Superseded versions are filtered by their own patient too (V6); where a resource lies in several compartments its
+    current ones decide.
+    """
+    names = ("version", "last_updated", "deleted", "body")
+    now, old = fhir.resources, fhir.history
+    current = select(*(now.c[name] for name in names)).where(_is_at_key(now))
+    own = literal(value=True) if reach is Reach.ORGANIZATION else or_(
+        old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0
+    )
+    superseded = select(*(old.c[name] for name in names)).where(_is_at_key(old), own)
+    versions = union_all(current, superseded).subquery()
+    until = bindparam("until")
+    statement = (
+        select(*(versions.c[name] for name in names))
+        .where(versions.c.last_updated >= bindparam("since"), versions.c.last_updated < until)
+        .order_by(versions.c.version.desc())
+    )
+    return prepare(statement, dialect)
+
+
+def _version(key: ResourceKey, row: Row) -> Version:
+    number, last_updated, deleted, body = row
+    return Version(key, number, last_updated, bool(deleted), b"" if deleted else body)
+
+
+class ResourceStore:
+    """Reads and writes of resources. `enforce_references` refuses literal references without target (settled §3.5)."""
+
+    def __init__(self, database: Database, places: Places, *, enforce_references: bool = False) -> None:
+        self.database = database
+        self.places = places
+        self.enforce_references = enforce_references
+
+    async def read(self, key: ResourceKey, access: Access) -> Version:
+        """Return the current version.
+
+        Raises ResourceGone when it was deleted, and ResourceNotFound when it never was or lies outside `access`: the
+        caller cannot tell these two apart.
+        """
+        version = await self._current(key, access)
+        if version.deleted:
+            raise ResourceGone(key.resource_type, key.id, version.version, version.last_updated)
+        return version
+
+    async def _current(self, key: ResourceKey, access: Access) -> Version:
+        reach = access.require(key.resource_type, Right.READ)
+        statement = _read_statement(self.database.dialect, reach)
+        rows = await self.database.fetch(access.organization_id, statement, _parameters(key, access, reach))
+        if not rows:
+            raise ResourceNotFound(key.resource_type, key.id)
+        return _version(key, rows[0])
+
+    async def vread(self, key: ResourceKey, number: int, access: Access) -> Version:
+        """Return one version of a resource whose current version is visible, or was when it was deleted.
+
+        Raises ResourceNotFound for an unknown version and ResourceGone when the version is the deletion.
+        """
+        version = await self._current(key, access)
+        if version.version != number:
+            reach = access.require(key.resource_type, Right.READ)
+            parameters = _parameters(key, access, Reach.ORGANIZATION) | {"version": number}
+            if reach is Reach.COMPARTMENT:
+                found = await self.history(key, HistoryQuery(count=1, before=number + 1), access)
+                version = next(iter(found.versions), version)
+            else:
+                statement = _vread_statement(self.database.dialect)
+                rows = await self.database.fetch(access.organization_id, statement, parameters)
+                version = _version(key, rows[0]) if rows else version
+        if version.version != number:
+            raise ResourceNotFound(key.resource_type, key.id)
+        if version.deleted:
+            raise ResourceGone(key.resource_type, key.id, version.version, version.last_updated)
+        return version
+
+    async def history(self, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
+        """Return versions newest first, deletions included; raises ResourceNotFound for an unknown resource."""
+        await self._current(key, access)
+        reach = access.require(key.resource_type, Right.READ)
+        low, high = _span(query)
+        parameters = _parameters(key, access, reach) | {"since": low, "until": high}
+        statement = _history_statement(self.database.dialect, reach)
+        rows = await self.database.fetch(access.organization_id, statement, parameters)
+        versions = [_version(key, row) for row in rows]
+        if query.at is not None:
+            versions = _current_within(versions, query.at)
+        page = [version for version in versions if version.version < query.before]
+        more = len(page) > query.count
+        shown = tuple(page[: query.count])
+        return HistoryPage(shown, len(versions), shown[-1].version if more and shown else None)
+
+    async def write(self, unit: UnitOfWork, writes: Sequence[Write], access: Access) -> list[Written]:
+        """Carry out writes with distinct keys as one batch; the answers are in their order.
+
+        Raises ResourceNotFound (absent or invisible), VersionConflict, WriteOutsideAccess, ReferenceConflict,
+        UnresolvedReference, ReadOnlyHome and MappingRefused; then nothing of the unit of work may be committed.
+        """
+        stored = await load_current(unit, (write.key for write in writes if not write.must_not_exist))
+        pendings: list[Pending] = []
+        for write in writes:
+            pending = self._admit(write, stored.get(write.key), access)
+            if pending is not None:
+                pendings.append(pending)
+        await check_references(unit, pendings, access, enforce=self.enforce_references)
+        placed = await self.places.place(unit, pendings)
+        await refuse_referenced(unit, [pending for pending in placed.pendings if pending.resource is None], access)
+        return await self._store(unit, writes, placed)
+
+    async def _store(self, unit: UnitOfWork, writes: Sequence[Write], placed: Placed) -> list[Written]:
+        written = await write_versions(unit, [*placed.pendings, *placed.consequences])
+        by_key = {pending.key: result for pending, result in zip(placed.pendings, written, strict=False)}
+        nothing = Written(None, created=False, changed=False)
+        return [by_key.get(write.key, nothing) for write in writes]
+
+    def _admit(self, write: Write, stored: Stored | None, access: Access) -> Pending | None:
+        """Check one write against what is stored and what the caller may do; None for a deletion of nothing."""
+        if write.must_not_exist:
+            right = Right.CREATE
+        else:
+            right = Right.DELETE if write.resource is None else Right.UPDATE
+        reach = access.require(write.key.resource_type, right)
+        if stored is not None and not _is_visible(stored, reach, access):
+            stored, hidden = None, True
+        else:
+            hidden = False
+        exists = stored is not None and not stored.deleted
+        _check_version(write, stored if exists else None)
+        if write.resource is None:
+            return Pending(write.key, None, stored) if exists else None
+        if write.must_not_exist and exists:
+            raise ResourceExists(write.key.resource_type, write.key.id)
+        creates = not exists and not write.must_not_exist
+        if hidden or (creates and (write.must_exist or reach is not Reach.ORGANIZATION)):
+            raise ResourceNotFound(write.key.resource_type, write.key.id)
+        resource = _with_kept_meta(write.resource, stored)
+        values = index_values(resource)
+        _require_own(values, reach, access, write.key)
+        return Pending(write.key, resource, stored, values=values)
+
+
+def _span(query: HistoryQuery) -> tuple[int, int]:
+    low = query.since if query.since is not None else -(2**62)
+    return low, query.at[1] if query.at is not None else 2**62
+
+
+def _current_within(versions: Sequence[Version], at: tuple[int, int]) -> list[Version]:
+    """Keep the versions (newest first) that were current at some time of the half-open range."""
+    kept: list[Version] = []
+    for version in versions:
+        kept.append(version)
+        if version.last_updated <= at[0]:
+            break
+    return kept
+
+
+def _is_visible(stored: Stored, reach: Reach, access: Access) -> bool:
+    if reach is Reach.ORGANIZATION:
+        return True
+    own = access_parameters(access, reach).get(ACCESS_PATIENT)
+    return own is not None and (stored.patient == own or own in _patients(stored))
+
+
+def _patients(stored: Stored) -> tuple[int, ...]:
+    return () if stored.deleted else index_values(stored.resource()).patients
+
+
+def _check_version(write: Write, stored: Stored | None) -> None:
+    """If-Match: of an absent or invisible resource it fails alike (U3, AZ-6)."""
+    if write.expected_version is not None and (stored is None or stored.version != write.expected_version):
+        raise VersionConflict(write.key.resource_type, write.key.id)
+
+
+def _require_own(values: IndexValues, reach: Reach, access: Access, key: ResourceKey) -> None:
+    """A caller bound to one compartment writes into that compartment and no other (AZ-8)."""
+    if reach is Reach.COMPARTMENT:
+        own = access_parameters(access, reach).get(ACCESS_PATIENT)
+        if own is None or values.patients != (own,):
+            raise WriteOutsideAccess(key.resource_type)
+
+
+def _with_kept_meta(resource: Mapping[str, Any], stored: Stored | None) -> Mapping[str, Any]:
+    """Add the tags, security labels and profiles of the previous version that the new one leaves out (U5)."""
+    if stored is None or stored.deleted:
+        return resource
+    before = stored.resource().get("meta", {})
+    meta = dict(resource.get("meta", {}))
+    for name in ("tag", "security", "profile"):
+        missing = [each for each in before.get(name, ()) if each not in meta.get(name, ())]
+        if missing:
+            meta[name] = [*meta.get(name, ()), *missing]
+    return {**resource, "meta": meta} if meta else resource
