@@ -277,6 +277,8 @@ def parameter_row(parameter: Json, base: str, by_url: dict[str, Json]) -> Json:
     expression = REWRITTEN.get(parameter["url"], parameter.get("expression", ""))
     row: Json = {"type": parameter["type"], "expression": restricted(expression, base), "url": parameter["url"]}
     targets = sorted(parameter.get("target", []))
+    if parameter["code"] == "patient" and "Patient" in targets:
+        targets = ["Patient"]  # the parameter is shared with Group, but it selects Patients (`resolve() is Patient`)
     if targets:
         row["targets"] = ["*"] if len(targets) > 100 else targets
     components = parameter.get("component", [])
