@@ -61,3 +61,22 @@ def element(type_name: str, name: str) -> Element | None:
         if f"{name}[x]" in own:
             return Element(name, tuple(own[f"{name}[x]"].split("|")), repeats=False, choice=True)
     return None
+
+
+def _uri_keys() -> frozenset[str]:
+    keys: set[str] = set()
+    for own in _TYPES.values():
+        for name, kind in own.items():
+            if name.endswith("[x]"):
+                stem = name.removesuffix("[x]")
+                keys.update(f"{stem}{each[0].upper()}{each[1:]}" for each in kind.split("|") if each in URI_TYPES)
+            elif kind.rstrip("*") in URI_TYPES:
+                keys.add(name)
+    return frozenset(keys)
+
+
+URI_TYPES: Final = frozenset({"uri", "url", "oid", "uuid"})
+"""Data types whose values are rewritten when they name an entry of the same transaction (http.html#trules)."""
+
+URI_KEYS: Final = _uri_keys()
+"""JSON properties that hold a value of URI_TYPES in some type; the name alone says it quickly and nearly always."""
