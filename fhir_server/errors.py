@@ -1,9 +1,9 @@
 """What can be wrong with a request. Errors carry facts; `outcome.py` decides how they look.
 
-    RequestError
-    ├── Unauthenticated           no access token, or one that is not valid
-    ├── NotAuthorised             the caller may not do this at all
-    └── MalformedAuthorization    the request carries its credentials in a way that is not allowed
+RequestError
+├── Unauthenticated           no access token, or one that is not valid
+├── NotAuthorised             the caller may not do this at all
+└── MalformedAuthorization    the request carries its credentials in a way that is not allowed
 """
 
 from __future__ import annotations

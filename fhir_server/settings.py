@@ -144,7 +144,7 @@ class Settings(BaseSettings):
             return _make_secret(self.secret_file)
         raise SettingsInvalid(
             f"There is no secret. Set {PREFIX}SECRET to at least {MINIMUM_SECRET_BYTES} random bytes "
-            f"(`openssl rand -hex 32`), or {PREFIX}SECRET_FILE to a file that holds it; for development set {PREFIX}DEV=1."
+            f"(`openssl rand -hex 32`) or {PREFIX}SECRET_FILE to a file with it; in development set {PREFIX}DEV=1."
         )
 
     def derive(self, purpose: str) -> bytes:

@@ -1,0 +1,96 @@
+"""Roles and their rights, from one data file (`roles.json`): the RBAC matrix (security TN-6, settled §4.1).
+
+`Role.rights` answers for every FHIR type, `Role.actions` for every resource of the patient graph API. What the file
+does not name is denied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, Final
+
+CLINICAL: Final = "clinical"
+"""The group of every type that no other group names."""
+
+
+class GraphAction(StrEnum):
+    """The source's `rbac_action`."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    EXPORT = "export"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one role may do, before scopes, organization and ownership narrow it."""
+
+    name: str
+    graph_role: str | None
+    """Its name on /graph; None: the role has no access there."""
+    assignable: bool
+    """Whether a user may hold it; the others act for clients."""
+    own: bool
+    """Whether it reaches the caller's own rows and compartment only."""
+    fhir: Mapping[str, str]
+    """SMART letters by resource type or group."""
+    graph: Mapping[str, frozenset[GraphAction]]
+
+    def rights(self, resource_type: str) -> str:
+        """Return the SMART letters (of `cruds`) that the role has for a resource type; empty: none."""
+        letters = self.fhir.get(resource_type)
+        return self.fhir.get(group_of(resource_type), "") if letters is None else letters
+
+    def actions(self, resource: str) -> frozenset[GraphAction]:
+        """Return what the role may do with a resource of the patient graph API."""
+        return self.graph.get(resource, frozenset())
+
+
+@cache
+def _document() -> Mapping[str, Any]:
+    document: Mapping[str, Any] = json.loads(resources.files("capability").joinpath("roles.json").read_text("utf-8"))
+    return document
+
+
+@cache
+def _groups() -> Mapping[str, str]:
+    return {name: group for group, names in _document()["groups"].items() for name in names}
+
+
+def group_of(resource_type: str) -> str:
+    """Return the group of types that a resource type belongs to."""
+    return _groups().get(resource_type, CLINICAL)
+
+
+def is_directory(resource_type: str) -> bool:
+    """Return whether the type is the organization's common knowledge, not of one patient (settled §4.4)."""
+    return group_of(resource_type) == "directory"
+
+
+@cache
+def roles() -> Mapping[str, Role]:
+    """Return every role by its stored name."""
+    return MappingProxyType({name: _role(name, entry) for name, entry in _document()["roles"].items()})
+
+
+def _role(name: str, entry: Mapping[str, Any]) -> Role:
+    return Role(
+        name,
+        entry["graph_role"],
+        entry["assignable"],
+        entry["own"],
+        MappingProxyType(dict(entry["fhir"])),
+        MappingProxyType({key: frozenset(map(GraphAction, actions)) for key, actions in entry["graph"].items()}),
+    )
+
+
+def assignable_roles() -> tuple[str, ...]:
+    """Return the roles that a user may hold."""
+    return tuple(role.name for role in roles().values() if role.assignable)

@@ -1,0 +1,126 @@
+"""Who may do what: verified caller × scopes × role → `Access`. Nothing else decides (security AZ-1, AZ-5).
+
+Effective right = scope ∩ role ∩ organization ∩ ownership, as a pure function of the access token's claims, the matrix
+in `capability/roles.json` and the resource types served. Storage applies the result to every statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from capability.elements import RESOURCE_TYPES as R4_TYPES
+from capability.roles import Role, is_directory, roles
+from fhir_server.errors import NotAuthorised
+from fhir_server.oauth.scopes import ANY_TYPE, Level, Scope, letters_by_type, parse_scopes
+from storage.access import Access, Reach, Right
+
+RESOURCE_TYPES: Final = frozenset(R4_TYPES)
+SERVICE: Final = "SERVICE"
+"""The role of a backend client acting for itself."""
+APP: Final = "APP"
+"""The role of a client that was given one patient, without a user."""
+READING: Final = frozenset({Right.READ, Right.SEARCH})
+
+Rights = Mapping[str, Mapping[Right, Reach]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The claims of a verified access token; instants in seconds since 1970 UTC."""
+
+    subject: str
+    client_id: str
+    organization_id: str
+    role: str
+    scope: str
+    token_id: str
+    issued_at: int
+    expires_at: int
+    patient: str | None = None
+    fhir_user: str | None = None
+    """`Type/id` of the person, relative to the FHIR base."""
+
+
+def authorise(caller: Caller) -> Access:
+    """Return the access of a caller.
+
+    Raises NotAuthorised for a role nobody defined and for a `patient/` scope without a patient: never "no filter"
+    (AZ-3).
+    """
+    role = roles().get(caller.role)
+    if role is None:
+        raise NotAuthorised("The role of this access token is not known.")
+    return Access(
+        organization_id=caller.organization_id,
+        actor=caller.subject,
+        role=role.name,
+        client_id=caller.client_id,
+        rights=_rights(role.name, caller.scope, caller.patient is not None),
+        patient=caller.patient,
+        fhir_user=caller.fhir_user,
+        grant=caller.token_id,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _rights(role_name: str, scope: str, has_patient: bool) -> Rights:
+    """Return the rights by type; equal tokens share them, as they are the same for every organization and patient."""
+    granted = parse_scopes(scope, RESOURCE_TYPES).fhir
+    if not has_patient and any(each.level is Level.PATIENT for each in granted):
+        raise NotAuthorised("The access token has a patient/ scope but names no patient.")
+    role = roles()[role_name]
+    rights = {resource_type: _rights_of_type(role, resource_type, granted) for resource_type in RESOURCE_TYPES}
+    return MappingProxyType({resource_type: reaches for resource_type, reaches in rights.items() if reaches})
+
+
+def _rights_of_type(role: Role, resource_type: str, granted: tuple[Scope, ...]) -> Mapping[Right, Reach]:
+    reaches: dict[Right, Reach] = {}
+    for level in Level:
+        letters = letters_by_type(granted, level)
+        for letter in letters.get(ANY_TYPE, frozenset()) | letters.get(resource_type, frozenset()):
+            right = Right(letter)
+            reach = reach_of(role, resource_type, right, level)
+            if reach > reaches.get(right, Reach.NONE):
+                reaches[right] = reach
+    return MappingProxyType(reaches)
+
+
+def reach_of(role: Role, resource_type: str, right: Right, level: Level) -> Reach:
+    """Return how far one cell of the matrix reaches: role × type × right, with a scope of `level` for it."""
+    if right.value not in role.rights(resource_type) or not _speaks_for(role, level):
+        return Reach.NONE
+    if level is not Level.PATIENT and not role.own:
+        return Reach.ORGANIZATION
+    if is_directory(resource_type):
+        return Reach.ORGANIZATION if right in READING else Reach.NONE
+    if resource_type == "Patient" and right is Right.CREATE:
+        return Reach.NONE  # a new patient is never the caller's own (smart.md E7)
+    return Reach.COMPARTMENT
+
+
+def _speaks_for(role: Role, level: Level) -> bool:
+    """`system/` is a backend client's alone (OA-12), `user/` needs a user; `patient/` narrows any of them."""
+    match level:
+        case Level.SYSTEM:
+            return role.name == SERVICE
+        case Level.USER:
+            return role.assignable
+        case Level.PATIENT:
+            return True
+
+
+def access_for_read(access: Access, resource_type: str, resource_id: str) -> Access:
+    """Return the access for one GET of one resource: the caller's own, unless it is exactly the token's fhirUser.
+
+    That one is readable without a scope for its type (settled §4.3, smart.md O5). Use the answer for this read only.
+    """
+    if (
+        access.fhir_user != f"{resource_type}/{resource_id}"
+        or access.reach(resource_type, Right.READ) is not Reach.NONE
+    ):
+        return access
+    return replace(access, rights={resource_type: {Right.READ: Reach.ORGANIZATION}})

@@ -1,0 +1,107 @@
+"""From the headers of a request to the access of its caller (security OA-6 to OA-8, OA-11)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final
+from urllib.parse import parse_qsl
+
+from fhir_server.access import Caller, authorise
+from fhir_server.errors import MalformedAuthorization, Unauthenticated
+from fhir_server.oauth.keys import KeyRing, StoredKey
+from fhir_server.oauth.revocations import Revocations
+from fhir_server.oauth.tokens import Issuer, expired_token, invalid_token, verify
+from fhir_server.settings import Settings
+from storage.access import Access
+
+Headers = Sequence[tuple[bytes, bytes]]
+QUERY_TOKENS: Final = frozenset({"access_token", "id_token", "refresh_token"})
+KEY_RELOAD_SECONDS: Final = 1.0
+
+
+class Authenticator:
+    """Knows every bearer. One per worker; verified tokens are kept by hash until they expire."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ring: KeyRing,
+        revocations: Revocations,
+        load_keys: Callable[[], Awaitable[Iterable[StoredKey]]],
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._issuer = Issuer(settings.base_url, settings.fhir_base)
+        self._ring = ring
+        self._revocations = revocations
+        self._load_keys = load_keys
+        self._now = now
+        self._known: OrderedDict[bytes, tuple[Caller, Access]] = OrderedDict()
+        self._capacity = settings.token_cache_size
+        self._keys_loaded_at = float("-inf")
+
+    async def access(self, headers: Headers, query: bytes) -> Access:
+        """Return the caller's access.
+
+        Raises Unauthenticated (401), MalformedAuthorization (400), NotAuthorised (403), and DatabaseUnavailable when
+        nobody can say whether the token is revoked.
+        """
+        token = bearer_token(headers, query)
+        digest = hashlib.sha256(token).digest()
+        known = self._known.get(digest)
+        if known is None:
+            caller = await self._verify(token)
+            known = (caller, authorise(caller))
+            self._remember(digest, known)
+        caller, access = known
+        if caller.expires_at <= self._now():
+            self._known.pop(digest, None)
+            raise expired_token()
+        if self._revocations.stale:
+            await self._revocations.refresh()
+        if self._revocations.is_revoked(caller):
+            self._known.pop(digest, None)
+            raise invalid_token()
+        return access
+
+    async def _verify(self, token: bytes) -> Caller:
+        """Verify a token, with fresh keys if need be: it may be signed by a key that became active a moment ago."""
+        if self._ring.verification_key(token.partition(b".")[0]) is None:
+            await self._reload_keys()
+        return verify(token, self._issuer, self._ring, int(self._now()))
+
+    async def _reload_keys(self) -> None:
+        """Load the keys, at most once a second however many unknown tokens arrive."""
+        now = time.monotonic()
+        if now - self._keys_loaded_at >= KEY_RELOAD_SECONDS:
+            self._keys_loaded_at = now
+            self._ring.reload(await self._load_keys())
+
+    def _remember(self, digest: bytes, known: tuple[Caller, Access]) -> None:
+        """Keep a verified token; the oldest one makes room."""
+        self._known[digest] = known
+        if len(self._known) > self._capacity:
+            self._known.popitem(last=False)
+
+
+def bearer_token(headers: Headers, query: bytes) -> bytes:
+    """Return the token of the one Authorization header (RFC 6750 §2.1).
+
+    Raises Unauthenticated when there is none, for another scheme and for a token in the query, which would end up in
+    logs and referrers; MalformedAuthorization for two Authorization headers.
+    """
+    if b"token" in query and any(name in QUERY_TOKENS for name, _ in parse_qsl(query.decode("latin-1"))):
+        raise Unauthenticated("invalid_request", "Send the access token in the Authorization header, not in the query.")
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
+        raise Unauthenticated(None, "Send an access token: Authorization: Bearer <token>.")
+    if len(values) > 1:
+        raise MalformedAuthorization("There are two Authorization headers; send one.")
+    scheme, _, token = values[0].partition(b" ")
+    token = token.strip()
+    if scheme.lower() != b"bearer" or not token or b" " in token:
+        raise Unauthenticated("invalid_request", "Send an access token: Authorization: Bearer <token>.")
+    return token

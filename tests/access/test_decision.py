@@ -1,0 +1,108 @@
+"""The access decision beside the matrix (security §1, settled §4.3-4.4, smart.md E7, O5)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_server.access import RESOURCE_TYPES, Caller, access_for_read, authorise
+from fhir_server.errors import NotAuthorised
+from storage.access import Access, Reach, Right
+from storage.errors import InteractionForbidden
+
+
+def access_of(scope: str, role: str = "CLINICIAN", patient: str | None = None, fhir_user: str | None = None) -> Access:
+    return authorise(Caller("someone", "an-app", "loop-health", role, scope, "jti-1", 0, 900, patient, fhir_user))
+
+
+def test_security_AZ3_a_patient_scope_without_a_patient_is_refused_on_every_request():
+    with pytest.raises(NotAuthorised):
+        access_of("user/*.rs patient/Observation.rs")
+
+
+def test_security_AZ3_an_unknown_role_is_refused():
+    with pytest.raises(NotAuthorised):
+        access_of("user/*.rs", role="WIZARD")
+
+
+def test_security_AZ3_a_type_nobody_defined_reaches_nothing():
+    assert access_of("system/*.cruds", role="SERVICE").reach("Dragon", Right.READ) is Reach.NONE
+
+
+def test_security_AZ3_identity_scopes_reach_nothing():
+    assert not access_of("openid fhirUser launch/patient offline_access").rights
+
+
+def test_smart_C6_several_scopes_give_the_widest_reach_of_each():
+    access = access_of("patient/Observation.rs user/Observation.r", patient="p1")
+    assert access.reach("Observation", Right.READ) is Reach.ORGANIZATION
+    assert access.reach("Observation", Right.SEARCH) is Reach.COMPARTMENT
+
+
+def test_settled_4_4_directory_types_need_a_scope_of_their_own():
+    assert access_of("patient/Observation.rs", patient="p1").reach("Practitioner", Right.READ) is Reach.NONE
+
+
+def test_settled_4_4_a_device_is_the_patients_own():
+    assert access_of("patient/Device.rs", patient="p1").reach("Device", Right.READ) is Reach.COMPARTMENT
+
+
+def test_smart_E7_a_patient_scope_never_creates_a_patient():
+    assert access_of("patient/Patient.cruds", role="APP", patient="p1").reach("Patient", Right.CREATE) is Reach.NONE
+
+
+def test_a_patient_without_a_chart_reaches_nothing_with_user_scopes():
+    assert access_of("user/*.cruds", role="PATIENT").reach("Observation", Right.READ) is Reach.NONE
+
+
+def test_security_AZ4_a_right_that_is_not_granted_names_type_and_interaction():
+    with pytest.raises(InteractionForbidden, match="delete of Observation"):
+        access_of("user/Observation.rs").require("Observation", Right.DELETE)
+
+
+def test_settled_4_3_the_tokens_own_fhir_user_is_readable_without_a_scope_for_its_type():
+    access = access_of("openid fhirUser", fhir_user="Practitioner/dr-1")
+    assert access_for_read(access, "Practitioner", "dr-1").reach("Practitioner", Right.READ) is Reach.ORGANIZATION
+
+
+@pytest.mark.parametrize(("resource_type", "resource_id"), [("Practitioner", "dr-2"), ("Patient", "dr-1")])
+def test_settled_4_3_no_other_resource_is_readable_that_way(resource_type: str, resource_id: str):
+    access = access_of("openid fhirUser", fhir_user="Practitioner/dr-1")
+    assert access_for_read(access, resource_type, resource_id).reach(resource_type, Right.READ) is Reach.NONE
+
+
+def test_settled_4_3_the_fhir_user_is_not_searchable_or_writable_that_way():
+    access = access_for_read(access_of("openid", fhir_user="Practitioner/dr-1"), "Practitioner", "dr-1")
+    assert all(access.reach("Practitioner", right) is Reach.NONE for right in set(Right) - {Right.READ})
+
+
+def test_the_audit_names_actor_role_client_and_grant():
+    access = access_of("user/*.rs")
+    assert (access.actor, access.role, access.client_id, access.grant) == ("someone", "CLINICIAN", "an-app", "jti-1")
+
+
+LETTERS = st.sets(st.sampled_from("cruds"), min_size=1).map(lambda some: "".join(x for x in "cruds" if x in some))
+SCOPES = st.builds(
+    "{}/{}.{}".format,
+    st.sampled_from(["patient", "user", "system"]),
+    st.sampled_from(["*", "Patient", "Observation", "Practitioner", "AuditEvent", "Claim"]),
+    LETTERS,
+)
+
+
+@given(
+    st.lists(SCOPES, max_size=4),
+    SCOPES,
+    st.sampled_from(["ORG_ADMIN", "NURSE", "PATIENT", "AUDITOR", "SERVICE", "APP", "SUPPORT"]),
+)
+def test_security_AZ5_a_further_scope_never_takes_away_and_never_passes_the_role(
+    scopes: list[str], more: str, role: str
+):
+    narrow = access_of(" ".join(scopes), role, "p1")
+    wide = access_of(" ".join([*scopes, more]), role, "p1")
+    everything = access_of("patient/*.cruds user/*.cruds system/*.cruds", role, "p1")
+    for resource_type in RESOURCE_TYPES:
+        for right in Right:
+            reach = wide.reach(resource_type, right)
+            assert narrow.reach(resource_type, right) <= reach <= everything.reach(resource_type, right)
