@@ -89,8 +89,10 @@ def _history_statement(dialect: str, reach: Reach) -> Prepared:
     names = ("version", "last_updated", "deleted", "body")
     now, old = fhir.resources, fhir.history
     current = select(*(now.c[name] for name in names)).where(_is_at_key(now))
-    own = literal(value=True) if reach is Reach.ORGANIZATION else or_(
-        old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0
+    own = (
+        literal(value=True)
+        if reach is Reach.ORGANIZATION
+        else or_(old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0)
     )
     superseded = select(*(old.c[name] for name in names)).where(_is_at_key(old), own)
     versions = union_all(current, superseded).subquery()
@@ -198,11 +200,7 @@ class ResourceStore:
 
     def _admit(self, write: Write, stored: Stored | None, access: Access) -> Pending | None:
         """Check one write against what is stored and what the caller may do; None for a deletion of nothing."""
-        if write.must_not_exist:
-            right = Right.CREATE
-        else:
-            right = Right.DELETE if write.resource is None else Right.UPDATE
-        reach = access.require(write.key.resource_type, right)
+        reach = access.require(write.key.resource_type, _right(write))
         if stored is not None and not _is_visible(stored, reach, access):
             stored, hidden = None, True
         else:
@@ -220,6 +218,12 @@ class ResourceStore:
         values = index_values(resource)
         _require_own(values, reach, access, write.key)
         return Pending(write.key, resource, stored, values=values)
+
+
+def _right(write: Write) -> Right:
+    if write.resource is None:
+        return Right.DELETE
+    return Right.CREATE if write.must_not_exist else Right.UPDATE
 
 
 def _span(query: HistoryQuery) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A version to be written; `resource` None is a deletion. `stored` is what it supersedes.
@@ -91,7 +92,7 @@ async def write_versions(unit: UnitOfWork, pendings: Sequence[Pending]) -> list[
     batch = _Batch(unit.organization_id, unit.xid)
     results: list[Written] = []
     for pending in pendings:
-        if _is_unchanged(pending):
+        if is_unchanged(pending):
             results.append(_unchanged(pending))
             batch.relabel(pending)
         else:
@@ -100,7 +101,8 @@ async def write_versions(unit: UnitOfWork, pendings: Sequence[Pending]) -> list[
     return results
 
 
-def _is_unchanged(pending: Pending) -> bool:
+def is_unchanged(pending: Pending) -> bool:
+    """Whether writing it would make no new version."""
     stored = pending.stored
     if stored is None or stored.deleted:
         return pending.resource is None
@@ -268,4 +270,6 @@ def _relabel_statement(dialect: str) -> Prepared:
 @lru_cache
 def remove_statement(table: Table, dialect: str) -> Prepared:
     """Return the statement that deletes one row of `table` by all its columns, named at_<column>."""
-    return prepare(delete(table).where(*(column == bindparam(f"at_{column.name}") for column in table.columns)), dialect)
+    return prepare(
+        delete(table).where(*(column == bindparam(f"at_{column.name}") for column in table.columns)), dialect
+    )

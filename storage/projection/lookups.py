@@ -1,0 +1,177 @@
+"""Answers to what mappers must know beside a row: homes of references, names, time zones (settled §1.3, §1.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from sqlalchemy import bindparam, select
+
+from mappers.json_values import Json
+from mappers.lookups import CLINICIAN, MEMBER, REFERENCE, TIME_ZONE, Home, Lookups, Need
+from storage.integrity import key_of
+from storage.resources import ResourceKey
+from storage.sql import Prepared, member_of, prepare
+from storage.tables import fhir
+from storage.tables.patient_graph import customer_profiles, subscriptions
+from storage.tables.platform import organizations
+from storage.transaction import UnitOfWork
+
+
+@dataclass(slots=True)
+class Facts:
+    """What has been looked up in one unit of work; grows as resources find their homes."""
+
+    organization_id: str
+    organization_name: str | None = None
+    home_system: str | None = None
+    homes: dict[str, Home] = field(default_factory=dict)
+    clinicians: dict[str, str] = field(default_factory=dict)
+    time_zones: dict[str, str] = field(default_factory=dict)
+    members: dict[str, Json] = field(default_factory=dict)
+    resource_ids: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    asked: set[Need] = field(default_factory=set)
+
+    def lookups(self) -> Lookups:
+        """Return the view that mappers take; it shows what is added later too."""
+        return Lookups(
+            organization_id=self.organization_id,
+            organization_name=self.organization_name,
+            homes=self.homes,
+            resource_ids=self.resource_ids,
+            clinicians=self.clinicians,
+            time_zones=self.time_zones,
+            members=self.members,
+        )
+
+
+@lru_cache
+def _homes_statement(dialect: str) -> Prepared:
+    rows = fhir.resources
+    columns = (rows.c.resource_type, rows.c.id, rows.c.home_table, rows.c.home_key, rows.c.home_part)
+    statement = select(*columns).where(
+        rows.c.organization_id == bindparam("organization_id"),
+        member_of(rows.c.self_key, "keys"),
+        rows.c.home_table.is_not(None),
+        rows.c.deleted.is_(False),
+    )
+    return prepare(statement, dialect)
+
+
+@lru_cache
+def _renamed_statement(dialect: str) -> Prepared:
+    """Resources of rows whose id is not the row's own."""
+    rows = fhir.resources
+    statement = select(rows.c.resource_type, rows.c.home_table, rows.c.home_key, rows.c.id).where(
+        rows.c.organization_id == bindparam("organization_id"),
+        member_of(rows.c.home_key, "keys"),
+        rows.c.home_table == bindparam("home_table"),
+        rows.c.home_part == "",
+        rows.c.id != rows.c.home_key,
+    )
+    return prepare(statement, dialect)
+
+
+async def open_facts(unit: UnitOfWork) -> Facts:
+    """Return facts that know the unit's organization."""
+    statement = select(organizations.c.name, organizations.c.home_system).where(
+        organizations.c.id == unit.organization_id
+    )
+    row = (await unit.connection.execute(statement)).one_or_none()
+    name, home_system = (row[0], row[1]) if row else (None, None)
+    return Facts(unit.organization_id, name, home_system)
+
+
+async def answer(unit: UnitOfWork, facts: Facts, needs: Iterable[Need]) -> None:
+    """Look up what was not asked before, one statement per kind of need; what is unknown stays absent."""
+    new = set(needs) - facts.asked
+    facts.asked |= new
+    by_kind: dict[str, list[str]] = {}
+    for need in new:
+        by_kind.setdefault(need.kind, []).append(need.value)
+    if MEMBER in by_kind:
+        by_kind.pop(MEMBER)  # answered from the batch itself
+    if REFERENCE in by_kind:
+        await _answer_references(unit, facts, by_kind[REFERENCE])
+    if TIME_ZONE in by_kind:
+        await add_time_zones(unit, facts, by_kind[TIME_ZONE])
+    if CLINICIAN in by_kind:
+        await add_clinicians(unit, facts, by_kind[CLINICIAN])
+
+
+async def _answer_references(unit: UnitOfWork, facts: Facts, references: Iterable[str]) -> None:
+    wanted: dict[ResourceKey, list[str]] = {}
+    for reference in references:
+        key = key_of(reference)
+        if key is not None and reference not in facts.homes:
+            wanted.setdefault(key, []).append(reference)
+    if not wanted:
+        return
+    parameters = {"organization_id": unit.organization_id, "keys": [key.hash for key in wanted]}
+    rows = await unit.driver.fetch(_homes_statement(unit.driver.dialect), parameters)
+    found: dict[ResourceKey, Home] = {}
+    for resource_type, resource_id, table, row_key, part in rows:
+        key = ResourceKey(resource_type, resource_id)
+        if key in wanted:
+            found[key] = Home(table, row_key, part or "")
+    await add_time_zones(unit, facts, [home.key for home in found.values() if home.table == "customer_profiles"])
+    for key, home in found.items():
+        for reference in wanted[key]:
+            facts.homes[reference] = with_facts(home, facts)
+
+
+def with_facts(home: Home, facts: Facts) -> Home:
+    """Return the home with the columns that mappers ask of its table."""
+    if home.table == "customer_profiles" and home.key in facts.time_zones:
+        return Home(home.table, home.key, home.part, {"timezone": facts.time_zones[home.key]})
+    if home.table == "wearable_devices":
+        return Home(home.table, home.key, home.part, device_facts(home.key))
+    return home
+
+
+def device_facts(key: str) -> Mapping[str, Json]:
+    """Return the columns that make up the key of a derived wearable device."""
+    from mappers.device import device_columns
+
+    return device_columns(key)
+
+
+async def add_time_zones(unit: UnitOfWork, facts: Facts, customers: Iterable[str]) -> None:
+    """Look up the time zones of customers."""
+    wanted = sorted(set(customers) - facts.time_zones.keys())
+    if wanted:
+        statement = select(customer_profiles.c.id, customer_profiles.c.timezone).where(
+            customer_profiles.c.organization_id == unit.organization_id, customer_profiles.c.id.in_(wanted)
+        )
+        for customer, zone in await unit.connection.execute(statement):
+            if zone is not None:
+                facts.time_zones[customer] = zone
+
+
+async def add_clinicians(unit: UnitOfWork, facts: Facts, clinicians: Iterable[str]) -> None:
+    """Look up clinicians' names, as the newest treatment that names them has it."""
+    wanted = sorted(set(clinicians) - facts.clinicians.keys())
+    if wanted:
+        statement = (
+            select(subscriptions.c.clinician_id, subscriptions.c.clinician_name)
+            .where(
+                subscriptions.c.organization_id == unit.organization_id,
+                subscriptions.c.clinician_id.in_(wanted),
+                subscriptions.c.clinician_name.is_not(None),
+            )
+            .order_by(subscriptions.c.updated_at, subscriptions.c.id)
+        )
+        for clinician, name in await unit.connection.execute(statement):
+            facts.clinicians[clinician] = name
+
+
+async def add_chosen_ids(unit: UnitOfWork, facts: Facts, table: str, keys: Iterable[str]) -> None:
+    """Look up ids that the store chose because the row's own was no legal id or taken (settled §1.6)."""
+    wanted = sorted(set(keys))
+    if wanted:
+        parameters = {"organization_id": unit.organization_id, "keys": wanted, "home_table": table}
+        for resource_type, home_table, key, chosen in await unit.driver.fetch(
+            _renamed_statement(unit.driver.dialect), parameters
+        ):
+            facts.resource_ids[resource_type, home_table, key] = chosen

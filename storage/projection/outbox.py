@@ -1,0 +1,145 @@
+"""Draining of the outbox: rows that foreign writers changed are shown as FHIR too (settled §3.8)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import delete, distinct, select
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from storage.engine import Database
+from storage.errors import ConcurrencyConflict, DatabaseUnavailable
+from storage.projection.lookups import open_facts
+from storage.projection.project import Projected, project_rows
+from storage.projection.sources import owners_of
+from storage.rows import all_keys
+from storage.tables.fhir import outbox, projection_failures, resources
+from storage.transaction import Change, UnitOfWork
+from storage.versions import write_versions
+
+BATCH: Final = 500
+POLL_SECONDS: Final = 0.5
+PROJECTOR: Final = Change(actor="projector", client_id="fhir-server", api="projector")
+TRUNCATED: Final = "*"
+Report = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    id: int
+    table: str
+    key: str
+
+
+class Projector:
+    """Drains the outbox, organization by organization; several may run at once on PostgreSQL."""
+
+    def __init__(self, database: Database, report: Report | None = None) -> None:
+        self.database = database
+        self._report = report
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Drain until `stop`, polling; a conflict or a lost database only delays the next round."""
+        while not self._stopping.is_set():
+            drained = 0
+            try:
+                drained = await self.drain()
+            except (ConcurrencyConflict, DatabaseUnavailable) as error:
+                self._tell("outbox_waits", error=type(error).__name__)
+            if not drained:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Let `run` end after the batch at hand."""
+        self._stopping.set()
+
+    async def drain(self) -> int:
+        """Project everything in the outbox at this time; returns how many entries that were."""
+        async with self.database.platform() as connection:
+            organizations = [row[0] for row in await connection.execute(select(distinct(outbox.c.organization_id)))]
+        total = 0
+        for organization in organizations:
+            while drained := await self.database.transact(organization, PROJECTOR, self._drain_batch):
+                total += drained
+        return total
+
+    async def _drain_batch(self, unit: UnitOfWork) -> int:
+        taken = (
+            select(outbox.c.id, outbox.c.table_name, outbox.c.key)
+            .where(outbox.c.organization_id == unit.organization_id)
+            .order_by(outbox.c.id)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        entries = [_Entry(*row) for row in await unit.connection.execute(taken)]
+        if not entries:
+            return 0
+        touched = [(entry.table, entry.key) for entry in entries if entry.key != TRUNCATED]
+        for table in {entry.table for entry in entries if entry.key == TRUNCATED}:
+            touched.extend([(table, key) for key in await stored_keys(unit, table)])
+        await project_touched(unit, touched)
+        await unit.connection.execute(delete(outbox).where(outbox.c.id.in_([entry.id for entry in entries])))
+        return len(entries)
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        if self._report is not None:
+            self._report(event, facts)
+
+
+async def stored_keys(unit: UnitOfWork, table: str) -> list[str]:
+    """Return the keys of all rows of a table that the store shows or the table holds."""
+    shown = select(distinct(resources.c.home_key)).where(
+        resources.c.organization_id == unit.organization_id, resources.c.home_table == table
+    )
+    keys = {row[0] for row in await unit.connection.execute(shown)}
+    return sorted(keys | set(await all_keys(unit.connection, table, unit.organization_id)))
+
+
+async def project_touched(unit: UnitOfWork, touched: Sequence[tuple[str, str]]) -> int:
+    """Write the versions that changed rows call for; returns how many. Rows that cannot be mapped are listed apart."""
+    facts = await open_facts(unit)
+    versions = 0
+    for table, keys in (await owners_of(unit, touched)).items():
+        projected = await project_rows(unit, facts, table, keys)
+        written = await write_versions(unit, projected.pendings)
+        versions += sum(each.changed for each in written)
+        await note_failures(unit, table, keys, projected)
+    return versions
+
+
+async def note_failures(unit: UnitOfWork, table: str, keys: Sequence[str], projected: Projected) -> None:
+    """List rows that could not be mapped in `projection_failures`, and take out those that now can."""
+    columns = projection_failures.c
+    cured = [key for key in keys if key not in projected.failures]
+    await unit.connection.execute(
+        delete(projection_failures).where(
+            columns.organization_id == unit.organization_id, columns.table_name == table, columns.key.in_(cured)
+        )
+    )
+    if not projected.failures:
+        return
+    insert = postgres_insert if unit.driver.dialect == "postgresql" else sqlite_insert
+    rows = [
+        {
+            "organization_id": unit.organization_id,
+            "table_name": table,
+            "key": key,
+            "failed_at": unit.now,
+            "reason": reason,
+        }
+        for key, reason in projected.failures.items()
+    ]
+    statement = insert(projection_failures).values(rows)
+    await unit.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organization_id", "table_name", "key"],
+            set_={"failed_at": statement.excluded.failed_at, "reason": statement.excluded.reason},
+        )
+    )

@@ -1,0 +1,210 @@
+"""Homes of written resources: an internal row where a mapper claims the resource, else the store (settled §1.3-1.5).
+
+Home is chosen at create. A native resource moves into a row when a later update fits; a row never becomes native.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mappers.lens import Absorbed, NotClaimed, ResourceMapper, Row
+from mappers.lookups import Home as LookupHome
+from mappers.lookups import Need
+from mappers.registry import mappers_of_table, mappers_of_type
+from storage.errors import MappingRefused, ReadOnlyHome
+from storage.projection.lookups import Facts, answer, open_facts, with_facts
+from storage.projection.project import project_rows, residual_bytes
+from storage.projection.sources import owners_of
+from storage.resources import Home, ResourceKey
+from storage.rows import delete_row, load_rows, save_row, taken_unique
+from storage.transaction import UnitOfWork
+from storage.versions import Pending
+
+FIRST_TYPES: Final = ("Organization", "Practitioner", "Patient", "CarePlan")
+"""Types that others' homes depend on, in the order of dependence."""
+RowKey = tuple[str, str]
+
+
+@dataclass(slots=True)
+class Placed:
+    """Writes with their homes, and what the rows they changed show elsewhere."""
+
+    pendings: list[Pending]
+    consequences: list[Pending] = field(default_factory=list)
+    unclaimed: dict[ResourceKey, str] = field(default_factory=dict)
+    """Why a resource that some mapper could have held is native."""
+
+
+def writable_mappers(resource_type: str) -> tuple[ResourceMapper, ...]:
+    """Return the mappers that may take a resource of the type as a new row."""
+    return tuple(mapper for mapper in mappers_of_type(resource_type) if not mapper.read_only)
+
+
+def _rank(pending: Pending) -> int:
+    kind = pending.key.resource_type
+    return FIRST_TYPES.index(kind) if kind in FIRST_TYPES else len(FIRST_TYPES)
+
+
+class Places:
+    """Finds homes and keeps the rows there in step with what is written."""
+
+    async def place(self, unit: UnitOfWork, pendings: Sequence[Pending]) -> Placed:
+        """Return the writes with homes; rows are saved or deleted in the unit of work.
+
+        Raises ReadOnlyHome and MappingRefused (settled §1.4, §1.5).
+        """
+        concerned = [pending for pending in pendings if _concerns_rows(pending)]
+        if not concerned:
+            return Placed(list(pendings))
+        work = _Work(unit, await open_facts(unit))
+        await work.prepare(concerned)
+        placed: dict[ResourceKey, Pending] = {}
+        for pending in sorted(concerned, key=_rank):
+            placed[pending.key] = await work.settle(pending)
+        answered = [placed.get(pending.key, pending) for pending in pendings]
+        consequences = await work.consequences(pending.key for pending in pendings)
+        return Placed(answered, consequences, work.unclaimed)
+
+
+def _concerns_rows(pending: Pending) -> bool:
+    stored = pending.stored
+    if stored is not None and not stored.deleted and stored.home is not None:
+        return True
+    return pending.resource is not None and bool(writable_mappers(pending.key.resource_type))
+
+
+class _Work:
+    """One call of `place`: rows as they stand in this unit of work, and what has been looked up."""
+
+    def __init__(self, unit: UnitOfWork, facts: Facts) -> None:
+        self.unit = unit
+        self.facts = facts
+        self.rows: dict[RowKey, Row] = {}
+        self.changed: dict[RowKey, None] = {}
+        self.unclaimed: dict[ResourceKey, str] = {}
+
+    async def prepare(self, pendings: Sequence[Pending]) -> None:
+        """Fetch in bulk what claims need: rows of existing homes, and answers to the mappers' needs."""
+        homes: dict[str, list[str]] = {}
+        needs: set[Need] = set()
+        for pending in pendings:
+            home = pending.stored.home if pending.stored else None
+            if home is not None:
+                homes.setdefault(home.table, []).append(home.key)
+            if pending.resource is not None:
+                reference = str(pending.key)
+                self.facts.members[reference] = pending.resource
+                for mapper in mappers_of_type(pending.key.resource_type):
+                    needs |= mapper.needs(pending.resource)
+        for table, keys in homes.items():
+            loaded = await load_rows(self.unit.connection, table, self.unit.organization_id, keys)
+            self.rows.update({(table, key): row for key, row in loaded.items()})
+        await answer(self.unit, self.facts, needs)
+
+    async def settle(self, pending: Pending) -> Pending:
+        """Return one write with its home, its row saved or deleted."""
+        stored = pending.stored
+        home = stored.home if stored is not None and not stored.deleted else None
+        if home is not None:
+            return await (self._remove(pending, home) if pending.resource is None else self._update(pending, home))
+        if pending.resource is None:
+            return pending
+        return await self._claim(pending)
+
+    def _mapper(self, pending: Pending, home: Home) -> ResourceMapper:
+        mapper = next(each for each in mappers_of_table(home.table) if each.resource_type == pending.key.resource_type)
+        if mapper.read_only:
+            endpoint = mapper.internal_endpoint or f"the writers of {mapper.table}"
+            raise ReadOnlyHome(pending.key.resource_type, pending.key.id, endpoint)
+        return mapper
+
+    async def _update(self, pending: Pending, home: Home) -> Pending:
+        mapper = self._mapper(pending, home)
+        current = self.rows.get((home.table, home.key))
+        if pending.resource is None or current is None:
+            raise MappingRefused(pending.key.resource_type, pending.key.id, f"the row of {home.table} is gone")
+        absorbed = mapper.absorb(
+            _under_own_id(pending, mapper, current, home), self.facts.lookups(), current, home.part
+        )
+        if isinstance(absorbed, NotClaimed):
+            raise MappingRefused(pending.key.resource_type, pending.key.id, absorbed.reason)
+        taken = await taken_unique(self.unit.connection, home.table, absorbed.row)
+        if taken is not None:
+            raise MappingRefused(pending.key.resource_type, pending.key.id, f"{home.table}.{taken} is in use")
+        return await self._keep(pending, mapper, home, current, absorbed)
+
+    async def _claim(self, pending: Pending) -> Pending:
+        """Offer a new (or so far native) resource to the mappers of its type."""
+        reasons: list[str] = []
+        for mapper in writable_mappers(pending.key.resource_type):
+            absorbed = mapper.absorb(pending.resource, self.facts.lookups())
+            if isinstance(absorbed, NotClaimed):
+                reasons.append(absorbed.reason)
+                continue
+            row = absorbed.row
+            reason = await self._refused_row(mapper, row)
+            if reason is not None:
+                reasons.append(reason)
+                continue
+            home = Home(mapper.table, row.id, "")
+            return await self._keep(pending, mapper, home, None, absorbed)
+        self.unclaimed[pending.key] = "; ".join(reasons)
+        return pending
+
+    async def _refused_row(self, mapper: ResourceMapper, row: Row) -> str | None:
+        if self.facts.home_system != "graph":
+            return "the organization's home system is not the patient graph"
+        existing = await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id])
+        if existing or (mapper.table, row.id) in self.rows:
+            return f"{mapper.table} has a row with this id"
+        taken = await taken_unique(self.unit.connection, mapper.table, row)
+        return f"{mapper.table}.{taken} is in use" if taken else None
+
+    async def _keep(
+        self, pending: Pending, mapper: ResourceMapper, home: Home, current: Row | None, absorbed: Absorbed
+    ) -> Pending:
+        if absorbed.row != current:
+            await save_row(self.unit.connection, mapper.table, absorbed.row, new=current is None)
+            self.changed[home.table, home.key] = None
+        self.rows[home.table, home.key] = absorbed.row
+        self._announce(pending.key, home, absorbed.row)
+        return replace(pending, home=home, residual=residual_bytes(absorbed.residual), keep=not mapper.telemetry)
+
+    def _announce(self, key: ResourceKey, home: Home, row: Row) -> None:
+        """Make the home known to resources of the same batch that refer to it."""
+        if home.table == "customer_profiles" and row.timezone is not None:
+            self.facts.time_zones[home.key] = row.timezone
+        self.facts.homes[str(key)] = with_facts(LookupHome(home.table, home.key, home.part), self.facts)
+
+    async def _remove(self, pending: Pending, home: Home) -> Pending:
+        mapper = self._mapper(pending, home)
+        current = self.rows.get((home.table, home.key))
+        if current is not None and mapper.split is not None:
+            remaining = mapper.without(current, home.part)
+            await save_row(self.unit.connection, mapper.table, remaining, new=False)
+            self.rows[home.table, home.key] = remaining
+        elif current is not None:
+            await delete_row(self.unit.connection, mapper.table, current)
+            self.rows.pop((home.table, home.key))
+        self.changed[home.table, home.key] = None
+        return pending
+
+    async def consequences(self, written: Iterable[ResourceKey]) -> list[Pending]:
+        """Return versions of what else the changed rows show: other parts, other resources of the same row."""
+        but = list(written)
+        found: list[Pending] = []
+        for table, keys in (await owners_of(self.unit, self.changed)).items():
+            projected = await project_rows(self.unit, self.facts, table, keys, but)
+            for key, reason in projected.failures.items():
+                raise MappingRefused(table, key, f"the row could not be shown again: {reason}")
+            found.extend(projected.pendings)
+        return found
+
+
+def _under_own_id(pending: Pending, mapper: ResourceMapper, row: Row, home: Home) -> Mapping[str, object]:
+    """Return the resource with the id its row would give it, where the store chose another (settled §1.6)."""
+    resource = pending.resource or {}
+    own = mapper.resource_id(row, home.part)
+    return resource if resource.get("id") == own else {**resource, "id": own}

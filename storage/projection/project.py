@@ -1,0 +1,182 @@
+"""Rows to pending versions: what FHIR shall show after rows changed (design 'The one idea')."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from sqlalchemy import bindparam, select
+
+from mappers.identity import part_resource_id
+from mappers.lens import ResourceMapper, Row
+from mappers.registry import mappers_of_table
+from mappers.residual import NOTHING, Residual
+from storage.codec import decode, encode
+from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, open_facts
+from storage.projection.sources import DERIVED_TABLES, load_derived, owners_of
+from storage.resources import Home, ResourceKey, Stored
+from storage.rows import load_rows
+from storage.sql import Prepared, member_of, prepare
+from storage.tables import fhir
+from storage.transaction import UnitOfWork
+from storage.versions import STORED_COLUMNS, Pending, load_current, stored_of, write_versions
+
+Part = tuple[str, str, str]
+"""Resource type, row key, part key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One resource that a row gives, and what is stored of it so far."""
+
+    mapper: ResourceMapper
+    row: Row
+    part: str
+    stored: Stored | None
+
+
+@dataclass(slots=True)
+class Projected:
+    """Versions to be written for a set of rows, and the rows that could not be mapped (key → reason)."""
+
+    pendings: list[Pending] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+@lru_cache
+def _homed_statement(dialect: str) -> Prepared:
+    statement = (
+        select(*STORED_COLUMNS)
+        .where(
+            fhir.resources.c.organization_id == bindparam("organization_id"),
+            fhir.resources.c.home_table == bindparam("home_table"),
+            member_of(fhir.resources.c.home_key, "keys"),
+        )
+        .order_by(fhir.resources.c.self_key)
+        .with_for_update()
+    )
+    return prepare(statement, dialect)
+
+
+async def load_homed(unit: UnitOfWork, table: str, keys: Sequence[str]) -> dict[Part, Stored]:
+    """Return what is stored for rows of a table, locked until the end of the unit of work."""
+    parameters = {"organization_id": unit.organization_id, "home_table": table, "keys": list(keys)}
+    rows = await unit.driver.fetch(_homed_statement(unit.driver.dialect), parameters)
+    found: dict[Part, Stored] = {}
+    for stored in map(stored_of, rows):
+        if stored.home is not None:
+            found[stored.key.resource_type, stored.home.key, stored.home.part] = stored
+    return found
+
+
+def residual_of(stored: Stored | None) -> Residual:
+    """Return the residual of a stored resource."""
+    if stored is None or stored.residual is None:
+        return NOTHING
+    return Residual.from_json(decode(stored.residual))
+
+
+def residual_bytes(residual: Residual) -> bytes | None:
+    """Return a residual as stored; None when it is empty."""
+    return encode(residual.to_json()) if residual else None
+
+
+async def project_rows(
+    unit: UnitOfWork, facts: Facts, table: str, keys: Iterable[str], but: Iterable[ResourceKey] = ()
+) -> Projected:
+    """Return the versions that rows of one table call for; rows that are gone take their resources with them.
+
+    Resources in `but` are left out: another part of the unit of work writes them. Nothing is written here.
+    """
+    wanted = sorted(set(keys))
+    left_out = frozenset(but)
+    rows = await _load(unit, table, wanted)
+    homed = await load_homed(unit, table, wanted)
+    await _look_up(unit, facts, table, rows.values())
+    projected = Projected()
+    shown: list[Shown] = []
+    for key, row in rows.items():
+        try:
+            shown.extend(
+                Shown(mapper, row, part, homed.pop((mapper.resource_type, key, part), None))
+                for mapper in mappers_of_table(table)
+                for part in mapper.parts(row)
+            )
+        except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+            projected.failures[key] = f"{type(error).__name__} while taking the row apart"
+    taken = await _taken_ids(unit, shown)
+    for each in shown:
+        _render(projected, facts, each, taken)
+    projected.pendings = [pending for pending in projected.pendings if pending.key not in left_out]
+    projected.pendings += [
+        Pending(stored.key, None, stored)
+        for (_, key, _), stored in homed.items()
+        if stored.key not in left_out and key not in projected.failures
+    ]
+    return projected
+
+
+async def _load(unit: UnitOfWork, table: str, keys: Sequence[str]) -> Mapping[str, Row]:
+    load = load_derived if table in DERIVED_TABLES else load_rows
+    return await load(unit.connection, table, unit.organization_id, keys)
+
+
+async def _look_up(unit: UnitOfWork, facts: Facts, table: str, rows: Iterable[Row]) -> None:
+    """Fetch the names and zones that rendering rows of the table takes."""
+    kinds = {kind for mapper in mappers_of_table(table) for kind in mapper.lookups}
+    listed = list(rows)
+    customers = {getattr(row, "customer_id", None) for row in listed} - {None}
+    if "time_zone" in kinds:
+        await add_time_zones(unit, facts, customers)
+    if "clinician" in kinds:
+        named = {getattr(row, name, None) for row in listed for name in ("clinician_id", "created_by")}
+        await add_clinicians(unit, facts, named - {None})
+    await add_chosen_ids(unit, facts, "customer_profiles", customers)
+    treatments = {getattr(row, "treatment_id", None) for row in listed} - {None}
+    await add_chosen_ids(unit, facts, "subscriptions", treatments)
+
+
+async def _taken_ids(unit: UnitOfWork, shown: Sequence[Shown]) -> Mapping[ResourceKey, Stored]:
+    """Return what is stored under the ids that resources without a stored version would get."""
+    new = {
+        ResourceKey(each.mapper.resource_type, each.mapper.resource_id(each.row, each.part))
+        for each in shown
+        if each.stored is None
+    }
+    return await load_current(unit, new)
+
+
+def _render(projected: Projected, facts: Facts, shown: Shown, taken: Mapping[ResourceKey, Stored]) -> None:
+    """Add the version of one part of a row, or the reason why there is none."""
+    mapper, row, part, stored = shown.mapper, shown.row, shown.part, shown.stored
+    residual = residual_of(stored)
+    try:
+        resource = mapper.render(row, part, facts.lookups(), residual)
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        # The row keeps its last good version and blocks nobody; values stay out of the reason (settled §3.8).
+        projected.failures[row.id] = f"{mapper.name}: {type(error).__name__}"
+        return
+    home = Home(mapper.table, row.id, part)
+    key = stored.key if stored else ResourceKey(mapper.resource_type, resource["id"])
+    if stored is None and key in taken:
+        stored = taken[key]
+        if not stored.deleted:
+            key, stored = ResourceKey(key.resource_type, part_resource_id(mapper.table, row.id, mapper.name)), None
+    resource["id"] = key.id
+    projected.pendings.append(Pending(key, resource, stored, home, residual_bytes(residual), keep=not mapper.telemetry))
+
+
+async def flush(unit: UnitOfWork) -> None:
+    """Project the rows that repositories touched; called before COMMIT. An unmappable row fails the unit of work."""
+    facts = await open_facts(unit)
+    pendings: list[Pending] = []
+    by_table = await owners_of(unit, unit.touched)
+    unit.touched.clear()
+    for table, keys in by_table.items():
+        projected = await project_rows(unit, facts, table, keys)
+        if projected.failures:
+            key, reason = next(iter(projected.failures.items()))
+            raise ValueError(f"row {key} of {table} cannot be shown as FHIR: {reason}")
+        pendings.extend(projected.pendings)
+    await write_versions(unit, pendings)

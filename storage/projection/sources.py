@@ -1,0 +1,150 @@
+"""Which rows own the resources that a changed row shows in, and rows that are derived from others.
+
+A derived row has no table: a clinician of treatments, a wearable device of readings. It is the distinct value of
+columns of another table, and is projected like any row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mappers.device import device_columns, device_key
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mappers.rows import TreatmentClinician, WearableDevice
+from storage.tables.fhir import resources
+from storage.tables.patient_graph import (
+    identity_mappings,
+    patient_wearable_readings,
+    protocols,
+    subscriptions,
+)
+from storage.transaction import UnitOfWork
+
+PROJECTION_ORDER: Final = (
+    "organizations",
+    "customer_profiles",
+    "treatment_clinicians",
+    "wearable_devices",
+    "subscriptions",
+    "protocols",
+    "patient_prescriptions",
+    "lab_results",
+    "patient_wearable_readings",
+    "patient_wearable_daily_stats",
+)
+"""Mapped tables, referred-to ones first."""
+
+DERIVED_TABLES: Final = frozenset({"treatment_clinicians", "wearable_devices"})
+
+
+async def owners_of(unit: UnitOfWork, touched: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return table → keys of the rows to project for changed rows, in PROJECTION_ORDER.
+
+    A child row stands for its owner, a row with derived ones brings those along; rows of tables that no mapper reads
+    are left out.
+    """
+    keys: dict[str, dict[str, None]] = {}
+    for table, key in touched:
+        keys.setdefault(table, {})[key] = None
+    connection, own = unit.connection, unit.organization_id
+    if "identity_mappings" in keys:
+        owners = select(identity_mappings.c.customer_id).where(
+            identity_mappings.c.organization_id == own, identity_mappings.c.id.in_(list(keys["identity_mappings"]))
+        )
+        for (owner,) in await connection.execute(owners):
+            keys.setdefault("customer_profiles", {})[owner] = None
+    if "subscriptions" in keys:
+        clinicians = select(subscriptions.c.clinician_id).where(
+            subscriptions.c.organization_id == own, subscriptions.c.id.in_(list(keys["subscriptions"]))
+        )
+        _add(keys, "treatment_clinicians", [row[0] for row in await connection.execute(clinicians)])
+    if "protocols" in keys:
+        authors = select(protocols.c.created_by).where(
+            protocols.c.organization_id == own, protocols.c.id.in_(list(keys["protocols"]))
+        )
+        _add(keys, "treatment_clinicians", [row[0] for row in await connection.execute(authors)])
+    if "patient_wearable_readings" in keys:
+        _add(keys, "wearable_devices", await _devices_of(connection, own, list(keys["patient_wearable_readings"])))
+    return {table: list(keys[table]) for table in PROJECTION_ORDER if keys.get(table)}
+
+
+def _add(keys: dict[str, dict[str, None]], table: str, found: Iterable[str | None]) -> None:
+    for key in found:
+        if key is not None:
+            keys.setdefault(table, {})[key] = None
+
+
+async def _devices_of(connection: AsyncConnection, organization_id: str, readings: list[str] | None) -> list[str]:
+    """Return the devices of some readings, or of all."""
+    columns = patient_wearable_readings.c
+    statement = (
+        select(columns.customer_id, columns.source, columns.device_type, columns.device_id)
+        .where(columns.organization_id == organization_id)
+        .distinct()
+    )
+    if readings is not None:
+        statement = statement.where(columns.id.in_(readings))
+    return [device_key(*row) for row in await connection.execute(statement)]
+
+
+async def load_derived(
+    connection: AsyncConnection, table: str, organization_id: str, keys: Iterable[str]
+) -> Mapping[str, TreatmentClinician | WearableDevice]:
+    """Return the derived rows of `table` that still follow from other rows, by key."""
+    if table == "treatment_clinicians":
+        return await _load_clinicians(connection, organization_id, list(keys))
+    return await _load_devices(connection, organization_id, list(keys))
+
+
+async def _load_clinicians(
+    connection: AsyncConnection, organization_id: str, keys: list[str]
+) -> dict[str, TreatmentClinician]:
+    """A clinician's name is that of the newest treatment that has one; an author of protocols may have none."""
+    found: dict[str, TreatmentClinician] = {}
+    authors = select(protocols.c.created_by).where(
+        protocols.c.organization_id == organization_id, protocols.c.created_by.in_(keys)
+    )
+    for (key,) in await connection.execute(authors.distinct()):
+        found[key] = TreatmentClinician(key, organization_id, None)
+    treatments = (
+        select(subscriptions.c.clinician_id, subscriptions.c.clinician_name)
+        .where(subscriptions.c.organization_id == organization_id, subscriptions.c.clinician_id.in_(keys))
+        .order_by(subscriptions.c.updated_at, subscriptions.c.id)
+    )
+    for key, name in await connection.execute(treatments):
+        known = found.get(key)
+        found[key] = TreatmentClinician(key, organization_id, name or (known.name if known else None))
+    return found
+
+
+async def _load_devices(
+    connection: AsyncConnection, organization_id: str, keys: list[str]
+) -> dict[str, WearableDevice]:
+    columns = patient_wearable_readings.c
+    found: dict[str, WearableDevice] = {}
+    for key in keys:
+        parts = device_columns(key)
+        conditions = [columns[name].is_not_distinct_from(value) for name, value in parts.items()]
+        statement = select(func.count()).select_from(
+            select(columns.id).where(columns.organization_id == organization_id, *conditions).limit(1).subquery()
+        )
+        if await connection.scalar(statement):
+            found[key] = WearableDevice(key, organization_id, **parts)
+    return found
+
+
+async def derived_keys(unit: UnitOfWork, table: str) -> list[str]:
+    """Return the keys of all derived rows of `table` that rows call for or the store shows."""
+    shown = select(resources.c.home_key).where(
+        resources.c.organization_id == unit.organization_id, resources.c.home_table == table
+    )
+    keys = {row[0] for row in await unit.connection.execute(shown.distinct())}
+    if table == "wearable_devices":
+        return sorted(keys | set(await _devices_of(unit.connection, unit.organization_id, None)))
+    for column in (subscriptions.c.clinician_id, protocols.c.created_by):
+        named = select(column).where(column.table.c.organization_id == unit.organization_id, column.is_not(None))
+        keys |= {row[0] for row in await unit.connection.execute(named.distinct())}
+    return sorted(keys)
