@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from storage.codec import decode
 from storage.search.keys import self_key
+
+ANY_VERSION: Final = 0
+"""Expected version of a write that only demands that the resource exists (`If-Match: *`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Written:
 class Write:
     """One intended write: `resource` is a validated resource whose id is `key.id`, or None for a deletion.
 
-    `expected_version` is that of If-Match; `must_exist` refuses update-as-create; `must_not_exist` is a create with a
+    `expected_version` is that of If-Match (ANY_VERSION: whichever); `must_exist` refuses update-as-create; `must_not_exist` is a create with a
     new id, which skips the look-up of what is stored.
     """
 

@@ -20,7 +20,7 @@ from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, Versi
 from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
-from storage.resources import ResourceKey, Stored, Version, Write, Written
+from storage.resources import ANY_VERSION, ResourceKey, Stored, Version, Write, Written
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
@@ -254,7 +254,8 @@ def _patients(stored: Stored) -> tuple[int, ...]:
 
 def _check_version(write: Write, stored: Stored | None) -> None:
     """If-Match: of an absent or invisible resource it fails alike (U3, AZ-6)."""
-    if write.expected_version is not None and (stored is None or stored.version != write.expected_version):
+    expected = write.expected_version
+    if expected is not None and (stored is None or expected not in (ANY_VERSION, stored.version)):
         raise VersionConflict(write.key.resource_type, write.key.id)
 
 
