@@ -10,8 +10,8 @@ PATIENT_COMPARTMENT: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Per resource type the codes of the parameters that refer to the compartment's patient.
 
-Patient is left out: its own compartment holds a Patient by identity alone. The published definition adds `Patient.link`,
-which would show one patient's record to another whom somebody linked to it.
+Patient is left out: its own compartment holds a Patient by identity alone. The published definition adds
+`Patient.link`, which would show one patient's record to another whom somebody linked to it.
 """
 
 

@@ -13,7 +13,7 @@ RESOURCE_TYPES: Final[tuple[str, ...]] = tuple(_DATA["resources"])
 """Names of the 146 concrete resource types of R4, sorted."""
 
 SUMMARY_ELEMENTS: Final[Mapping[str, tuple[str, ...]]] = {n: tuple(e) for n, e in _DATA["summary"].items()}
-"""Top-level elements with `isSummary`, choice elements without `[x]`; only types whose structure definition is at hand."""
+"""Top-level elements with `isSummary`, choices without `[x]`, of types whose structure definition is at hand."""
 
 MANDATORY_ELEMENTS: Final[Mapping[str, tuple[str, ...]]] = {n: tuple(e) for n, e in _DATA["mandatory"].items()}
 """Top-level elements with a minimum of 1, per resource type, choice elements without `[x]`."""

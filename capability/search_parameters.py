@@ -1,6 +1,7 @@
 """The search parameters of every resource type, as data (FHIR R4 search.html, searchparameter-registry.html).
 
-The rows live in `data/search_parameters.json`, written by `scripts/generate_capability.py`: a new parameter is a row there.
+The rows live in `data/search_parameters.json`, written by `scripts/generate_capability.py`: a new parameter is a row
+there.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from capability.data_files import data_bytes, read_data
 class SearchType(StrEnum):
     """Kinds of search parameter (valueset-search-param-type)."""
 
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105  a kind of parameter, no secret
     STRING = "string"
     DATE = "date"
     REFERENCE = "reference"
@@ -43,10 +44,10 @@ class Component:
 class SearchParameter:
     """One search parameter of one resource type.
 
-    `expression` is FHIRPath restricted to this type (common parameters start at `Resource`). `targets` are the permitted
-    types of a reference, `*` for any. `bit` is the position, 0 to 61, in the mask that says which parameters have a
-    value; it never changes once published. `exact` marks tokens that are compared letter by letter (identifiers, ids);
-    other tokens are compared without regard to case. `url` is empty where no official definition exists.
+    `expression` is FHIRPath restricted to this type (common parameters start at `Resource`). `targets` are the
+    permitted types of a reference, `*` for any. `bit` is the position, 0 to 61, in the mask that says which parameters
+    have a value; it never changes once published. `exact` marks tokens that are compared letter by letter (identifiers,
+    ids); other tokens are compared without regard to case. `url` is empty where no official definition exists.
     """
 
     resource_type: str

@@ -2,9 +2,9 @@
 
     python scripts/generate_capability.py [DEFINITIONS]
 
-DEFINITIONS is the folder that holds `r4/` and `us-core-6.1.0/` (default: `../shared/data/definitions`). What the published
-files lack comes from `search_parameters_by_hand.json` beside this script. Positions of search parameters (their bit in the
-presence mask) are kept from the previous output: new ones are appended.
+DEFINITIONS is the folder that holds `r4/` and `us-core-6.1.0/` (default: `../shared/data/definitions`). What the
+published files lack comes from `search_parameters_by_hand.json` beside this script. Positions of search parameters
+(their bit in the presence mask) are kept from the previous output: new ones are appended.
 """
 
 import gzip
@@ -129,7 +129,9 @@ def element_tables(schema: Json) -> tuple[dict[str, dict[str, str]], list[str]]:
         choices = choices_of(raw, primitives, complex_types)
         table: dict[str, str] = {}
         for name, kind in raw.items():
-            prefix = next((p for p in choices if name.startswith(p) and name[len(p) :].lower() in lowered(choices[p])), "")
+            prefix = next(
+                (p for p in choices if name.startswith(p) and name[len(p) :].lower() in lowered(choices[p])), ""
+            )
             if prefix:
                 table[f"{prefix}[x]"] = "|".join(choices[prefix])
                 continue
@@ -190,7 +192,12 @@ def snapshot_facts(structures: list[Json], tables: dict[str, dict[str, str]]) ->
 def check_element(path: str, element: Json, tables: dict[str, dict[str, str]]) -> None:
     """Stop when `tables` has no such element or another type or cardinality for it."""
     owner, _, name = path.rpartition(".")
-    if not owner or (name in OF_RESOURCES and name not in tables.get(owner, {})) or owner not in tables or "contentReference" in element:
+    if (
+        not owner
+        or (name in OF_RESOURCES and name not in tables.get(owner, {}))
+        or owner not in tables
+        or "contentReference" in element
+    ):
         return
     codes = [t["code"] for t in element.get("type", [])]
     found = tables[owner].get(name)
@@ -202,9 +209,9 @@ def check_element(path: str, element: Json, tables: dict[str, dict[str, str]]) -
         return
     if found.endswith("*") != (element["max"] == "*" or element["max"] not in {"0", "1"}):
         raise SystemExit(f"{path}: {found}, but max {element['max']}")
-    if codes[0] not in {"BackboneElement", "Element", "Resource"} and not codes[0].startswith("http"):
-        if found.rstrip("*") != codes[0]:
-            raise SystemExit(f"{path}: {found} is not {codes}")
+    is_named = codes[0] not in {"BackboneElement", "Element", "Resource"} and not codes[0].startswith("http")
+    if is_named and found.rstrip("*") != codes[0]:
+        raise SystemExit(f"{path}: {found} is not {codes}")
 
 
 # --- bindings and compartments ----------------------------------------------------------------------------------------
@@ -274,7 +281,7 @@ def restricted(expression: str, base: str) -> str:
 
 def parameter_row(parameter: Json, base: str, by_url: dict[str, Json]) -> Json:
     """Return one search parameter of one type as it stands in the data file."""
-    expression = REWRITTEN.get(parameter["url"], parameter.get("expression", ""))
+    expression = REWRITTEN.get(parameter["url"]) or parameter.get("expression", "")
     row: Json = {"type": parameter["type"], "expression": restricted(expression, base), "url": parameter["url"]}
     targets = sorted(parameter.get("target", []))
     if parameter["code"] == "patient" and "Patient" in targets:

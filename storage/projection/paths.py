@@ -187,12 +187,12 @@ class _Reader:
         return left
 
     def _literal(self) -> Json:
-        token = self._next()
-        if token in {"true", "false"}:
-            return token == "true"
-        if token.startswith("'"):
-            return token[1:-1]
-        raise self._unsupported(f"{token!r} is no literal")
+        written = self._next()
+        if written in {"true", "false"}:
+            return written == "true"
+        if written.startswith("'"):
+            return written[1:-1]
+        raise self._unsupported(f"{written!r} is no literal")
 
     def _union(self) -> tuple[Path | Condition, ...]:
         found = self._cast()

@@ -1,4 +1,4 @@
-"""Values as the index holds them: ranges of time, folded text, decimals as bytes (FHIR R4 search.html, fhir_rest.md §8).
+"""Values as the index holds them: ranges of time, folded text, decimals as bytes (FHIR R4 search.html).
 
 Everything here is pure. Both sides of a comparison, the stored value and the one asked for, go through these functions.
 """
@@ -44,9 +44,9 @@ _DAY: Final = 86_400 * _SECOND
 def date_range(text: str) -> Range:
     """Return what a date, dateTime or instant covers, as [low, high) in microseconds since 1970-01-01T00:00Z.
 
-    A value without a zone is taken as UTC; digits beyond the microsecond are dropped; a leap second (`:60`) is the first
-    second of the next minute. Raises ValueError for text that is none of these, or names no day or time there is
-    (search.html#date).
+    A value without a zone is taken as UTC; digits beyond the microsecond are dropped; a leap second (`:60`) is the
+    first second of the next minute. Raises ValueError for text that is none of these, or names no day or time there
+    is (search.html#date).
     """
     match = _DATE_TIME.fullmatch(text)
     if match is None:
