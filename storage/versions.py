@@ -11,6 +11,7 @@ from sqlalchemy import Table, bindparam, delete, select, update
 
 from storage.codec import content, finished
 from storage.driver import Driver, Row
+from storage.projection.coverage import PATIENT_BIT
 from storage.projection.index_values import IndexValues, index_values
 from storage.resources import Home, ResourceKey, Stored, Version, Written
 from storage.search.values import OPEN_HIGH, OPEN_LOW
@@ -215,8 +216,15 @@ def _derived(values: IndexValues | None, stored: Stored | None) -> tuple[int, in
     """Return patient, date_low, date_high, present; a deletion keeps the patient, for access and 410 (settled §3.1)."""
     if values is None:
         return stored.patient if stored else 0, OPEN_LOW, OPEN_HIGH, 0
-    patient = values.patients[0] if len(values.patients) == 1 else 0
-    return patient, values.date_low, values.date_high, values.present
+    return _patient(values), values.date_low, values.date_high, values.present
+
+
+def _patient(values: IndexValues) -> int:
+    """Return the one Patient that the resource is about, 0 when there is none or it lies in other compartments, too.
+
+    Searches rely on it: where the column is set, it is what `patient` and `subject` refer to.
+    """
+    return values.patients[0] if len(values.patients) == 1 and values.present >> PATIENT_BIT & 1 else 0
 
 
 def _place(home: Home | None) -> tuple[str | None, str | None, str | None]:
@@ -230,8 +238,8 @@ ROWS_PER_RESOURCE = (fhir.compartments, *fhir.INDEX_TABLES)
 def index_rows(organization_id: str, rid: int, values: IndexValues) -> dict[Table, list[Row]]:
     """Return the rows of ROWS_PER_RESOURCE for one resource, in the order of the tables' columns."""
     own = organization_id
-    patient = values.patients[0] if len(values.patients) == 1 else 0
-    shared = values.patients if len(values.patients) > 1 else ()
+    patient = _patient(values)
+    shared = () if patient else values.patients
     date = values.date_low
     return {
         fhir.compartments: [(own, each, rid) for each in shared],

@@ -21,7 +21,12 @@ resources = Table(
     Column("version", Integer, nullable=False),
     Column("last_updated", Int8, nullable=False, comment="milliseconds since 1970 UTC"),
     Column("deleted", Boolean, nullable=False),
-    Column("patient", Int8, nullable=False, comment="self_key of the one Patient whose compartment holds it, else 0"),
+    Column(
+        "patient",
+        Int8,
+        nullable=False,
+        comment="self_key of the one Patient it is about, else 0",
+    ),
     Column("date_low", Int8, nullable=False, comment="clinical date, microseconds; int8 minimum when open or absent"),
     Column("date_high", Int8, nullable=False, comment="end of the clinical date; int8 maximum when open or absent"),
     Column("present", Int8, nullable=False, comment="bit mask of search parameters that have a value"),
@@ -70,7 +75,7 @@ compartments = Table(
     Column("patient", Int8, nullable=False),
     Column("rid", Int8, nullable=False),
     PrimaryKeyConstraint("organization_id", "patient", "rid"),
-    comment="resources that lie in the compartments of more than one Patient",
+    comment="resources in compartments that the column `patient` does not name",
 )
 
 index_tokens = Table(
