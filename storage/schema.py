@@ -1,0 +1,221 @@
+"""The schema of a database: its revision, the way to the newest one, and what every installation holds.
+
+Migrations are forward-only. One upgrade is one transaction: killed half-way, it did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, exc, inspect, make_url, select, text
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
+
+from storage import triggers
+from storage.errors import DatabaseUnavailable, SchemaOutOfDate
+from storage.sql import DIALECTS
+from storage.tables import audit
+from storage.tables.platform import organizations
+
+HEAD: Final = "0007"
+"""The revision that this version of the server needs; named here so that a start need not load Alembic."""
+
+STANDARD_ORGANIZATIONS: Final = (
+    {"id": "loop-health", "name": "Loop Health", "home_system": "graph"},
+    {"id": "health-hub", "name": "Health Hub", "home_system": "graph"},
+)
+
+UPGRADE_LOCK: Final = 0x66686972  # "fhir"
+LOCK_TIMEOUT: Final = "10s"
+"""How long an upgrade waits for a table that others use, before it gives up and nothing has happened."""
+
+
+def head_revision() -> str:
+    """Return the revision that this version needs."""
+    return HEAD
+
+
+def current_revision(url: str) -> str | None:
+    """Return the revision of a database, None when it has no schema of ours.
+
+    Raises DatabaseUnavailable when it cannot be reached.
+    """
+    if _missing_file(make_url(url)):
+        return None
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            return _revision(connection)
+    except exc.OperationalError:
+        raise DatabaseUnavailable from None
+    finally:
+        engine.dispose()
+
+
+def check_revision(url: str) -> None:
+    """Raise SchemaOutOfDate unless the database is at the revision that this version needs."""
+    found = current_revision(url)
+    if found == HEAD:
+        return
+    if found is None:
+        raise SchemaOutOfDate("the database has no schema yet: run `fhir-server init`")
+    if found > HEAD:
+        raise SchemaOutOfDate(f"the database is at revision {found}, newer than {HEAD}: install the newer server")
+    raise SchemaOutOfDate(f"the database is at revision {found}, older than {HEAD}: run `fhir-server init`")
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring a database to a revision, by default the newest; makes the file of a SQLite database.
+
+    Two upgrades at a time run one after the other. Raises SchemaOutOfDate when the database is newer than this version
+    or when the role may not change rows under row-level security, and DatabaseUnavailable when it cannot be reached or
+    another session holds a table for too long.
+    """
+    target = make_url(url)
+    if target.get_backend_name() == "sqlite" and target.database:
+        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = _engine(url)
+    try:
+        with engine.begin() as connection:
+            _lock(connection)
+            found = _revision(connection)
+            if found is not None and found > HEAD:
+                raise SchemaOutOfDate(f"the database is at revision {found}, newer than {HEAD}")
+            if found != HEAD:
+                _require_all_rows(connection)
+                _migrate(connection, revision)
+            if _revision(connection) == HEAD:
+                restore_triggers(connection)
+            _check_foreign_keys(connection)
+    except exc.OperationalError:
+        raise DatabaseUnavailable from None
+    finally:
+        engine.dispose()
+
+
+def create_standard_organizations(url: str) -> None:
+    """Insert the organizations that every installation has; those that exist stay as they are."""
+    engine = _engine(url)
+    try:
+        with engine.begin() as connection:
+            insert = insert_sqlite if connection.dialect.name == "sqlite" else insert_postgresql
+            connection.execute(insert(organizations).on_conflict_do_nothing(), STANDARD_ORGANIZATIONS)
+    except exc.OperationalError:
+        raise DatabaseUnavailable from None
+    finally:
+        engine.dispose()
+
+
+def restore_triggers(connection: Connection) -> Sequence[str]:
+    """Make the triggers that a SQLite database lacks, and return their names.
+
+    SQLite changes most things about a table by making it anew, which drops its triggers without a word.
+    """
+    if connection.dialect.name != "sqlite":
+        return ()
+    existing = set(connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")))
+    restored = []
+    for statement in triggers.trigger_statements("sqlite"):
+        name = statement.split()[2]
+        if name not in existing:
+            connection.exec_driver_sql(statement)
+            restored.append(name)
+    return restored
+
+
+def create_audit_file(path: Path) -> None:
+    """Make the second SQLite file, which takes the audit of reads, unless it exists (settled §4.7).
+
+    Its tables have the shape of `rbac_logs` and `audit_seals`, and refuse changes like those.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = _engine(f"sqlite:///{path}")
+    try:
+        with engine.begin() as connection:
+            if inspect(connection).has_table(audit.rbac_logs.name):
+                return
+            for table in audit.TENANT_TABLES:
+                made: ExecutableDDLElement
+                for made in (CreateTable(table), *(CreateIndex(index) for index in table.indexes)):
+                    connection.exec_driver_sql(str(made.compile(dialect=DIALECTS["sqlite"])))
+                for statement in triggers.append_only_sqlite(table):
+                    connection.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
+
+
+def _missing_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed.set(drivername="sqlite"), poolclass=NullPool, connect_args={"timeout": 30})
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    return create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    """Let BEGIN be ours, so that DDL is part of the transaction; foreign keys are checked at the end instead."""
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys=OFF")
+    connection.execute("PRAGMA journal_mode=WAL")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(text(f"pg_advisory_xact_lock({UPGRADE_LOCK})")))
+        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+
+
+def _require_all_rows(connection: Connection) -> None:
+    """Refuse to migrate rows that row-level security hides: an UPDATE would touch none, without an error (§3.10)."""
+    if connection.dialect.name != "postgresql":
+        return
+    forced = connection.scalar(
+        text(
+            "SELECT count(*) FROM pg_class WHERE relforcerowsecurity AND relnamespace = current_schema()::regnamespace"
+        )
+    )
+    sees_all = connection.scalar(text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"))
+    if forced and not sees_all:
+        raise SchemaOutOfDate(
+            "row-level security hides rows from this role: upgrade as a superuser or a role with BYPASSRLS"
+        )
+
+
+def _migrate(connection: Connection, revision: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        broken = connection.execute(text("PRAGMA foreign_key_check")).fetchall()
+        if broken:
+            tables = ", ".join(sorted({str(row[0]) for row in broken}))
+            raise SchemaOutOfDate(f"rows refer to rows that do not exist, in: {tables}; mend them and upgrade again")

@@ -1,0 +1,181 @@
+"""Triggers: capture of rows that foreign writers change (settled §3.8), and tables that only grow (security AD-4).
+
+Every change of a captured table that the server itself did not make leaves rows in `outbox`: one for the changed row
+and one for each row that shows parts of it (its owner). A row whose key changed leaves both keys. Key `*` means every
+row of the table; organization `*` every organization.
+"""
+
+# ruff: noqa: S608 every name in these statements is our own
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Table
+
+from storage.tables import audit
+from storage.tables.metadata import metadata
+
+CHANNEL: Final = "fhir_outbox"
+"""The NOTIFY channel that wakes the projector on PostgreSQL."""
+
+OPERATIONS: Final = ("insert", "update", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A table whose changes are captured; `owners` are pairs of a table and the column that names its row."""
+
+    table: str
+    owners: tuple[tuple[str, str], ...] = ()
+    organization: str = "organization_id"
+
+    @property
+    def targets(self) -> tuple[tuple[str, str], ...]:
+        """Return (table, key column) of every outbox row that a changed row leaves."""
+        return ((self.table, "id"), *self.owners)
+
+
+CAPTURED: Final = (
+    Captured("organizations", organization="id"),
+    Captured("customer_profiles"),
+    Captured("identity_mappings", owners=(("customer_profiles", "customer_id"),)),
+    Captured("lab_results"),
+    Captured("protocols", owners=(("treatment_clinicians", "created_by"),)),
+    Captured("subscriptions", owners=(("treatment_clinicians", "clinician_id"),)),
+    Captured("patient_prescriptions", owners=(("subscriptions", "treatment_id"),)),
+    Captured("patient_wearable_readings"),
+    Captured("patient_wearable_daily_stats"),
+)
+
+# SECURITY DEFINER because a foreign writer may not touch the outbox itself; it returns no rows, names every schema and
+# does nothing but these inserts.
+CAPTURE_FUNCTION: Final = f"""
+CREATE FUNCTION fhir_capture() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    organization_column text := TG_ARGV[0];
+    changed text := CASE TG_OP
+        WHEN 'INSERT' THEN 'new_rows'
+        WHEN 'DELETE' THEN 'old_rows'
+        ELSE '(SELECT * FROM new_rows UNION ALL SELECT * FROM old_rows)'
+    END;
+    target integer := 1;
+    operation text;
+    noted bigint;
+    total bigint := 0;
+BEGIN
+    WHILE target < TG_NARGS LOOP
+        operation := CASE WHEN target = 1 THEN lower(TG_OP) ELSE 'update' END;
+        IF TG_OP = 'TRUNCATE' THEN
+            EXECUTE format('INSERT INTO %I.outbox (organization_id, table_name, key, operation)'
+                ' VALUES (%L, %L, %L, %L)', TG_TABLE_SCHEMA, '*', TG_ARGV[target], '*', operation);
+        ELSE
+            EXECUTE format('INSERT INTO %I.outbox (organization_id, table_name, key, operation)'
+                ' SELECT DISTINCT changed.%I, %L, changed.%I, %L FROM %s AS changed WHERE changed.%I IS NOT NULL',
+                TG_TABLE_SCHEMA, organization_column, TG_ARGV[target], TG_ARGV[target + 1], operation, changed,
+                TG_ARGV[target + 1]);
+        END IF;
+        GET DIAGNOSTICS noted = ROW_COUNT;
+        total := total + noted;
+        target := target + 2;
+    END LOOP;
+    IF total > 0 THEN
+        PERFORM pg_notify('{CHANNEL}', '');
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
+REFUSE_FUNCTION: Final = """
+CREATE FUNCTION fhir_refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END
+$$
+"""
+
+_TRANSITIONS: Final = {
+    "insert": "REFERENCING NEW TABLE AS new_rows ",
+    "update": "REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows ",
+    "delete": "REFERENCING OLD TABLE AS old_rows ",
+    "truncate": "",
+}
+
+
+def capture_postgresql(captured: Captured) -> tuple[str, ...]:
+    """Return the statement-level triggers of one table; they stay silent while the server itself writes."""
+    arguments = ", ".join(f"'{each}'" for pair in captured.targets for each in pair)
+    return tuple(
+        f"CREATE TRIGGER fhir_capture_{operation} AFTER {operation.upper()} ON {captured.table} {transition}"
+        "FOR EACH STATEMENT WHEN (current_setting('fhir_server.writer', true) IS DISTINCT FROM 'on')"
+        f" EXECUTE FUNCTION fhir_capture('{captured.organization}', {arguments})"
+        for operation, transition in _TRANSITIONS.items()
+    )
+
+
+def capture_sqlite(captured: Captured) -> tuple[str, ...]:
+    """Return the row triggers of one table; they stay silent while the server itself writes.
+
+    A row that INSERT OR REPLACE pushes out because of another key fires no trigger: `reconcile` finds it.
+    """
+    return tuple(
+        f"CREATE TRIGGER {captured.table}_capture_{operation} AFTER {operation.upper()} ON {captured.table}"
+        " WHEN NOT EXISTS (SELECT 1 FROM projection_guard) BEGIN "
+        + " ".join(_outbox_insert(captured, operation, position) for position in range(len(captured.targets)))
+        + " END"
+        for operation in OPERATIONS
+    )
+
+
+def _outbox_insert(captured: Captured, operation: str, position: int) -> str:
+    table, column = captured.targets[position]
+    noted = operation if position == 0 else "update"
+    sides = {"insert": ("NEW",), "update": ("NEW", "OLD"), "delete": ("OLD",)}[operation]
+    rows = " UNION ".join(
+        f"SELECT {side}.{captured.organization}, '{table}', {side}.{column}, '{noted}'"
+        f" WHERE {side}.{column} IS NOT NULL"
+        for side in sides
+    )
+    return f"INSERT INTO outbox (organization_id, table_name, key, operation) {rows};"
+
+
+def append_only_postgresql(table: Table) -> tuple[str, ...]:
+    """Return the trigger that refuses everything but INSERT, to every role."""
+    refuse = "FOR EACH STATEMENT EXECUTE FUNCTION fhir_refuse_change()"
+    return (f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table.name} {refuse}",)
+
+
+def append_only_sqlite(table: Table) -> tuple[str, ...]:
+    """Return the triggers that refuse everything but INSERT of a new key (INSERT OR REPLACE deletes in silence)."""
+    key = " AND ".join(f"{column.name} = NEW.{column.name}" for column in table.primary_key.columns)
+    known = f"WHEN EXISTS (SELECT 1 FROM {table.name} WHERE {key})"
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{table.name} is append-only'); END"
+    return (
+        f"CREATE TRIGGER {table.name}_append_only_update BEFORE UPDATE ON {table.name} {refuse}",
+        f"CREATE TRIGGER {table.name}_append_only_delete BEFORE DELETE ON {table.name} {refuse}",
+        f"CREATE TRIGGER {table.name}_append_only_insert BEFORE INSERT ON {table.name} {known} {refuse}",
+    )
+
+
+def trigger_statements(dialect: str) -> tuple[str, ...]:
+    """Return the statements that make every trigger (and its functions) of a database."""
+    if dialect == "postgresql":
+        return (
+            CAPTURE_FUNCTION,
+            *(statement for captured in CAPTURED for statement in capture_postgresql(captured)),
+            REFUSE_FUNCTION,
+            *(statement for table in audit.APPEND_ONLY for statement in append_only_postgresql(table)),
+        )
+    return (
+        *(statement for captured in CAPTURED for statement in capture_sqlite(captured)),
+        *(statement for table in audit.APPEND_ONLY for statement in append_only_sqlite(table)),
+    )
+
+
+def captured_tables() -> tuple[Table, ...]:
+    """Return the tables whose changes are captured."""
+    return tuple(metadata.tables[captured.table] for captured in CAPTURED)
