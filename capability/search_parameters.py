@@ -95,7 +95,6 @@ CLINICAL_DATE: Final[Mapping[str, str]] = MappingProxyType(
         "MedicationRequest": "authoredon",
         "MedicationStatement": "effective",
         "Observation": "date",
-        "Patient": "birthdate",
         "Procedure": "date",
         "Provenance": "recorded",
         "QuestionnaireResponse": "authored",
@@ -105,7 +104,10 @@ CLINICAL_DATE: Final[Mapping[str, str]] = MappingProxyType(
         "SupplyRequest": "date",
     }
 )
-"""Per type the date parameter whose value orders a patient's record; its element never repeats."""
+"""Per type the date parameter whose value orders a patient's record; its element never repeats.
+
+Patient has none: a birth date is asked for among all patients, which takes index rows.
+"""
 
 _ROWS: Final[dict[str, dict[str, dict[str, Any]]]] = read_data("search_parameters.json")
 
