@@ -1,0 +1,140 @@
+"""One `name=value` of a search → a criterion (FHIR R4 search.html#modifiers, #chaining, #has)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from capability.elements import RESOURCE_TYPES
+from capability.search_parameters import SearchParameter, SearchType, find
+from fhir_server.fhir.parse.escapes import split, unescape
+from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
+from fhir_server.fhir.parse.ordered import parse_date
+from fhir_server.fhir.parse.references import parse_id
+from fhir_server.fhir.parse.values import KNOWN_MODIFIERS, MODIFIERS, parse_value
+from storage.search.query import Chain, Criterion, Has, Ids, LastUpdated, Match, Missing, Modifier, Target, Value
+
+MAX_VALUES: Final = 500
+MAX_STEPS: Final = 6
+
+_TYPES: Final = frozenset(RESOURCE_TYPES)
+_MODIFIERS: Final = {modifier.value: modifier for modifier in Modifier if modifier.value}
+
+
+@dataclass(frozen=True, slots=True)
+class CriterionParser:
+    """Parses criteria against this server's base URL, given without trailing slash."""
+
+    base_url: str
+
+    def parse(self, resource_type: str, name: str, value: str, steps: int = 0) -> Criterion | None:
+        """Return the criterion; None when the value is empty.
+
+        Raises UnknownParameter, MalformedValue, UnsupportedSearch and SearchTooLarge. `steps` counts the chain steps
+        above.
+        """
+        if steps > MAX_STEPS:
+            raise SearchTooLarge(f"more than {MAX_STEPS} chain steps")
+        if name.startswith("_has:"):
+            return self._parse_has(resource_type, name, value, steps)
+        head, dot, rest = name.partition(".")
+        code, _, modifier = head.partition(":")
+        parameter = find(resource_type, code)
+        if parameter is None or parameter.type is SearchType.SPECIAL:
+            raise UnknownParameter(name)
+        if dot:
+            return self._parse_chain(parameter, modifier, rest, value, steps)
+        pieces = [piece for piece in split(value, ",") if piece]
+        if len(pieces) > MAX_VALUES:
+            raise SearchTooLarge(f"more than {MAX_VALUES} alternatives in one parameter")
+        return self._parse_match(parameter, modifier, pieces) if pieces else None
+
+    def _parse_match(self, parameter: SearchParameter, modifier: str, pieces: list[str]) -> Criterion:
+        if modifier == "missing":
+            return Missing(parameter, _parse_boolean(pieces))
+        if parameter.code == "_id":
+            _require_none(parameter, modifier)
+            return Ids(tuple(dict.fromkeys(parse_id(piece) for piece in pieces)))
+        if parameter.code == "_lastUpdated":
+            _require_none(parameter, modifier)
+            return LastUpdated(tuple(parse_date(piece) for piece in pieces))
+        target_type = modifier if parameter.type is SearchType.REFERENCE and modifier in _TYPES else None
+        if target_type is not None:
+            _require_target(parameter, target_type)
+        kind = Modifier.NONE if target_type is not None or not modifier else _modifier(parameter, modifier)
+        values: dict[Value, None] = {}
+        for piece in pieces:
+            values[parse_value(parameter, kind, piece, self.base_url, target_type)] = None
+        return Match(parameter, kind, tuple(values))
+
+    def _parse_chain(
+        self, parameter: SearchParameter, modifier: str, rest: str, value: str, steps: int
+    ) -> Criterion | None:
+        if parameter.type is not SearchType.REFERENCE:
+            raise MalformedValue("only a reference parameter can be followed by a dot")
+        if modifier:
+            _require_target(parameter, modifier)
+            types: tuple[str, ...] = (modifier,)
+        elif "*" in parameter.targets:
+            raise MalformedValue(f"name the type to follow: {parameter.code}:Type.{rest}")
+        else:
+            types = parameter.targets
+        targets: list[Target] = []
+        unknown: UnknownParameter | None = None
+        for each in types:
+            try:
+                criterion = self.parse(each, rest, value, steps + 1)
+            except UnknownParameter as error:
+                unknown = error
+                continue
+            if criterion is None:
+                return None
+            targets.append(Target(each, criterion))
+        if not targets and unknown is not None:
+            raise unknown
+        return Chain(parameter, tuple(targets))
+
+    def _parse_has(self, resource_type: str, name: str, value: str, steps: int) -> Criterion | None:
+        parts = name.split(":", 3)
+        if len(parts) != 4 or not all(parts):
+            raise MalformedValue("a reverse chain is _has:Type:reference:parameter")
+        _, source, code, rest = parts
+        if source not in _TYPES:
+            raise MalformedValue("the type after _has: is not a resource type")
+        parameter = find(source, code)
+        if parameter is None or parameter.type is not SearchType.REFERENCE:
+            raise UnknownParameter(name)
+        if not parameter.permits(resource_type):
+            raise MalformedValue(f"{source}:{code} does not refer to {resource_type}")
+        criterion = self.parse(source, rest, value, steps + 1)
+        return None if criterion is None else Has(parameter, criterion)
+
+
+def _modifier(parameter: SearchParameter, text: str) -> Modifier:
+    modifier = _MODIFIERS.get(text)
+    if modifier in MODIFIERS[parameter.type]:
+        return modifier
+    if text in KNOWN_MODIFIERS.get(parameter.type, ()):
+        raise UnsupportedSearch(f"the modifier :{text} is not supported; search without it")
+    served = sorted(f":{each.value}" for each in MODIFIERS[parameter.type] if each.value)
+    raise MalformedValue(f"a {parameter.type.value} parameter has the modifiers {', '.join([*served, ':missing'])}")
+
+
+def _require_none(parameter: SearchParameter, modifier: str) -> None:
+    if modifier:
+        raise MalformedValue(f"{parameter.code} has no modifier")
+
+
+def _require_target(parameter: SearchParameter, resource_type: str) -> None:
+    if resource_type not in _TYPES or not parameter.permits(resource_type):
+        raise MalformedValue(f"{parameter.code} does not refer to that type: use {', '.join(parameter.targets)}")
+
+
+def _parse_boolean(pieces: list[str]) -> bool:
+    match [unescape(piece) for piece in pieces]:
+        case ["true"]:
+            return True
+        case ["false"]:
+            return False
+        case _:
+            raise MalformedValue(":missing is true or false")

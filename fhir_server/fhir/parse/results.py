@@ -1,0 +1,130 @@
+"""Parameters that shape the result, not the matches: `_sort`, `_count`, `_total`, `_include` … (search.html#return)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from capability.elements import RESOURCE_TYPES
+from capability.search_parameters import SearchType, find
+from fhir_server.fhir.parse.escapes import split
+from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
+from storage.search.query import Include, SortKey, Total
+
+MAX_INCLUDES: Final = 20
+MAX_SORT_KEYS: Final = 5
+GENERAL: Final = frozenset({"_format", "_pretty", "fhirVersion"})
+"""Parameters of every interaction, read by negotiation (http.html#parameters)."""
+CURSOR: Final = "_cursor"
+"""The parameter of `next` links that holds the page's place."""
+RESULT: Final = frozenset(
+    {"_sort", "_count", "_total", "_summary", "_elements", "_include", "_revinclude", "_contained", "_containedType"}
+)
+
+_TYPES: Final = frozenset(RESOURCE_TYPES)
+_SORTABLE: Final = frozenset(
+    {SearchType.DATE, SearchType.STRING, SearchType.QUANTITY, SearchType.NUMBER, SearchType.URI}
+)
+_ITERATING: Final = frozenset({"iterate", "recurse"})
+
+
+@dataclass(slots=True)
+class ResultParameters:
+    """What the result parameters of one search said so far."""
+
+    resource_type: str
+    default_count: int
+    max_count: int
+    count: int | None = None
+    sort: tuple[SortKey, ...] = ()
+    total: Total = Total.DEFAULT
+    includes: list[Include] = field(default_factory=list)
+    counts_only: bool = False
+
+    def page_size(self) -> int:
+        """Return the page size; 0 when only the total is wanted (search.html#count, #summary)."""
+        if self.counts_only:
+            return 0
+        return min(self.default_count if self.count is None else self.count, self.max_count)
+
+    def add(self, name: str, modifier: str, value: str) -> None:
+        """Take one parameter of RESULT.
+
+        Raises UnknownParameter for a sort key or include that does not exist, MalformedValue, UnsupportedSearch and
+        SearchTooLarge.
+        """
+        if name in ("_include", "_revinclude"):
+            self._add_include(name, modifier, value)
+            return
+        if modifier:
+            raise MalformedValue(f"{name} has no modifier")
+        match name:
+            case "_count":
+                self._set_count(value)
+            case "_sort":
+                self._set_sort(value)
+            case "_total":
+                self._set_total(value)
+            case "_summary":
+                self._set_summary(value)
+            case "_contained":
+                if value != "false":
+                    raise UnsupportedSearch("contained resources are not searched: leave _contained out")
+            case _:
+                raise UnsupportedSearch(f"{name} is not supported: leave it out")
+
+    def _set_count(self, value: str) -> None:
+        if self.count is not None:
+            raise MalformedValue("give _count once")
+        if not value.isascii() or not value.isdigit() or len(value) > 9:
+            raise MalformedValue("_count is a whole number, 0 or more")
+        self.count = int(value)
+
+    def _set_sort(self, value: str) -> None:
+        if self.sort:
+            raise MalformedValue("give _sort once, its keys separated by commas")
+        keys: dict[str, SortKey] = {}
+        for piece in filter(None, split(value, ",")):
+            code = piece.removeprefix("-")
+            parameter = find(self.resource_type, code)
+            if parameter is None or (parameter.type not in _SORTABLE and code != "_id"):
+                raise UnknownParameter("_sort")
+            keys.setdefault(code, SortKey(parameter, descending=piece.startswith("-")))
+        if len(keys) > MAX_SORT_KEYS:
+            raise SearchTooLarge(f"more than {MAX_SORT_KEYS} sort keys")
+        self.sort = tuple(keys.values())
+
+    def _set_total(self, value: str) -> None:
+        if value not in {"none", "estimate", "accurate"}:
+            raise MalformedValue("_total is none, estimate or accurate")
+        self.total = Total(value)
+
+    def _set_summary(self, value: str) -> None:
+        if value == "count":
+            self.counts_only = True
+        elif value in {"true", "text", "data"}:
+            raise UnsupportedSearch("of _summary only count and false are supported")
+        elif value != "false":
+            raise MalformedValue("_summary is true, text, data, count or false")
+
+    def _add_include(self, name: str, modifier: str, value: str) -> None:
+        if modifier and modifier not in _ITERATING:
+            raise MalformedValue(f"{name} has the modifier :iterate only")
+        if len(self.includes) >= MAX_INCLUDES:
+            raise SearchTooLarge(f"more than {MAX_INCLUDES} includes")
+        reverse = name == "_revinclude"
+        parts = value.split(":")
+        if value == "*" and not reverse:
+            parts = [self.resource_type, "*"]
+        if not 2 <= len(parts) <= 3 or not all(parts):
+            raise MalformedValue(f"{name} is Type:parameter, Type:parameter:Target or Type:*")
+        source, code = parts[:2]
+        target = parts[2] if len(parts) == 3 else None
+        if source not in _TYPES or (target is not None and target not in _TYPES):
+            raise MalformedValue(f"{name} names what is not a resource type")
+        parameter = None if code == "*" else find(source, code)
+        if code != "*" and (parameter is None or parameter.type is not SearchType.REFERENCE):
+            raise UnknownParameter(name)
+        if target is not None and parameter is not None and not parameter.permits(target):
+            raise MalformedValue(f"{source}:{code} does not refer to {target}")
+        self.includes.append(Include(source, parameter, target, reverse, iterate=bool(modifier)))
