@@ -1,12 +1,67 @@
 """What can be wrong with a request. Errors carry facts; `outcome.py` decides how they look.
 
 RequestError
-├── Unauthenticated           no access token, or one that is not valid
-├── NotAuthorised             the caller may not do this at all
-└── MalformedAuthorization    the request carries its credentials in a way that is not allowed
+├── Unauthenticated               no access token, or one that is not valid
+├── NotAuthorised                 the caller may not do this at all
+├── MalformedAuthorization        the request carries its credentials in a way that is not allowed
+├── UnknownAddress                nothing is served at this path
+├── UnknownResourceType           the path names no resource type of R4
+├── InteractionNotSupported       the path is known, the method is not allowed there
+├── UnsupportedMediaType          the body is of a kind that is not read
+├── NotAcceptable                 no representation that the client takes
+├── InvalidHeader                 a header does not have its form
+├── InvalidParameter              a query parameter is not known or its value does not have its form
+├── UnsupportedParameter          a feature of searches that this server does not have
+├── InvalidId                     the id of a written resource cannot be one
+├── TypeMismatch                  the body is a resource of another type than the path names
+├── IdMismatch                    the body's id is not that of the path
+├── MalformedBody                 the body is missing or no JSON that can be kept
+│   └── NumberOutOfRange          a JSON number is too long, or infinite for most readers
+├── BodyTooLarge                  the body has too many bytes
+├── BodyTooComplex                the body nests too deeply, or has too many values or entries
+├── InvalidResource               elements, types or cardinalities are not those of the resource type
+│   └── RuleBroken                well-formed, but a required binding or an invariant does not hold
+├── InvalidBundle                 the Bundle cannot be a batch or transaction
+│   └── DuplicateEntry            two entries of a transaction write the same resource
+├── UnresolvedEntry               a `urn:` reference of a transaction names none of its entries
+├── ConditionalReferenceFailed    a conditional reference finds no resource, or several
+├── PreconditionFailed            a condition of the request does not hold
+│   └── MultipleMatches           the criteria of a conditional interaction find several resources
+├── PreconditionRequired          the update must say which version it is based on
+├── Throttled                     too many requests
+└── EntryFailed                   an entry of a transaction failed, and with it all of them
+
+No message holds a value of the request: values may be patient data, and messages are logged and shown. Messages name the
+element and the remedy.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+RULE_CODES: Final = frozenset({"code-invalid", "invariant", "business-rule"})
+"""Issue types of what parses and breaks a rule; all others are faults of structure (settled §5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing wrong with a resource.
+
+    `code` is of http://hl7.org/fhir/issue-type, `diagnostics` says what and the remedy, `expression` is the element in
+    FHIRPath (`Observation.component[0].code`).
+    """
+
+    code: str
+    diagnostics: str
+    expression: str
+    severity: str = "error"
+
+    @property
+    def breaks_rule(self) -> bool:
+        """Whether the resource is well formed at this place."""
+        return self.code in RULE_CODES
 
 
 class RequestError(Exception):
@@ -42,3 +97,189 @@ class NotAuthorised(RequestError):
 
 class MalformedAuthorization(RequestError):
     """Credentials were sent twice, in the query or in a form that cannot be read."""
+
+
+class UnknownAddress(RequestError):
+    """Nothing is served at this path, and nothing ever will be for this id or version."""
+
+    def __init__(self, message: str = "Nothing is served at this address; see [base]/metadata.") -> None:
+        super().__init__(message)
+
+
+class UnknownResourceType(RequestError):
+    """The path names no resource type of R4; `resource_type` is what it names (fhir_rest H1)."""
+
+    def __init__(self, resource_type: str) -> None:
+        super().__init__("This is no resource type of FHIR R4; types are spelt as in [base]/metadata.")
+        self.resource_type = resource_type
+
+
+class InteractionNotSupported(RequestError):
+    """The address is known but not with this method; `allow` lists those it has (fhir_rest H1)."""
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        super().__init__("This method is not supported here; the Allow header lists those that are.")
+        self.allow = tuple(allow)
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a kind, character set or encoding that is not read (fhir_rest H5)."""
+
+
+class NotAcceptable(RequestError):
+    """The client takes no representation that is served (fhir_rest H3)."""
+
+
+class InvalidHeader(RequestError):
+    """A request header does not have its form; `header` names it."""
+
+    def __init__(self, header: str, message: str) -> None:
+        super().__init__(message)
+        self.header = header
+
+
+class InvalidParameter(RequestError):
+    """A query parameter is not known, or its value does not have the form of its kind; `parameter` names it."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class UnsupportedParameter(RequestError):
+    """A known feature of searches that this server does not have; `parameter` asks for it."""
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class InvalidId(RequestError):
+    """The id of a resource to be written cannot be one (fhir_rest H2)."""
+
+    def __init__(self, expression: str = "") -> None:
+        super().__init__("An id has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '.'.")
+        self.expression = expression
+
+
+class TypeMismatch(RequestError):
+    """The body is a resource of another type than the address names (fhir_rest C2)."""
+
+    def __init__(self, expected: str, expression: str) -> None:
+        super().__init__(f"Send a resource of the type that the address names: {expected}.")
+        self.expected = expected
+        self.expression = expression
+
+
+class IdMismatch(RequestError):
+    """The body of an update has no id, or not that of the address."""
+
+    def __init__(self, expression: str) -> None:
+        super().__init__("Give the resource the id that the address names.")
+        self.expression = expression
+
+
+class MalformedBody(RequestError):
+    """The body is missing, no JSON, or JSON that cannot be kept; `expressions` are the places, where there are any."""
+
+    def __init__(self, message: str, expressions: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.expressions = tuple(expressions)
+
+
+class NumberOutOfRange(MalformedBody):
+    """A JSON number is too long, or so large or small that most readers would not keep it."""
+
+
+class BodyTooLarge(RequestError):
+    """The body has more bytes than `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than {limit} bytes; send it in parts.")
+        self.limit = limit
+
+
+class BodyTooComplex(RequestError):
+    """The body nests too deeply, or has too many values or entries: more `what` than `limit`."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"The body has more than {limit} {what}; send it in parts.")
+        self.limit = limit
+
+
+class InvalidResource(RequestError):
+    """Elements, types or cardinalities are not those of the resource type; `issues` holds everything that was found."""
+
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        super().__init__(f"The resource has {len(issues)} faults.")
+        self.issues = tuple(issues)
+
+
+class RuleBroken(InvalidResource):
+    """The resource is well formed, but a required binding or an invariant does not hold."""
+
+
+def invalid_resource(issues: Iterable[Issue]) -> InvalidResource:
+    """Return the error for some issues: RuleBroken when the resource is well formed apart from rules."""
+    found = tuple(issues)
+    return RuleBroken(found) if all(issue.breaks_rule for issue in found) else InvalidResource(found)
+
+
+class InvalidBundle(RequestError):
+    """The Bundle, or its entry at `expression`, cannot be part of a batch or transaction (fhir_rest B1, B9, B14)."""
+
+    def __init__(self, message: str, expression: str) -> None:
+        super().__init__(message)
+        self.expression = expression
+
+
+class DuplicateEntry(InvalidBundle):
+    """Two entries of a transaction write the same resource or have the same fullUrl (fhir_rest B7)."""
+
+
+class UnresolvedEntry(RequestError):
+    """A `urn:` reference of a transaction names none of its entries; `expression` is its place (fhir_rest B5)."""
+
+    def __init__(self, expression: str) -> None:
+        super().__init__("This reference names no fullUrl of the transaction; add the entry or refer to a resource.")
+        self.expression = expression
+
+
+class ConditionalReferenceFailed(RequestError):
+    """A conditional reference finds no resource, or several; `expression` is its place (fhir_rest B6)."""
+
+    def __init__(self, expression: str) -> None:
+        super().__init__("The criteria of this conditional reference must find exactly one resource.")
+        self.expression = expression
+
+
+class PreconditionFailed(RequestError):
+    """A condition of the request does not hold, such as If-None-Match on an update."""
+
+
+class MultipleMatches(PreconditionFailed):
+    """The criteria of a conditional interaction find several resources (fhir_rest C4)."""
+
+    def __init__(self) -> None:
+        super().__init__("The criteria find several resources; make them more specific.")
+
+
+class PreconditionRequired(RequestError):
+    """The update must say with If-Match which version it is based on."""
+
+
+class Throttled(RequestError):
+    """Too many requests; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many requests; try again later.")
+        self.retry_after = retry_after
+
+
+class EntryFailed(RequestError):
+    """The entry at `index` of a transaction failed with `cause`, so nothing of it is stored (fhir_rest B3)."""
+
+    def __init__(self, index: int, cause: Exception) -> None:
+        super().__init__(f"Entry {index} failed; nothing of the transaction is stored.")
+        self.index = index
+        self.cause = cause
