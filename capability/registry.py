@@ -1,0 +1,44 @@
+"""What this server does with each resource type: one entry a type, from which routes and `/metadata` follow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from capability.elements import RESOURCE_TYPES
+from capability.search_parameters import SearchParameter, SearchType, search_parameters
+from mappers.registry import mappers_of_type
+
+TYPE_INTERACTIONS: Final = ("read", "vread", "history-instance", "create", "update", "delete", "search-type")
+"""Interactions with one type (valueset-type-restful-interaction), the same for all of them."""
+
+SYSTEM_INTERACTIONS: Final = ("batch", "transaction")
+"""Interactions at the base (valueset-system-restful-interaction)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """One resource type as served. `profiles` are canonical URLs of profiles that its resources may claim."""
+
+    name: str
+    interactions: tuple[str, ...] = TYPE_INTERACTIONS
+    profiles: tuple[str, ...] = ()
+
+    @property
+    def search_parameters(self) -> Mapping[str, SearchParameter]:
+        """The search parameters by code, common ones included."""
+        return search_parameters(self.name)
+
+    @property
+    def includes(self) -> tuple[SearchParameter, ...]:
+        """The reference parameters, which `_include` can follow."""
+        return tuple(each for each in self.search_parameters.values() if each.type is SearchType.REFERENCE)
+
+    @property
+    def mappers(self) -> tuple[str, ...]:
+        """Names of the mappers that give this type a home in tables; without one every resource is native."""
+        return tuple(mapper.name for mapper in mappers_of_type(self.name))
+
+
+REGISTRY: Final[Mapping[str, ResourceType]] = MappingProxyType({name: ResourceType(name) for name in RESOURCE_TYPES})
+"""Every served type: all of R4 (settled §3.6). A type served otherwise than the rest is given here by hand."""
