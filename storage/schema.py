@@ -13,11 +13,9 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, exc, inspect, make_url, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from storage import triggers
 from storage.errors import DatabaseUnavailable, SchemaOutOfDate
-from storage.sql import DIALECTS
 from storage.tables import audit
 from storage.tables.platform import organizations
 
@@ -139,9 +137,7 @@ def create_audit_file(path: Path) -> None:
             if inspect(connection).has_table(audit.rbac_logs.name):
                 return
             for table in audit.TENANT_TABLES:
-                made: ExecutableDDLElement
-                for made in (CreateTable(table), *(CreateIndex(index) for index in table.indexes)):
-                    connection.exec_driver_sql(str(made.compile(dialect=DIALECTS["sqlite"])))
+                table.create(connection)
                 for statement in triggers.append_only_sqlite(table):
                     connection.exec_driver_sql(statement)
     finally:
