@@ -37,6 +37,9 @@ PROJECTION_ORDER: Final = (
 )
 """Mapped tables, referred-to ones first."""
 
+MAPPED_TABLES: Final = frozenset({*PROJECTION_ORDER, "identity_mappings"})
+"""Tables whose rows show in FHIR, as owners or as children."""
+
 DERIVED_TABLES: Final = frozenset({"treatment_clinicians", "wearable_devices"})
 
 

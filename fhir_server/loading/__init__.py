@@ -1,0 +1,1 @@
+"""Loading of files: FHIR bundles, NDJSON and tables of the internal systems."""
