@@ -1,0 +1,190 @@
+"""What a mapper's declaration is made of: fields, each a set of columns and the elements that show them.
+
+- `field("date_of_birth", "birthDate", isos.day)`: one column, one element
+- `reference("customer_id", "subject", "Patient", "customer_profiles")`: a foreign key
+- `status("status", "status", TABLE)`: many row statuses, one code
+- `lens(("value", "unit"), ("valueQuantity",), show, take)`: several columns or elements, own functions
+- `derived(("data_type",), "category", show)`: to FHIR only
+- `constant("intent", "order")`: the same for every row
+- `enrich(("first_name",), "text", show)`: left out once FHIR wrote the resource
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as attribute
+from typing import Any, TypeAlias
+
+from mappers.errors import MappingError, Refusal
+from mappers.isos import Iso, StatusTable, text
+from mappers.json_values import ABSENT, Absent, Json
+from mappers.lookups import NO_LOOKUPS, REFERENCE, Lookups, Need
+from mappers.nodes import Node, Slot, Whole
+from mappers.systems import EXACT_STATUS
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the functions of a field may consult.
+
+    `view` is the row (or part) being rendered, or the current one of an update (None for a create). `bare` says that
+    extra codings and other enrichment are to be left out. `written` is the whole written resource when absorbing.
+    """
+
+    lookups: Lookups = NO_LOOKUPS
+    part: str = ""
+    bare: bool = False
+    view: Any = None
+    written: Json = None
+
+
+Show: TypeAlias = Callable[[tuple[Any, ...], Context], tuple[Node, ...]]
+"""Column values → one node (or ABSENT) per path."""
+Take: TypeAlias = Callable[[tuple[Json, ...], Context], tuple[Any, ...]]
+"""What was written at each path (or ABSENT, but not everywhere) → one value per column; may raise Refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Columns and the elements that show them; made by the functions of this module."""
+
+    columns: tuple[str, ...]
+    paths: tuple[str, ...]
+    show: Show
+    take: Take | None = None
+    needed: bool = False
+    empty: tuple[Any, ...] = ()
+    enrichment: bool = False
+    needs: Callable[[tuple[Json, ...]], Iterable[Need]] | None = None
+    slots: Mapping[str, tuple[Slot, ...]] = attribute(default_factory=dict)
+    note: str = ""
+
+
+def field(column: str, path: str, iso: Iso = text, *, needed: bool = False, empty: Any = None, note: str = "") -> Field:
+    """Return a field of one column and one element.
+
+    `needed` marks a NOT NULL column: without the element a resource is not claimed, and an update that drops it keeps
+    the column. `empty` is the column's value when the element is missing.
+    """
+
+    def show(values: tuple[Any, ...], _: Context) -> tuple[Node]:
+        return (ABSENT if values[0] is None else iso.forwards(values[0]),)
+
+    def take(found: tuple[Json, ...], _: Context) -> tuple[Any]:
+        return (iso.backwards(found[0]),)
+
+    return Field((column,), (path,), show, take, needed, (empty,), note=note or iso.note)
+
+
+def lens(
+    columns: tuple[str, ...],
+    paths: tuple[str, ...],
+    show: Show,
+    take: Take,
+    *,
+    needed: bool = False,
+    empty: tuple[Any, ...] | None = None,
+    needs: Callable[[tuple[Json, ...]], Iterable[Need]] | None = None,
+    note: str = "",
+) -> Field:
+    """Return a field with its own two functions; see `Show` and `Take`."""
+    return Field(columns, paths, show, take, needed, empty or (None,) * len(columns), needs=needs, note=note)
+
+
+def derived(
+    columns: tuple[str, ...], path: str, show: Callable[[tuple[Any, ...], Context], Node], *, note: str = ""
+) -> Field:
+    """Return a field that is only rendered; a differing element that is written stays in the residual."""
+    return Field(columns, (path,), lambda values, context: (show(values, context),), note=note)
+
+
+def constant(path: str, value: Node, *, note: str = "") -> Field:
+    """Return an element that is the same for every row."""
+    return Field((), (path,), lambda _values, _context: (value,), note=note)
+
+
+def enrich(
+    columns: tuple[str, ...], path: str, show: Callable[[tuple[Any, ...], Context], Node], *, note: str = ""
+) -> Field:
+    """Return an element that is added for readers, and only where the last writer was not FHIR (settled §1.1)."""
+    described = f"enrichment: {note}" if note else "enrichment"
+    return Field(columns, (path,), lambda values, context: (show(values, context),), enrichment=True, note=described)
+
+
+def profile(url: str) -> Field:
+    """Return the claim of a profile in `meta.profile`, as enrichment."""
+    return enrich((), "meta.profile", lambda _values, _context: [url])
+
+
+def reference_needs(found: tuple[Json, ...]) -> Iterable[Need]:
+    """Yield the need of the home of each literal reference."""
+    for value in found:
+        if isinstance(value, dict) and isinstance(value.get("reference"), str):
+            yield Need(REFERENCE, value["reference"])
+
+
+def reference(
+    column: str,
+    path: str,
+    resource_type: str,
+    table: str,
+    *,
+    needed: bool = False,
+    display: Callable[[str, Lookups], str | None] | None = None,
+    note: str = "",
+) -> Field:
+    """Return a foreign key: the column holds the key of a row of `table`, the element a Reference to its resource.
+
+    A written reference whose home is not that table is refused.
+    """
+
+    def show(values: tuple[Any, ...], context: Context) -> tuple[Node]:
+        if values[0] is None:
+            return (ABSENT,)
+        literal = context.lookups.reference(resource_type, table, values[0])
+        shown = display(values[0], context.lookups) if display is not None else None
+        return (Whole({"reference": literal, "display": shown} if shown else {"reference": literal}, literal),)
+
+    def take(found: tuple[Json, ...], context: Context) -> tuple[Any]:
+        value = found[0]
+        home = context.lookups.homes.get(value.get("reference", "")) if isinstance(value, dict) else None
+        if home is None or home.table != table:
+            raise Refusal(f"refers to nothing in {table}")
+        return (home.key,)
+
+    described = note or f"{resource_type} of {table}"
+    return Field((column,), (path,), show, take, needed, (None,), needs=reference_needs, note=described)
+
+
+def status(column: str, path: str, table: StatusTable, *, note: str = "") -> Field:
+    """Return a status: the code, and the exact row status in an extension where the code alone does not say it.
+
+    A written code keeps the current row status if that has this code, unless the extension names another. `path` goes
+    through no slot.
+    """
+    owner, _, element = path.rpartition(".")
+    primitive = f"{owner}._{element}" if owner else f"_{element}"
+    slot = Slot("exact", {"url": EXACT_STATUS})
+
+    def show(values: tuple[Any, ...], _: Context) -> tuple[Node, Node]:
+        code = table.codes.get(values[0])
+        if code is None:
+            raise MappingError("is a status without a code", column)
+        return code, ABSENT if table.is_default(values[0]) else values[0]
+
+    def take(found: tuple[Json, ...], context: Context) -> tuple[str]:
+        current: str | Absent | None = getattr(context.view, column, None)
+        return (table.status(found[0], found[1], current if isinstance(current, str) else None),)
+
+    listed = ", ".join(f"{row} → {code}" for row, code in table.codes.items())
+    return Field(
+        (column,),
+        (path, f"{primitive}.extension[exact].valueCode"),
+        show,
+        take,
+        needed=True,
+        empty=(None,),
+        slots={f"{primitive}.extension": (slot,)},
+        note=note or f"{listed}; the exact value in an extension where the code alone does not say it",
+    )

@@ -1,0 +1,68 @@
+"""What a mapper must know beside the row, fetched in bulk by the caller (settled §1.3, §1.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mappers.identity import row_resource_id
+from mappers.json_values import Json
+
+REFERENCE: Final = "reference"
+"""Need of the home of a literal reference; its value is the reference as written."""
+TIME_ZONE: Final = "time_zone"
+"""Need of a customer's IANA time zone; its value is the key of `customer_profiles`."""
+CLINICIAN: Final = "clinician"
+"""Need of a clinician's name; its value is the clinician's id."""
+MEMBER: Final = "member"
+"""Need of a resource of the same transaction; its value is the reference as written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One fact to look up: its kind (a constant of this module) and its key."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The row that a reference's target lives in; `facts` are columns of it that a mapper asked for by its kind.
+
+    Facts: of `customer_profiles` the `timezone`; of a wearable Device `source`, `device_type`, `device_id`.
+    """
+
+    table: str
+    key: str
+    part: str = ""
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Answers to needs. What is missing is treated as unknown: a reference without a home is native or absent."""
+
+    organization_id: str = ""
+    organization_name: str | None = None
+    homes: Mapping[str, Home] = field(default_factory=dict)
+    """Literal reference → home."""
+    resource_ids: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    """(resource type, table, key) → id, only where the store chose another than `row_resource_id` (settled §1.6)."""
+    clinicians: Mapping[str, str] = field(default_factory=dict)
+    """Clinician id → name."""
+    time_zones: Mapping[str, str] = field(default_factory=dict)
+    """Customer key → IANA time zone."""
+    published: frozenset[str] = frozenset({"clerk_user_id"})
+    """Identifier types that Patient.identifier shows (settled §1.11)."""
+    members: Mapping[str, Json] = field(default_factory=dict)
+    """Literal reference → resource written in the same transaction."""
+
+    def reference(self, resource_type: str, table: str, key: str) -> str:
+        """Return the literal reference to a row's resource."""
+        chosen = self.resource_ids.get((resource_type, table, key))
+        return f"{resource_type}/{row_resource_id(table, key) if chosen is None else chosen}"
+
+
+NO_LOOKUPS: Final = Lookups()

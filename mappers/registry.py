@@ -1,0 +1,41 @@
+"""Every mapper, in one list. A new mapped table is one declaration and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mappers.errors import MappingError
+from mappers.lens import ResourceMapper
+from mappers.patient import PATIENT
+
+MAPPERS: Final[tuple[ResourceMapper, ...]] = (PATIENT,)
+
+
+def _by(key: Iterable[tuple[str, ResourceMapper]]) -> Mapping[str, tuple[ResourceMapper, ...]]:
+    out: dict[str, tuple[ResourceMapper, ...]] = {}
+    for name, mapper in key:
+        out[name] = (*out.get(name, ()), mapper)
+    return out
+
+
+_BY_TABLE: Final = _by((mapper.table, mapper) for mapper in MAPPERS)
+_BY_TYPE: Final = _by((mapper.resource_type, mapper) for mapper in MAPPERS)
+_BY_NAME: Final = {mapper.name: mapper for mapper in MAPPERS}
+if len(_BY_NAME) != len(MAPPERS):
+    raise MappingError("two mappers have one name", ", ".join(mapper.name for mapper in MAPPERS))
+
+
+def mappers_of_table(table: str) -> tuple[ResourceMapper, ...]:
+    """Return the mappers that render rows of a table."""
+    return _BY_TABLE.get(table, ())
+
+
+def mappers_of_type(resource_type: str) -> tuple[ResourceMapper, ...]:
+    """Return the mappers of a resource type, in the order in which a new resource is offered to them."""
+    return _BY_TYPE.get(resource_type, ())
+
+
+def mapper_named(name: str) -> ResourceMapper:
+    """Return one mapper; raises KeyError for an unknown name."""
+    return _BY_NAME[name]

@@ -1,0 +1,74 @@
+"""URLs that mapped resources carry: this server's own ones under `BASE`, and those of HL7 and terminologies.
+
+A code, identifier or extension that no public system defines lives under `BASE`; it is a name, not an address.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote, unquote
+
+BASE: Final = "https://fhir-server.example"
+"""Root of every URL that this server defines itself."""
+
+# Code systems and extensions of this server.
+BIOMARKER: Final = f"{BASE}/CodeSystem/biomarker"
+WEARABLE_METRIC: Final = f"{BASE}/CodeSystem/wearable-metric"
+LAB_REPORT: Final = f"{BASE}/CodeSystem/report"
+CARE_PLAN_CATEGORY: Final = f"{BASE}/CodeSystem/care-plan-category"
+TAG: Final = f"{BASE}/CodeSystem/tag"
+SUBSCRIPTION_TIER: Final = f"{BASE}/CodeSystem/subscription-tier"
+EXACT_STATUS: Final = f"{BASE}/StructureDefinition/exact-status"
+SOURCE: Final = f"{BASE}/source/"
+
+# Identifier systems of this server.
+LAB_UPLOAD: Final = f"{BASE}/identifier/lab-upload"
+RIMO_ORDER: Final = f"{BASE}/identifier/rimo-order"
+RIMO_TREATMENT: Final = f"{BASE}/identifier/rimo-treatment"
+CLINICIAN: Final = f"{BASE}/identifier/clinician"
+ORGANIZATION: Final = f"{BASE}/identifier/organization"
+WEARABLE_DEVICE: Final = f"{BASE}/identifier/wearable-device"
+PHARMACY: Final = f"{BASE}/identifier/pharmacy"
+CUSTOMER: Final = f"{BASE}/identifier/customer/"
+"""Prefix of one system per identifier_type of `identity_mappings`."""
+LOGIN: Final = f"{CUSTOMER}clerk_user_id"
+"""System of the login provider's user id (`customer_profiles.external_id`)."""
+
+# Public systems.
+LOINC: Final = "http://loinc.org"
+SNOMED: Final = "http://snomed.info/sct"
+RXNORM: Final = "http://www.nlm.nih.gov/research/umls/rxnorm"
+UCUM: Final = "http://unitsofmeasure.org"
+OBSERVATION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/observation-category"
+OBSERVATION_STATISTICS: Final = "http://terminology.hl7.org/CodeSystem/observation-statistics"
+INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+DIAGNOSTIC_SERVICE: Final = "http://terminology.hl7.org/CodeSystem/v2-0074"
+DATA_ABSENT_CODE: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
+CONDITION_CLINICAL: Final = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+CONDITION_VERIFICATION: Final = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+CONDITION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/condition-category"
+ALLERGY_CLINICAL: Final = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
+ALLERGY_VERIFICATION: Final = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
+US_CORE_CARE_PLAN_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/careplan-category"
+
+# Public extensions and profiles.
+DATA_ABSENT_REASON: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+TIMEZONE: Final = "http://hl7.org/fhir/StructureDefinition/timezone"
+US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/"
+
+
+def source_uri(source: str) -> str:
+    """Return `meta.source` for a data source: a source that is a URI already stays as it is."""
+    if ":" in source and not source.startswith(SOURCE) and quote(source, safe=":/?#[]@!$&'()*+,;=%-._~") == source:
+        return source
+    return SOURCE + quote(source, safe="")
+
+
+def source_name(uri: str) -> str:
+    """Return the data source of a `meta.source`; the inverse of `source_uri`."""
+    return unquote(uri[len(SOURCE) :]) if uri.startswith(SOURCE) else uri
+
+
+def data_absent(code: str = "unknown") -> dict[str, str]:
+    """Return the extension that says why an element has no value (US Core missing data)."""
+    return {"url": DATA_ABSENT_REASON, "valueCode": code}
