@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import delete, distinct, select
+from sqlalchemy import delete, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.engine import Database
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
@@ -19,6 +20,7 @@ from storage.projection.project import Projected, project_rows
 from storage.projection.sources import owners_of
 from storage.rows import all_keys
 from storage.tables.fhir import outbox, projection_failures, resources
+from storage.tables.platform import organizations
 from storage.transaction import Change, UnitOfWork
 from storage.versions import write_versions
 
@@ -26,6 +28,7 @@ BATCH: Final = 500
 POLL_SECONDS: Final = 0.5
 PROJECTOR: Final = Change(actor="projector", client_id="fhir-server", api="projector")
 TRUNCATED: Final = "*"
+EVERY_ORGANIZATION: Final = "*"
 Report = Callable[[str, dict[str, Any]], None]
 
 
@@ -63,9 +66,11 @@ class Projector:
     async def drain(self) -> int:
         """Project everything in the outbox at this time; returns how many entries that were."""
         async with self.database.platform() as connection:
-            organizations = [row[0] for row in await connection.execute(select(distinct(outbox.c.organization_id)))]
+            await _spread(connection)
+            named = select(outbox.c.organization_id).distinct()
+            concerned = [row[0] for row in await connection.execute(named)]
         total = 0
-        for organization in organizations:
+        for organization in concerned:
             while drained := await self.database.transact(organization, PROJECTOR, self._drain_batch):
                 total += drained
         return total
@@ -93,10 +98,24 @@ class Projector:
             self._report(event, facts)
 
 
+async def _spread(connection: AsyncConnection) -> None:
+    """Turn entries that concern every organization (TRUNCATE) into one per organization."""
+    everywhere = select(outbox.c.id, outbox.c.table_name, outbox.c.key, outbox.c.operation).where(
+        outbox.c.organization_id == EVERY_ORGANIZATION
+    )
+    for entry, table, key, operation in (await connection.execute(everywhere)).all():
+        own = select(organizations.c.id, literal(table), literal(key), literal(operation))
+        columns = ["organization_id", "table_name", "key", "operation"]
+        await connection.execute(insert(outbox).from_select(columns, own))
+        await connection.execute(delete(outbox).where(outbox.c.id == entry))
+
+
 async def stored_keys(unit: UnitOfWork, table: str) -> list[str]:
     """Return the keys of all rows of a table that the store shows or the table holds."""
-    shown = select(distinct(resources.c.home_key)).where(
-        resources.c.organization_id == unit.organization_id, resources.c.home_table == table
+    shown = (
+        select(resources.c.home_key)
+        .distinct()
+        .where(resources.c.organization_id == unit.organization_id, resources.c.home_table == table)
     )
     keys = {row[0] for row in await unit.connection.execute(shown)}
     return sorted(keys | set(await all_keys(unit.connection, table, unit.organization_id)))
@@ -125,7 +144,7 @@ async def note_failures(unit: UnitOfWork, table: str, keys: Sequence[str], proje
     )
     if not projected.failures:
         return
-    insert = postgres_insert if unit.driver.dialect == "postgresql" else sqlite_insert
+    upsert = postgres_insert if unit.driver.dialect == "postgresql" else sqlite_insert
     rows = [
         {
             "organization_id": unit.organization_id,
@@ -136,7 +155,7 @@ async def note_failures(unit: UnitOfWork, table: str, keys: Sequence[str], proje
         }
         for key, reason in projected.failures.items()
     ]
-    statement = insert(projection_failures).values(rows)
+    statement = upsert(projection_failures).values(rows)
     await unit.connection.execute(
         statement.on_conflict_do_update(
             index_elements=["organization_id", "table_name", "key"],
