@@ -58,6 +58,8 @@ class Split:
     parts: Callable[[Row], tuple[str, ...]]
     view: Callable[[Row, str], View]
     put: Callable[[Row, str, View], Row] | None = None
+    drop: Callable[[Row, str], Row] | None = None
+    """The row without one part, for a resource that is deleted."""
     columns: Mapping[str, str] = attribute(default_factory=dict)
 
 
@@ -294,6 +296,12 @@ class ResourceMapper:
         bare = difference(self._base(view, part, lookups, bare=True), written, self._groups)
         return Residual(bare, bare=True) if len(bare) < len(full) else Residual(full)
 
+    def without(self, row: Row, part: str) -> Row:
+        """Return the row without one part; raises MappingError where its parts cannot be taken out."""
+        if self.split is None or self.split.drop is None:
+            raise MappingError("its parts cannot be taken out", self.table)
+        return self.split.drop(row, part)
+
     # ---- about the mapping ----------------------------------------------------------------------------------------
 
     def lineage(self, row: Row, part: str, lookups: Lookups, residual: Residual) -> Mapping[str, str]:
@@ -312,7 +320,7 @@ class ResourceMapper:
     def documentation(self) -> tuple[Documented, ...]:
         """Return one row per element (or column that FHIR never shows) for the mapping tables of `docs/`."""
         rows = [
-            Documented(self.source(item), path, "both ways" if item.take else "to FHIR", item.note)
+            Documented(self.source(item), path, "both ways" if item.take and not self.read_only else "to FHIR", item.note)
             for item in self.fields
             for path in item.paths
         ]
