@@ -38,6 +38,8 @@ class UnitOfWork:
     xid: int
     ids: IdSource
     touched: dict[tuple[str, str], None] = field(default_factory=dict)
+    audited: int = 0
+    """How many audit records it holds so far."""
     _change_id: int | None = None
 
     def touch(self, table: str, key: str) -> None:
