@@ -1,153 +1,267 @@
-"""Rows of internal tables as the mappers' dataclasses: loaded in bulk, saved, deleted (settled §1.8).
+"""Rows of internal tables as dataclasses, loaded and saved by their field names.
 
-Every statement names the organization; row-level security is the second wall. Timestamps that the database stamps are
-None in a row that has not been stored.
+A field named like a column is that column; a field named like another table holds that table's rows whose foreign key
+points here, in order of id. Every statement names the organization; row-level security is the second wall.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Table, UniqueConstraint, delete, insert, select, update
+from sqlalchemy import Column, ColumnElement, Index, Table, UniqueConstraint, and_, bindparam, insert, select, update
+from sqlalchemy import delete as delete_from
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mappers import rows as row_types
+from mappers import rows as mapped
+from storage.repositories import entities
 from storage.tables import patient_graph, platform
+from storage.tables.types import later_than, now
 
 Row = Any
-"""One of the dataclasses of `mappers.rows`."""
+"""A frozen dataclass of `mappers.rows` or `storage.repositories.entities`."""
 
-ROW_TYPES: Final[Mapping[str, tuple[Table, type]]] = {
-    "organizations": (platform.organizations, row_types.Organization),
-    "customer_profiles": (patient_graph.customer_profiles, row_types.CustomerProfile),
-    "identity_mappings": (patient_graph.identity_mappings, row_types.IdentityMapping),
-    "subscriptions": (patient_graph.subscriptions, row_types.Subscription),
-    "protocols": (patient_graph.protocols, row_types.Protocol),
-    "lab_results": (patient_graph.lab_results, row_types.LabResult),
-    "patient_prescriptions": (patient_graph.patient_prescriptions, row_types.PatientPrescription),
-    "patient_wearable_readings": (patient_graph.patient_wearable_readings, row_types.WearableReading),
-    "patient_wearable_daily_stats": (patient_graph.patient_wearable_daily_stats, row_types.WearableDailyStat),
+ROW_TYPES: Final[Mapping[Table, type]] = {
+    platform.organizations: mapped.Organization,
+    platform.users: entities.User,
+    platform.user_organizations: entities.UserOrganization,
+    platform.clients: entities.Client,
+    patient_graph.customer_profiles: mapped.CustomerProfile,
+    patient_graph.identity_mappings: mapped.IdentityMapping,
+    patient_graph.lab_results: mapped.LabResult,
+    patient_graph.protocols: mapped.Protocol,
+    patient_graph.patient_events: entities.PatientEvent,
+    patient_graph.conversation_history: entities.ConversationEntry,
+    patient_graph.subscriptions: mapped.Subscription,
+    patient_graph.patient_prescriptions: mapped.PatientPrescription,
+    patient_graph.patient_wearable_readings: mapped.WearableReading,
+    patient_graph.patient_wearable_daily_stats: mapped.WearableDailyStat,
 }
-"""Table name → table and the dataclass of its rows."""
 
-CHILDREN: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
-    "customer_profiles": (("identity_mappings", "customer_id"),),
-}
-"""Owner table → (child table, which is also the field of the owner's dataclass; column that names the owner)."""
-
-LARGE_IN: Final = 500
-"""Keys per statement; SQLite allows some thousands of parameters."""
+KEYS_AT_ONCE: Final = 1000
+STAMPS: Final = ("created_at", "updated_at")
+SMALLEST_STEP: Final = timedelta(microseconds=1)
 
 
-def _own(table: Table, organization_id: str) -> Any:
-    column = table.c.id if table is platform.organizations else table.c.organization_id
-    return column == organization_id
+@dataclass(frozen=True, slots=True)
+class Children:
+    """A child table, which is also the name of the owner's field, and the column that names the owner."""
+
+    table: Table
+    owner: Column[Any]
 
 
-def _names(table: Table, row_type: type) -> tuple[str, ...]:
-    return tuple(item.name for item in dataclasses.fields(row_type) if item.name in table.columns)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a dataclass lies in its table."""
+
+    table: Table
+    row_type: type
+    columns: tuple[Column[Any], ...]
+    children: tuple[Children, ...]
+    organization: Column[Any] | None
+    """What confines a statement to one organization; None for tables outside tenancy."""
+
+
+@cache
+def shape_of(table_name: str) -> Shape:
+    """Return the shape of a table's rows; raises KeyError for a table without a dataclass."""
+    table = next((each for each in ROW_TYPES if each.name == table_name), None)
+    if table is None:
+        raise KeyError(f"no dataclass stands for rows of {table_name}")
+    names = [each.name for each in fields(ROW_TYPES[table])]
+    children = tuple(_children(table.metadata.tables[name], table) for name in names if name not in table.c)
+    columns = tuple(table.c[name] for name in names if name in table.c)
+    return Shape(table, ROW_TYPES[table], columns, children, _organization_column(table))
+
+
+def _children(child: Table, owner: Table) -> Children:
+    keys = (key.parent for key in child.foreign_keys if key.column is owner.c.id)
+    return Children(child, next(keys))
+
+
+def _organization_column(table: Table) -> Column[Any] | None:
+    if table is platform.organizations:
+        return table.c.id
+    return None if table in platform.PLATFORM_TABLES else table.c.organization_id
+
+
+def confined(shape: Shape, organization_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that confines a statement to the organization; none for tables outside tenancy."""
+    return () if shape.organization is None else (shape.organization == organization_id,)
 
 
 async def load_rows(
     connection: AsyncConnection, table_name: str, organization_id: str, keys: Iterable[str]
 ) -> dict[str, Row]:
-    """Return the rows that exist, by key, each with the rows of its child tables."""
-    table, row_type = ROW_TYPES[table_name]
-    names = _names(table, row_type)
-    wanted = list(keys)
-    children = await _load_children(connection, table_name, organization_id, wanted)
+    """Return the rows of the organization with these ids, by id, with their child rows; absent ones are left out."""
+    shape = shape_of(table_name)
+    wanted = sorted(set(keys))
     found: dict[str, Row] = {}
-    for start in range(0, len(wanted), LARGE_IN):
-        some = wanted[start : start + LARGE_IN]
-        statement = select(*(table.c[name] for name in names)).where(_own(table, organization_id), table.c.id.in_(some))
-        for values in await connection.execute(statement):
-            row = row_type(**dict(zip(names, values, strict=True)))
-            owned = {name: tuple(rows.get(row.id, ())) for name, rows in children.items()}
-            found[row.id] = dataclasses.replace(row, **owned) if owned else row
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        chunk = wanted[start : start + KEYS_AT_ONCE]
+        conditions = (*confined(shape, organization_id), shape.table.c.id.in_(chunk))
+        for row in await fetch_rows(connection, shape, organization_id, conditions):
+            found[row.id] = row
     return found
 
 
-async def _load_children(
-    connection: AsyncConnection, table_name: str, organization_id: str, owners: Sequence[str]
-) -> dict[str, dict[str, list[Row]]]:
-    found: dict[str, dict[str, list[Row]]] = {}
-    for child_name, owner_column in CHILDREN.get(table_name, ()):
-        table, row_type = ROW_TYPES[child_name]
-        names = _names(table, row_type)
-        rows: dict[str, list[Row]] = {}
-        for start in range(0, len(owners), LARGE_IN):
-            some = owners[start : start + LARGE_IN]
-            statement = (
-                select(*(table.c[name] for name in names))
-                .where(_own(table, organization_id), table.c[owner_column].in_(some))
-                .order_by(table.c.id)
-            )
-            for values in await connection.execute(statement):
-                row = row_type(**dict(zip(names, values, strict=True)))
-                rows.setdefault(getattr(row, owner_column), []).append(row)
-        found[child_name] = rows
+async def fetch_rows(
+    connection: AsyncConnection,
+    shape: Shape,
+    organization_id: str,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    order: Sequence[ColumnElement[Any]] = (),
+    limit: int | None = None,
+    offset: int = 0,
+    lock: bool = False,
+) -> list[Row]:
+    """Return rows that meet the conditions, with their child rows; `lock` keeps other writers off them."""
+    statement = select(*shape.columns).where(*conditions).order_by(*order)
+    if limit is not None:
+        statement = statement.limit(limit)
+    if offset:
+        statement = statement.offset(offset)
+    if lock:
+        statement = statement.with_for_update()
+    found = [shape.row_type(**row._mapping) for row in await connection.execute(statement)]  # noqa: SLF001 SQLAlchemy's public name
+    for children in shape.children if found else ():
+        found = await _with_children(connection, found, children, organization_id)
     return found
+
+
+async def _with_children(
+    connection: AsyncConnection, rows: list[Row], children: Children, organization_id: str
+) -> list[Row]:
+    shape = shape_of(children.table.name)
+    conditions = (*confined(shape, organization_id), children.owner.in_([row.id for row in rows]))
+    owned: dict[str, list[Row]] = {}
+    for each in await fetch_rows(connection, shape, organization_id, conditions, order=(shape.table.c.id,)):
+        owned.setdefault(getattr(each, children.owner.name), []).append(each)
+    return [replace(row, **{children.table.name: tuple(owned.get(row.id, ()))}) for row in rows]
 
 
 async def all_keys(connection: AsyncConnection, table_name: str, organization_id: str) -> list[str]:
-    """Return the keys of all rows of a table in the organization."""
-    table, _ = ROW_TYPES[table_name]
-    statement = select(table.c.id).where(_own(table, organization_id)).order_by(table.c.id)
-    return [row[0] for row in await connection.execute(statement)]
+    """Return the ids of all rows of the organization, in order."""
+    shape = shape_of(table_name)
+    statement = select(shape.table.c.id).where(*confined(shape, organization_id)).order_by(shape.table.c.id)
+    return list(await connection.scalars(statement))
 
 
 async def save_row(connection: AsyncConnection, table_name: str, row: Row, *, new: bool) -> None:
-    """Insert or update a row and its new child rows; children that the row leaves out stay (settled §1.4)."""
-    table, row_type = ROW_TYPES[table_name]
-    values = {name: getattr(row, name) for name in _names(table, row_type)}
+    """Insert a row, or update the one with its id; child rows are inserted or updated, never deleted.
+
+    `updated_at` is stamped with the database's clock, always later than before; `created_at` of a new row is the
+    database's clock unless the row brings one, and never changes. Raises KeyError when there is no row to update.
+    """
+    shape = shape_of(table_name)
+    values = _values(shape, row)
     if new:
-        stamped = {name for name in ("created_at", "updated_at") if values.get(name) is None}
-        await connection.execute(
-            insert(table).values({name: value for name, value in values.items() if name not in stamped})
-        )
+        await connection.execute(insert(shape.table).values(_stamped(shape, values)))
     else:
-        changes = {name: value for name, value in values.items() if name not in {"id", "organization_id", "created_at"}}
-        if "updated_at" in table.columns:
-            changes["updated_at"] = datetime.now(UTC)
-        own = _own(table, values.get("organization_id", row.id))
-        await connection.execute(update(table).where(own, table.c.id == row.id).values(changes))
-    for child_name, _ in CHILDREN.get(table_name, ()):
-        await _save_children(connection, child_name, getattr(row, child_name), row.organization_id)
+        await _update(connection, shape, row, values)
+    for children in shape.children:
+        await _save_children(connection, children.table.name, getattr(row, children.table.name))
 
 
-async def _save_children(
-    connection: AsyncConnection, table_name: str, rows: Sequence[Row], organization_id: str
-) -> None:
-    known = await load_rows(connection, table_name, organization_id, [row.id for row in rows])
+async def _save_children(connection: AsyncConnection, table_name: str, rows: Sequence[Row]) -> None:
+    if not rows:
+        return
+    existing = await load_rows(connection, table_name, rows[0].organization_id, [row.id for row in rows])
     for row in rows:
-        if known.get(row.id) != row:
-            await save_row(connection, table_name, row, new=row.id not in known)
+        if row != existing.get(row.id):
+            await save_row(connection, table_name, row, new=row.id not in existing)
+
+
+def _values(shape: Shape, row: Row) -> dict[str, Any]:
+    return {column.name: getattr(row, column.name) for column in shape.columns}
+
+
+def _stamped(shape: Shape, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave to the column's default what a new row does not know: its stamps, and NOT NULL columns that have one."""
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None or not (name in STAMPS or _has_default(shape.table.c[name]))
+    }
+
+
+def _has_default(column: Column[Any]) -> bool:
+    return not column.nullable and column.server_default is not None
+
+
+async def _update(connection: AsyncConnection, shape: Shape, row: Row, values: Mapping[str, Any]) -> None:
+    changes = {name: value for name, value in values.items() if name not in ("id", "organization_id", *STAMPS)}
+    if "updated_at" in shape.table.c:
+        changes["updated_at"] = next_stamp(getattr(row, "updated_at", None))
+    statement = update(shape.table).where(*_key_of(shape, row)).values(changes)
+    if (await connection.execute(statement)).rowcount != 1:
+        raise KeyError(f"{shape.table.name} has no row with this id")
+
+
+def next_stamp(previous: datetime | None) -> ColumnElement[datetime]:
+    """Return the database's clock, or the smallest step after `previous` when the clock has not moved on."""
+    return now() if previous is None else later_than(bindparam(None, previous + SMALLEST_STEP, now().type))
+
+
+def _key_of(shape: Shape, row: Row) -> tuple[ColumnElement[bool], ...]:
+    organization = row.id if shape.table is platform.organizations else getattr(row, "organization_id", "")
+    return (*confined(shape, organization), shape.table.c.id == row.id)
 
 
 async def delete_row(connection: AsyncConnection, table_name: str, row: Row) -> None:
-    """Delete a row and its child rows."""
-    table, _ = ROW_TYPES[table_name]
-    for child_name, owner_column in CHILDREN.get(table_name, ()):
-        child, _ = ROW_TYPES[child_name]
-        await connection.execute(delete(child).where(_own(child, row.organization_id), child.c[owner_column] == row.id))
-    await connection.execute(delete(table).where(_own(table, row.organization_id), table.c.id == row.id))
+    """Delete a row and its child rows; raises KeyError when it is not there."""
+    shape = shape_of(table_name)
+    for children in shape.children:
+        own = confined(shape_of(children.table.name), row.organization_id)
+        await connection.execute(delete_from(children.table).where(*own, children.owner == row.id))
+    if (await connection.execute(delete_from(shape.table).where(*_key_of(shape, row)))).rowcount != 1:
+        raise KeyError(f"{table_name} has no row with this id")
 
 
 async def taken_unique(connection: AsyncConnection, table_name: str, row: Row) -> str | None:
-    """Return the columns of a unique key whose values another row has, None when the row fits."""
-    table, _ = ROW_TYPES[table_name]
-    keys: list[Iterable[Any]] = [each.columns for each in table.constraints if isinstance(each, UniqueConstraint)]
-    keys += [index.columns for index in table.indexes if index.unique]
-    for key in keys:
-        columns = [column for column in key if column.name != "organization_id"]
-        values = [getattr(row, column.name, None) for column in columns]
-        if any(value is None for value in values):
+    """Return the column whose value another row already has though it must be unique, None when there is none.
+
+    Of a child row's value it is the name of the child table.
+    """
+    shape = shape_of(table_name)
+    taken = await _taken_here(connection, shape, row)
+    if taken is not None:
+        return taken
+    for children in shape.children:
+        name = children.table.name
+        for each in getattr(row, name):
+            if await _taken_here(connection, shape_of(name), each) is not None:
+                return name
+    return None
+
+
+async def _taken_here(connection: AsyncConnection, shape: Shape, row: Row) -> str | None:
+    organization = getattr(row, "organization_id", "")
+    for columns in _unique_columns(shape):
+        values = [getattr(row, column.name) for column in columns]
+        if None in values:
             continue
         same = [column == value for column, value in zip(columns, values, strict=True)]
-        statement = select(table.c.id).where(_own(table, row.organization_id), table.c.id != row.id, *same).limit(1)
-        if (await connection.execute(statement)).first() is not None:
-            return ", ".join(column.name for column in columns)
+        statement = select(shape.table.c.id).where(
+            and_(*confined(shape, organization), *same), shape.table.c.id != row.id
+        )
+        if await connection.scalar(statement.limit(1)) is not None:
+            return columns[-1].name
     return None
+
+
+def _unique_columns(shape: Shape) -> list[list[Column[Any]]]:
+    """Return the columns, beside the organization, of everything unique that rows of this shape fill."""
+    known = set(shape.columns)
+    unique: list[Index | UniqueConstraint] = [index for index in shape.table.indexes if index.unique]
+    unique += [each for each in shape.table.constraints if isinstance(each, UniqueConstraint)]
+    return [
+        [column for column in each.columns if column.name != "organization_id"]
+        for each in sorted(unique, key=lambda each: str(each.name))
+        if all(column in known for column in each.columns)
+    ]

@@ -2,7 +2,7 @@
 
 Every change of a captured table that the server itself did not make leaves rows in `outbox`: one for the changed row
 and one for each row that shows parts of it (its owner). A row whose key changed leaves both keys. Key `*` means every
-row of the table; organization `*` every organization.
+row of the table; TRUNCATE leaves it for every organization.
 """
 
 # ruff: noqa: S608 every name in these statements is our own
@@ -25,7 +25,10 @@ OPERATIONS: Final = ("insert", "update", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A table whose changes are captured; `owners` are pairs of a table and the column that names its row."""
+    """A table whose changes are captured; `owners` are pairs of a table and the column that names its row.
+
+    `treatment_clinicians` are rows derived from others: a clinician is whoever treatments and protocols name.
+    """
 
     table: str
     owners: tuple[tuple[str, str], ...] = ()
@@ -70,7 +73,8 @@ BEGIN
         operation := CASE WHEN target = 1 THEN lower(TG_OP) ELSE 'update' END;
         IF TG_OP = 'TRUNCATE' THEN
             EXECUTE format('INSERT INTO %I.outbox (organization_id, table_name, key, operation)'
-                ' VALUES (%L, %L, %L, %L)', TG_TABLE_SCHEMA, '*', TG_ARGV[target], '*', operation);
+                ' SELECT id, %L, %L, %L FROM %I.organizations',
+                TG_TABLE_SCHEMA, TG_ARGV[target], '*', operation, TG_TABLE_SCHEMA);
         ELSE
             EXECUTE format('INSERT INTO %I.outbox (organization_id, table_name, key, operation)'
                 ' SELECT DISTINCT changed.%I, %L, changed.%I, %L FROM %s AS changed WHERE changed.%I IS NOT NULL',

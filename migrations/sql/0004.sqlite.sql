@@ -141,6 +141,8 @@ CREATE TABLE protocols (
 
 CREATE INDEX protocols_active_idx ON protocols (organization_id, customer_id) WHERE status = 'active';
 
+CREATE INDEX protocols_created_by_idx ON protocols (organization_id, created_by);
+
 CREATE INDEX protocols_customer_id_idx ON protocols (organization_id, customer_id, created_at);
 
 CREATE TABLE patient_events (
@@ -223,6 +225,8 @@ CREATE TABLE subscriptions (
 	CONSTRAINT subscriptions_status_check CHECK (status IN ('pending', 'approved', 'rejected', 'active', 'paused', 'cancelled', 'completed')),
 	CONSTRAINT subscriptions_interval_check CHECK ("interval" IN ('weekly', 'monthly', 'quarterly', 'biannual', 'annual'))
 );
+
+CREATE INDEX subscriptions_clinician_id_idx ON subscriptions (organization_id, clinician_id);
 
 CREATE INDEX subscriptions_customer_id_idx ON subscriptions (organization_id, customer_id, created_at);
 

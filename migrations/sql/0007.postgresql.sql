@@ -18,7 +18,8 @@ BEGIN
         operation := CASE WHEN target = 1 THEN lower(TG_OP) ELSE 'update' END;
         IF TG_OP = 'TRUNCATE' THEN
             EXECUTE format('INSERT INTO %I.outbox (organization_id, table_name, key, operation)'
-                ' VALUES (%L, %L, %L, %L)', TG_TABLE_SCHEMA, '*', TG_ARGV[target], '*', operation);
+                ' SELECT id, %L, %L, %L FROM %I.organizations',
+                TG_TABLE_SCHEMA, TG_ARGV[target], '*', operation, TG_TABLE_SCHEMA);
         ELSE
             EXECUTE format('INSERT INTO %I.outbox (organization_id, table_name, key, operation)'
                 ' SELECT DISTINCT changed.%I, %L, changed.%I, %L FROM %s AS changed WHERE changed.%I IS NOT NULL',

@@ -136,6 +136,7 @@ protocols = Table(
     within_organization("customer_id", "customer_profiles"),
     CheckConstraint(one_of("status", ProtocolStatus), name="status"),
     Index("protocols_customer_id_idx", "organization_id", "customer_id", "created_at"),
+    Index("protocols_created_by_idx", "organization_id", "created_by"),
     Index(
         "protocols_active_idx",
         "organization_id",
@@ -227,6 +228,7 @@ subscriptions = Table(
     CheckConstraint(one_of('"interval"', SubscriptionInterval), name="interval"),
     Index("subscriptions_customer_id_idx", "organization_id", "customer_id", "created_at"),
     Index("subscriptions_status_idx", "organization_id", "status"),
+    Index("subscriptions_clinician_id_idx", "organization_id", "clinician_id"),
     Index("subscriptions_product_id_idx", "organization_id", "product_id"),
     Index("subscriptions_recharge_subscription_id_idx", "organization_id", "recharge_subscription_id"),
     Index("subscriptions_rimo_treatment_id_idx", "organization_id", "rimo_treatment_id"),

@@ -137,7 +137,7 @@ class Json(TypeDecorator[Any]):
 
     def column_expression(self, column: Any) -> ColumnElement[Any]:
         """Cast jsonb to text."""
-        return _FromJson(column)
+        return _FromJson(column, self)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 SQLAlchemy's name
         """Return JSON text."""
@@ -160,7 +160,10 @@ class _ToJson(FunctionElement[Any]):
 
 class _FromJson(FunctionElement[Any]):
     inherit_cache = True
-    type = Text()
+
+    def __init__(self, column: Any, own_type: TypeEngine[Any]) -> None:
+        super().__init__(column)
+        self.type = own_type  # so that the result is decoded
 
 
 @compiles(_ToJson, "postgresql")
@@ -273,3 +276,21 @@ def _empty_list_postgresql(element: empty_list, compiler: SQLCompiler, **options
 @compiles(empty_list, "sqlite")
 def _empty_list_sqlite(element: empty_list, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 SQLAlchemy's names
     return "'[]'"
+
+
+class later_than(FunctionElement[datetime]):  # noqa: N801 reads like the SQL function
+    """The database's clock, or the given instant when that is later."""
+
+    inherit_cache = True
+    type = Timestamp()
+
+
+@compiles(later_than, "postgresql")
+def _later_postgresql(element: later_than, compiler: SQLCompiler, **options: Any) -> str:
+    return f"GREATEST(now(), {compiler.process(element.clauses, **options)})"
+
+
+@compiles(later_than, "sqlite")
+def _later_sqlite(element: later_than, compiler: SQLCompiler, **options: Any) -> str:
+    instant = compiler.process(element.clauses, **options)
+    return f"max(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z', {instant})"
