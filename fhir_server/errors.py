@@ -27,12 +27,11 @@ RequestError
 ├── ConditionalReferenceFailed    a conditional reference finds no resource, or several
 ├── PreconditionFailed            a condition of the request does not hold
 │   └── MultipleMatches           the criteria of a conditional interaction find several resources
-├── PreconditionRequired          the update must say which version it is based on
 ├── Throttled                     too many requests
 └── EntryFailed                   an entry of a transaction failed, and with it all of them
 
-No message holds a value of the request: values may be patient data, and messages are logged and shown. Messages name the
-element and the remedy.
+No message holds a value of the request: values may be patient data, and messages are logged and shown. Messages name
+the element and the remedy.
 """
 
 from __future__ import annotations
@@ -262,10 +261,6 @@ class MultipleMatches(PreconditionFailed):
 
     def __init__(self) -> None:
         super().__init__("The criteria find several resources; make them more specific.")
-
-
-class PreconditionRequired(RequestError):
-    """The update must say with If-Match which version it is based on."""
 
 
 class Throttled(RequestError):
