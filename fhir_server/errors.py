@@ -6,6 +6,7 @@ RequestError
 ├── MalformedAuthorization        the request carries its credentials in a way that is not allowed
 ├── UnknownAddress                nothing is served at this path
 ├── UnknownResourceType           the path names no resource type of R4
+├── OperationNotSupported         an operation, or an interaction of FHIR, that this server does not have
 ├── InteractionNotSupported       the path is known, the method is not allowed there
 ├── UnsupportedMediaType          the body is of a kind that is not read
 ├── NotAcceptable                 no representation that the client takes
@@ -111,6 +112,13 @@ class UnknownResourceType(RequestError):
     def __init__(self, resource_type: str) -> None:
         super().__init__("This is no resource type of FHIR R4; types are spelt as in [base]/metadata.")
         self.resource_type = resource_type
+
+
+class OperationNotSupported(RequestError):
+    """An operation (`$x`), or an interaction that FHIR has and this server has not (fhir_rest §13)."""
+
+    def __init__(self) -> None:
+        super().__init__("This operation or interaction is not supported; [base]/metadata lists those that are.")
 
 
 class InteractionNotSupported(RequestError):
