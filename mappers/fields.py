@@ -5,7 +5,8 @@
 - `status("status", "status", TABLE)`: many row statuses, one code
 - `lens(("value", "unit"), ("valueQuantity",), show, take)`: several columns or elements, own functions
 - `derived(("data_type",), "category", show)`: to FHIR only
-- `constant("intent", "order")`: the same for every row
+- `constant("active", True)`: the same for every row
+- `fixed("intent", "order")`: the same for every row, and asked of a written resource
 - `enrich(("first_name",), "text", show)`: left out once FHIR wrote the resource
 """
 
@@ -102,6 +103,17 @@ def derived(
 def constant(path: str, value: Node, *, note: str = "") -> Field:
     """Return an element that is the same for every row."""
     return Field((), (path,), lambda _values, _context: (value,), note=note)
+
+
+def fixed(path: str, value: Json, *, note: str = "") -> Field:
+    """Return an element that a resource must have with this value for the mapper to claim it."""
+
+    def take(found: tuple[Json, ...], _: Context) -> tuple[()]:
+        if found[0] != value:
+            raise Refusal(f"is not {value}", final=True)
+        return ()
+
+    return Field((), (path,), lambda _values, _context: (value,), take, needed=True, note=note)
 
 
 def enrich(

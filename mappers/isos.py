@@ -105,6 +105,11 @@ def column_date(value: Json) -> date:
         raise Refusal("is no day of the calendar") from error
 
 
+def column_day_of(value: Json) -> date:
+    """Return the day of a date or dateTime, in the zone it was written in; raises Refusal for a partial date."""
+    return column_date(value[:10] if is_date_time(value) else value)
+
+
 def number(value: Decimal | int) -> Json:
     """Return a JSON number with the column's digits: an integer when there are no decimals."""
     if isinstance(value, int):
@@ -139,6 +144,9 @@ text: Final = Iso(fhir_text, column_text)
 code: Final = Iso(lambda value: value if is_code(value) else ABSENT, _checked(is_code, "code"))
 uri: Final = Iso(lambda value: value if is_uri(value) else ABSENT, _checked(is_uri, "uri"))
 day: Final = Iso(date.isoformat, column_date, "a partial date stays in the residual")
+day_of: Final = Iso(
+    date.isoformat, column_day_of, "of a dateTime the day as written; a partial date stays in the residual"
+)
 instant: Final = Iso(instant_text, column_instant, "in UTC; a dateTime without time stays in the residual")
 decimal: Final = Iso(number, column_number, "digits kept")
 

@@ -320,7 +320,9 @@ class ResourceMapper:
     def documentation(self) -> tuple[Documented, ...]:
         """Return one row per element (or column that FHIR never shows) for the mapping tables of `docs/`."""
         rows = [
-            Documented(self.source(item), path, "both ways" if item.take and not self.read_only else "to FHIR", item.note)
+            Documented(
+                self.source(item), path, "both ways" if item.take and not self.read_only else "to FHIR", item.note
+            )
             for item in self.fields
             for path in item.paths
         ]

@@ -15,6 +15,8 @@ TIME_ZONE: Final = "time_zone"
 """Need of a customer's IANA time zone; its value is the key of `customer_profiles`."""
 CLINICIAN: Final = "clinician"
 """Need of a clinician's name; its value is the clinician's id."""
+TREATMENT: Final = "treatment"
+"""Need of a treatment's customer and clinician; its value is the key of `subscriptions`."""
 MEMBER: Final = "member"
 """Need of a resource of the same transaction; its value is the reference as written."""
 
@@ -41,6 +43,14 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class Treatment:
+    """What a prescription must know of its row of `subscriptions`."""
+
+    customer_id: str
+    clinician_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Lookups:
     """Answers to needs. What is missing is treated as unknown: a reference without a home is native or absent."""
 
@@ -52,6 +62,8 @@ class Lookups:
     """(resource type, table, key) → id, only where the store chose another than `row_resource_id` (settled §1.6)."""
     clinicians: Mapping[str, str] = field(default_factory=dict)
     """Clinician id → name."""
+    treatments: Mapping[str, Treatment] = field(default_factory=dict)
+    """Key of `subscriptions` → its facts; filled for every treatment that a row or a written reference names."""
     time_zones: Mapping[str, str] = field(default_factory=dict)
     """Customer key → IANA time zone."""
     published: frozenset[str] = frozenset({"clerk_user_id"})

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from mappers.allergy_intolerance import ALLERGY_INTOLERANCE
+from mappers.condition import CONDITION
+from mappers.device import WEARABLE
 from mappers.errors import MappingError
 from mappers.lens import ResourceMapper
+from mappers.medication_statement import MEDICATION_STATEMENT
+from mappers.organization import TENANT
 from mappers.patient import PATIENT
+from mappers.practitioner import CLINICIAN
 
-MAPPERS: Final[tuple[ResourceMapper, ...]] = (PATIENT,)
+MAPPERS: Final[tuple[ResourceMapper, ...]] = (
+    PATIENT,
+    CONDITION,
+    ALLERGY_INTOLERANCE,
+    MEDICATION_STATEMENT,
+    WEARABLE,
+    CLINICIAN,
+    TENANT,
+)
 
 
 def _by(key: Iterable[tuple[str, ResourceMapper]]) -> Mapping[str, tuple[ResourceMapper, ...]]:

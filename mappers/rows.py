@@ -122,7 +122,7 @@ class LabResult:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One row of `subscriptions` (a treatment, where a clinician is involved)."""
+    """One row of `subscriptions` (a treatment, where a clinician is involved), with its `patient_prescriptions`."""
 
     id: str
     organization_id: str
@@ -153,6 +153,7 @@ class Subscription:
     metadata: Json = field(default_factory=dict)
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    patient_prescriptions: tuple[PatientPrescription, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +222,27 @@ class WearableDailyStat:
     closed_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TreatmentClinician:
+    """A derived row: one clinician that `subscriptions.clinician_id` or `protocols.created_by` names.
+
+    No table of the patient graph holds clinicians; `name` is the `clinician_name` of the newest subscription with one.
+    """
+
+    id: str
+    organization_id: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WearableDevice:
+    """A derived row: one distinct device of `patient_wearable_readings`; `id` is `mappers.device.device_key` of it."""
+
+    id: str
+    organization_id: str
+    customer_id: str
+    source: str
+    device_type: str | None = None
+    device_id: str | None = None

@@ -1,0 +1,60 @@
+"""Organization ⇄ `organizations`: the tenants (mapping.md "Outside the four")."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mappers import isos, systems
+from mappers.fields import Context, Field, derived, field, profile
+from mappers.isos import Iso
+from mappers.json_values import ABSENT
+from mappers.lens import ResourceMapper
+from mappers.nodes import Node, Slot
+from mappers.rows import Organization
+
+TRUTH: Final = Iso(lambda value: value, lambda value: value)
+
+
+def _identifier(values: tuple[Any, ...], _: Context) -> Node:
+    words = isos.fhir_text(values[0])
+    return {"system": systems.ORGANIZATION, "value": words} if words is not ABSENT else ABSENT
+
+
+def _address(values: tuple[Any, ...], _: Context) -> Node:
+    words = isos.fhir_text(values[0]) if values[0] is not None else ABSENT
+    return [{"text": words}] if words is not ABSENT else ABSENT
+
+
+def _telecom(system: str, column: str) -> Field:
+    def show(values: tuple[Any, ...], _: Context) -> Node:
+        words = isos.fhir_text(values[0]) if values[0] is not None else ABSENT
+        return {"system": system, "value": words} if words is not ABSENT else ABSENT
+
+    return derived((column,), f"telecom[{system}]", show)
+
+
+TENANT: Final = ResourceMapper(
+    "Organization",
+    table="organizations",
+    name="organization",
+    row_type=Organization,
+    read_only=True,
+    internal_endpoint="fhir-server organization",
+    about="The organization that a patient's data belongs to.",
+    slots={
+        "identifier": (Slot("key"),),
+        "type": (Slot("kind"),),
+        "telecom": (Slot("phone"), Slot("email"), Slot("url")),
+    },
+    fields=(
+        profile(f"{systems.US_CORE}us-core-organization"),
+        derived(("id",), "identifier[key]", _identifier),
+        field("is_active", "active", TRUTH),
+        field("type", "type[kind].text"),
+        field("name", "name"),
+        _telecom("phone", "phone"),
+        _telecom("email", "email"),
+        _telecom("url", "website"),
+        derived(("address",), "address", _address),
+    ),
+)
