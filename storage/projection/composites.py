@@ -16,11 +16,11 @@ from typing import Any, Final
 from capability.bindings import implied_system
 from capability.search_parameters import Component, SearchParameter, SearchType
 from storage.projection.coverage import element_paths
-from storage.projection.emitters import QUANTITY_READERS, QuantityValue, ReferenceValue, Rows, TokenValue
 from storage.projection.paths import Path
+from storage.projection.quantities import QUANTITY_READERS
+from storage.projection.rows import Json, QuantityValue, ReferenceValue, Rows, TokenValue
 from storage.search.keys import composite_key, reference_targets, system_key
 
-Json = Any
 Symbol = tuple[str, str]
 """A token's code and system, the system empty for none."""
 EmitSecond = Callable[[Symbol, Json, Rows], None]

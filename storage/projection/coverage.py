@@ -13,10 +13,10 @@ from capability.search_parameters import CLINICAL_DATE, SearchParameter, SearchT
 from storage.projection.paths import Condition, Path, compile_paths
 
 PATIENT_BIT: Final = 62
-"""Bit of the presence mask: the element that names the patient points at the one patient of the `patient` column.
+"""Bit of the presence mask: the resource is in the compartment of one patient only, and it is about that patient.
 
-Only then does the column answer `subject` and `patient`. A resource can be in one patient's compartment by another
-element (an Observation about a device, performed by the patient); then the column is set and this bit is not.
+Only then can a `patient` column answer `subject` and `patient`, and only then do these have no row. A resource can be
+in one patient's compartment by another element, such as an Observation about a device that the patient performed.
 """
 
 _COMBINED: Final = "combo-"
@@ -31,7 +31,7 @@ class Answer(Enum):
     OWN_COLUMNS = auto()
     """Columns of every resource: `_id` and `_lastUpdated`."""
     PATIENT_COLUMN = auto()
-    """The resource's `patient` column where bit PATIENT_BIT is set, and reference rows for every other target."""
+    """The resource's `patient` column where bit PATIENT_BIT is set, and reference rows where it is not."""
     DATE_COLUMNS = auto()
     """The resource's `date_low` and `date_high` where the parameter's bit is set."""
     VARIANTS = auto()

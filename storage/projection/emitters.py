@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Callable
-from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from capability.bindings import implied_system
 from capability.search_parameters import SearchParameter, SearchType
+from storage.projection.quantities import QUANTITY_READERS, number, quantities
+from storage.projection.rows import DateValue, Emit, Factory, Json, ReferenceValue, Rows, StringValue, TokenValue
 from storage.search.keys import (
     any_code_key,
     of_type_key,
@@ -17,90 +18,16 @@ from storage.search.keys import (
     reference_targets,
     system_key,
     token_key,
-    unit_key,
-    unit_qualifier,
 )
-from storage.search.ucum import UCUM, canonical_quantity
 from storage.search.values import (
-    HIGHEST,
-    LOWEST,
-    OPEN_HIGH,
-    OPEN_LOW,
     Range,
-    after,
     date_range,
-    encode_decimal,
     exact_text,
     fold,
     indexed_uri,
     period_range,
     timing_range,
 )
-
-Json = Any
-
-
-class TokenValue(NamedTuple):
-    """A token row: `key` holds type, parameter and code, `system` the code system (0 for none)."""
-
-    key: int
-    system: int
-
-
-class StringValue(NamedTuple):
-    """A string or uri row: `value` folded (of a uri: as it is), `exact` for `:exact` (of a uri: empty)."""
-
-    key: int
-    value: str
-    exact: str
-
-
-class DateValue(NamedTuple):
-    """A row of time: [low, high) in microseconds since 1970 UTC."""
-
-    key: int
-    low: int
-    high: int
-
-
-class QuantityValue(NamedTuple):
-    """A row of numbers: [low, high) of encoded decimals, the single number n being [n, after(n))."""
-
-    key: int
-    low: bytes
-    high: bytes
-    qualifier: int
-
-
-class ReferenceValue(NamedTuple):
-    """A reference row: `key` is the parameter's, 0 for a reference that no parameter covers."""
-
-    key: int
-    target: int
-
-
-class Rows:
-    """The rows of one resource while they are gathered."""
-
-    __slots__ = ("base", "date_high", "date_low", "dates", "own", "quantities", "references", "strings", "tokens")
-
-    def __init__(self, base: str, own: int) -> None:
-        self.tokens: set[TokenValue] = set()
-        self.strings: set[StringValue] = set()
-        self.dates: set[DateValue] = set()
-        self.quantities: set[QuantityValue] = set()
-        self.references: set[ReferenceValue] = set()
-        self.base = base
-        """The server's own address: references below it are local."""
-        self.own = own
-        """Target that the `patient` column answers for the element that names the patient; 0 for none."""
-        self.date_low = OPEN_LOW
-        self.date_high = OPEN_HIGH
-
-
-Emit = Callable[[Json, Rows], bool]
-"""Adds the rows of one value; returns whether there was something to compare with."""
-
 
 # --- token ------------------------------------------------------------------------------------------------------------
 
@@ -198,7 +125,7 @@ def _string(parameter: SearchParameter, _element: str) -> Emit:
     return emit
 
 
-def _parts(names: tuple[str, ...]) -> "Factory":
+def _parts(names: tuple[str, ...]) -> Factory:
     def factory(parameter: SearchParameter, element: str) -> Emit:
         emit_text = _string(parameter, element)
 
@@ -240,7 +167,7 @@ def _canonical(parameter: SearchParameter, element: str) -> Emit:
 # --- date -------------------------------------------------------------------------------------------------------------
 
 
-def _dates(read: Callable[[Json], Range | None]) -> "Factory":
+def _dates(read: Callable[[Json], Range | None]) -> Factory:
     def factory(parameter: SearchParameter, _element: str) -> Emit:
         key = parameter_key(parameter.resource_type, parameter.code)
 
@@ -275,135 +202,6 @@ def clinical_date(datatype: str) -> Emit:
         if found is None:
             return False
         rows.date_low, rows.date_high = found
-        return True
-
-    return emit
-
-
-# --- number and quantity ----------------------------------------------------------------------------------------------
-
-
-class Interval(NamedTuple):
-    """Numbers from `low` to `high`, each None when open-ended; the flags say whether the bound itself is inside."""
-
-    low: Decimal | None
-    high: Decimal | None
-    with_low: bool = True
-    with_high: bool = True
-
-    def encoded(self) -> tuple[bytes, bytes]:
-        """Return the interval as [low, high) of encoded decimals."""
-        low, high = LOWEST, HIGHEST
-        if self.low is not None:
-            low = encode_decimal(self.low) if self.with_low else after(encode_decimal(self.low))
-        if self.high is not None:
-            high = after(encode_decimal(self.high)) if self.with_high else encode_decimal(self.high)
-        return low, high
-
-    def canonical(self, code: str) -> tuple["Interval", str]:
-        """Return the interval in the canonical unit of a UCUM code, and that unit."""
-        unit = canonical_quantity(Decimal(0), code)[1]
-        low = None if self.low is None else canonical_quantity(self.low, code)[0]
-        high = None if self.high is None else canonical_quantity(self.high, code)[0]
-        return Interval(low, high, self.with_low, self.with_high), unit
-
-
-class Measured(NamedTuple):
-    """An interval and its unit: human text, code and the code's system, each empty when absent."""
-
-    interval: Interval
-    unit: str
-    code: str
-    system: str
-
-    def in_unit(self) -> tuple[tuple[bytes, bytes], str]:
-        """Return the encoded interval and the unit under which `number|system|code` finds it."""
-        if self.system == UCUM:
-            interval, unit = self.interval.canonical(self.code)
-            return interval.encoded(), unit
-        return self.interval.encoded(), self.code
-
-
-def _read_quantity(value: Json) -> Measured | None:
-    number = value.get("value")
-    if number is None:
-        return None
-    exact = Decimal(number)
-    match value.get("comparator"):
-        case "<":
-            interval = Interval(None, exact, with_high=False)
-        case "<=":
-            interval = Interval(None, exact)
-        case ">":
-            interval = Interval(exact, None, with_low=False)
-        case ">=":
-            interval = Interval(exact, None)
-        case _:
-            interval = Interval(exact, exact)
-    return Measured(interval, value.get("unit", ""), value.get("code", ""), value.get("system", ""))
-
-
-def _read_range(value: Json) -> Measured | None:
-    low, high = value.get("low", {}), value.get("high", {})
-    least, most = (None if end.get("value") is None else Decimal(end["value"]) for end in (low, high))
-    if least is None and most is None:
-        return None
-    unit = low or high
-    return Measured(Interval(least, most), unit.get("unit", ""), unit.get("code", ""), unit.get("system", ""))
-
-
-def _read_money(value: Json) -> Measured | None:
-    if value.get("value") is None:
-        return None
-    exact, currency = Decimal(value["value"]), value.get("currency", "")
-    return Measured(Interval(exact, exact), "", currency, CURRENCIES if currency else "")
-
-
-CURRENCIES: Final = "urn:iso:std:iso:4217"
-"""Code system of Money.currency."""
-
-QUANTITY_READERS: Final[dict[str, Callable[[Json], Measured | None]]] = {
-    "Quantity": _read_quantity,
-    "Age": _read_quantity,
-    "Duration": _read_quantity,
-    "Distance": _read_quantity,
-    "Count": _read_quantity,
-    "Range": _read_range,
-    "Money": _read_money,
-}
-"""Data types that a quantity parameter takes, and how each becomes an interval with a unit."""
-
-
-def _quantities(read: Callable[[Json], Measured | None]) -> "Factory":
-    """Rows as written, one per spelling of the unit, for `number` and `number||unit`; one in the unit of its system."""
-
-    def factory(parameter: SearchParameter, _element: str) -> Emit:
-        resource_type, code = parameter.resource_type, parameter.code
-        key = parameter_key(resource_type, code)
-
-        def emit(value: Json, rows: Rows) -> bool:
-            measured = read(value)
-            if measured is None:
-                return False
-            low, high = measured.interval.encoded()
-            for unit in {measured.unit, measured.code} - {""} or {""}:
-                rows.quantities.add(QuantityValue(key, low, high, unit_qualifier(unit)))
-            if measured.system and measured.code:
-                (low, high), unit = measured.in_unit()
-                rows.quantities.add(QuantityValue(unit_key(resource_type, code, measured.system, unit), low, high, 0))
-            return True
-
-        return emit
-
-    return factory
-
-
-def _number(parameter: SearchParameter, _element: str) -> Emit:
-    key = parameter_key(parameter.resource_type, parameter.code)
-
-    def emit(value: Json, rows: Rows) -> bool:
-        encoded = encode_decimal(Decimal(value))
-        rows.quantities.add(QuantityValue(key, encoded, after(encoded), 0))
         return True
 
     return emit
@@ -448,8 +246,6 @@ def _canonical_reference(parameter: SearchParameter, _element: str) -> Emit:
 
 # --- which is which ---------------------------------------------------------------------------------------------------
 
-Factory = Callable[[SearchParameter, str], Emit]
-"""Makes the emitter of a parameter for values found at an element (`Observation.status`)."""
 
 EMITTERS: Final[dict[tuple[SearchType, str], Factory]] = {
     (SearchType.TOKEN, "CodeableConcept"): _codeable_concept,
@@ -466,8 +262,8 @@ EMITTERS: Final[dict[tuple[SearchType, str], Factory]] = {
     (SearchType.URI, "url"): _uri,
     (SearchType.URI, "canonical"): _canonical,
     **{(SearchType.DATE, datatype): _dates(read) for datatype, read in DATE_READERS.items()},
-    **{(SearchType.QUANTITY, datatype): _quantities(read) for datatype, read in QUANTITY_READERS.items()},
-    (SearchType.NUMBER, "decimal"): _number,
+    **{(SearchType.QUANTITY, datatype): quantities(read) for datatype, read in QUANTITY_READERS.items()},
+    (SearchType.NUMBER, "decimal"): number,
     (SearchType.REFERENCE, "Reference"): _plain_reference,
     (SearchType.REFERENCE, "canonical"): _canonical_reference,
 }

@@ -22,20 +22,9 @@ from storage.projection.coverage import (
     patient_element,
     variants,
 )
-from storage.projection.emitters import (
-    EMITTERS,
-    IGNORED,
-    DateValue,
-    Emit,
-    QuantityValue,
-    ReferenceValue,
-    Rows,
-    StringValue,
-    TokenValue,
-    clinical_date,
-    reference,
-)
+from storage.projection.emitters import EMITTERS, IGNORED, clinical_date, reference
 from storage.projection.paths import Condition, Path, UnsupportedExpression, compile_paths
+from storage.projection.rows import DateValue, Emit, QuantityValue, ReferenceValue, Rows, StringValue, TokenValue
 from storage.search.keys import parse_reference, reference_targets, self_key
 
 RULES_VERSION: Final = 1
@@ -87,7 +76,7 @@ def index_values(resource: Mapping[str, Any], base: str = "") -> IndexValues:
         if found == needed if everything else found:
             present |= bit
     if plan.has_references:
-        _add_uncovered(resource, rows, patients)
+        _add_uncovered(resource, rows)
     return IndexValues(
         tuple(sorted(rows.tokens)),
         tuple(sorted(rows.strings)),
@@ -229,14 +218,12 @@ def _handle(parameter: SearchParameter, path: Path | Condition, emit: Emit) -> H
 # --- references no parameter covers -----------------------------------------------------------------------------------
 
 
-def _add_uncovered(resource: Mapping[str, Any], rows: Rows, patients: tuple[int, ...]) -> None:
+def _add_uncovered(resource: Mapping[str, Any], rows: Rows) -> None:
     """Add one row without parameter for each literal reference that has none yet, for integrity checks.
 
-    The `patient` column already says of a single patient that the resource refers to it.
+    That the resource refers to its own patient, the `patient` column says already.
     """
-    covered = {row.target for row in rows.references}
-    if len(patients) == 1:
-        covered.add(patients[0])
+    covered = {row.target for row in rows.references} | {rows.own}
     for text in _literal_references(resource):
         targets = reference_targets(text, rows.base)
         if targets and targets[0] not in covered:

@@ -67,11 +67,11 @@ def test_fhir_8_1_the_first_day_may_lie_before_the_calendar_in_utc():
 
 @pytest.mark.parametrize(
     "text",
-    (
+    [
         *("", "13", "2013-13", "2013-00", "1974-02-30", "2013-1-1", "2013-01-14T", "2013-01-14T24:00:00Z"),
         *("2013-01-14T10Z", "2013-01-14T10:60", "2013-01-14T10:00:61Z", "2013-01-14T10:00:00+15:00"),
         *("2013-01-14 10:00", "２０１３", "0000", "2013-01-14T10:00:05.Z", "2013Z", " 2013", "2013\n"),
-    ),
+    ],
 )
 def test_text_that_is_no_date_is_refused(text):
     with pytest.raises(ValueError):  # noqa: PT011  the calendar has messages of its own
