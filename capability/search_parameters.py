@@ -127,8 +127,9 @@ def find(resource_type: str, code: str) -> SearchParameter | None:
 
 
 def definition_bytes() -> bytes:
-    """Return what all parameters depend on, for a fingerprint: their rows and the element tables."""
-    return data_bytes("search_parameters.json") + data_bytes("elements.json") + data_bytes("bindings.json")
+    """Return all data that what is indexed depends on, for a fingerprint."""
+    names = ("search_parameters", "elements", "bindings", "compartment_patient", "ucum")
+    return b"".join(data_bytes(f"{name}.json") for name in names)
 
 
 def _parameter(resource_type: str, code: str, bit: int, row: dict[str, Any]) -> SearchParameter:

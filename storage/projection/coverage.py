@@ -1,6 +1,7 @@
 """How the store answers each search parameter: by index rows, or by something it has anyway.
 
-The projection leaves rows out by these rules, and the search looks elsewhere by the same ones.
+The projection leaves rows out by these rules, and the search looks elsewhere by the same ones. No parameter has rows
+for `:text`, `:above` or `:below` of codes: they would double the index for what is hardly asked.
 """
 
 from dataclasses import dataclass
