@@ -82,8 +82,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(fresh_database: Database) -> Shop:
+async def shop(fresh_database: Database) -> Shop:
     fresh_database.flush = flush
+    await Projector(fresh_database).drain()
     return Shop(fresh_database, ResourceStore(fresh_database, Places()))
 
 
