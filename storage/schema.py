@@ -5,7 +5,9 @@ Migrations are forward-only. One upgrade is one transaction: killed half-way, it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -44,14 +46,8 @@ def current_revision(url: str) -> str | None:
     """
     if _missing_file(make_url(url)):
         return None
-    engine = _engine(url)
-    try:
-        with engine.connect() as connection:
-            return _revision(connection)
-    except exc.OperationalError:
-        raise DatabaseUnavailable from None
-    finally:
-        engine.dispose()
+    with _translated_errors(), _engine(url).connect() as connection:
+        return _revision(connection)
 
 
 def check_revision(url: str) -> None:
@@ -76,36 +72,24 @@ def upgrade(url: str, revision: str = "head") -> None:
     target = make_url(url)
     if target.get_backend_name() == "sqlite" and target.database:
         Path(target.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = _engine(url)
-    try:
-        with engine.begin() as connection:
-            _lock(connection)
-            found = _revision(connection)
-            if found is not None and found > HEAD:
-                raise SchemaOutOfDate(f"the database is at revision {found}, newer than {HEAD}")
-            if found != HEAD:
-                _require_all_rows(connection)
-                _migrate(connection, revision)
-            if _revision(connection) == HEAD:
-                restore_triggers(connection)
-            _check_foreign_keys(connection)
-    except exc.OperationalError:
-        raise DatabaseUnavailable from None
-    finally:
-        engine.dispose()
+    with _translated_errors(), _engine(url).begin() as connection:
+        _lock(connection)
+        found = _revision(connection)
+        if found is not None and found > HEAD:
+            raise SchemaOutOfDate(f"the database is at revision {found}, newer than {HEAD}")
+        if found != HEAD:
+            _require_all_rows(connection)
+            _migrate(connection, revision)
+        if _revision(connection) == HEAD:
+            restore_triggers(connection)
+        _check_foreign_keys(connection)
 
 
 def create_standard_organizations(url: str) -> None:
     """Insert the organizations that every installation has; those that exist stay as they are."""
-    engine = _engine(url)
-    try:
-        with engine.begin() as connection:
-            insert = insert_sqlite if connection.dialect.name == "sqlite" else insert_postgresql
-            connection.execute(insert(organizations).on_conflict_do_nothing(), STANDARD_ORGANIZATIONS)
-    except exc.OperationalError:
-        raise DatabaseUnavailable from None
-    finally:
-        engine.dispose()
+    with _translated_errors(), _engine(url).begin() as connection:
+        insert = insert_sqlite if connection.dialect.name == "sqlite" else insert_postgresql
+        connection.execute(insert(organizations).on_conflict_do_nothing(), STANDARD_ORGANIZATIONS)
 
 
 def restore_triggers(connection: Connection) -> Sequence[str]:
@@ -131,17 +115,26 @@ def create_audit_file(path: Path) -> None:
     Its tables have the shape of `rbac_logs` and `audit_seals`, and refuse changes like those.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    engine = _engine(f"sqlite:///{path}")
+    with _engine(f"sqlite:///{path}").begin() as connection:
+        if inspect(connection).has_table(audit.rbac_logs.name):
+            return
+        for table in audit.TENANT_TABLES:
+            table.create(connection)
+            for statement in triggers.append_only_sqlite(table):
+                connection.exec_driver_sql(statement)
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Turn a connection that fails, or a lock that does not come free, into DatabaseUnavailable."""
     try:
-        with engine.begin() as connection:
-            if inspect(connection).has_table(audit.rbac_logs.name):
-                return
-            for table in audit.TENANT_TABLES:
-                table.create(connection)
-                for statement in triggers.append_only_sqlite(table):
-                    connection.exec_driver_sql(statement)
-    finally:
-        engine.dispose()
+        yield
+    except exc.OperationalError as error:
+        # SQLite's driver calls mistakes in SQL by the same name.
+        reason = str(error.orig)
+        if not isinstance(error.orig, sqlite3.Error) or "unable to open" in reason or "locked" in reason:
+            raise DatabaseUnavailable from None
+        raise
 
 
 def _missing_file(url: URL) -> bool:

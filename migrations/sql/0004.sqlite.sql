@@ -388,7 +388,7 @@ SELECT
     customer_id,
     upload_id,
     lab_date,
-    CASE WHEN date(substr(lab_date, 1, 10)) = substr(lab_date, 1, 10) THEN substr(lab_date, 1, 10) END,
+    CASE WHEN date(substr(lab_date, 1, 10), '+0 days') = substr(lab_date, 1, 10) THEN substr(lab_date, 1, 10) END,
     provider,
     status,
     biomarkers,
