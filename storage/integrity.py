@@ -53,9 +53,7 @@ def _existing_statement(dialect: str) -> Prepared:
     return prepare(statement, dialect)
 
 
-async def check_references(
-    unit: UnitOfWork, pendings: Sequence[Pending], access: Access, *, enforce: bool
-) -> None:
+async def check_references(unit: UnitOfWork, pendings: Sequence[Pending], access: Access, *, enforce: bool) -> None:
     """Check what must resolve: with `enforce` every literal reference, else those of patient-scoped writes.
 
     What the same batch writes counts as there. Raises UnresolvedReference.

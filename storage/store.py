@@ -15,11 +15,11 @@ from sqlalchemy import and_, bindparam, literal, or_, select, union_all
 
 from storage.access import Access, Reach, Right
 from storage.driver import Row
-from storage.engine import Database
 from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, VersionConflict, WriteOutsideAccess
 from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
+from storage.reading import Reader
 from storage.resources import ANY_VERSION, ResourceKey, Stored, Version, Write, Written
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
@@ -96,10 +96,9 @@ def _history_statement(dialect: str, reach: Reach) -> Prepared:
     )
     superseded = select(*(old.c[name] for name in names)).where(_is_at_key(old), own)
     versions = union_all(current, superseded).subquery()
-    until = bindparam("until")
     statement = (
         select(*(versions.c[name] for name in names))
-        .where(versions.c.last_updated >= bindparam("since"), versions.c.last_updated < until)
+        .where(versions.c.last_updated >= bindparam("since"), versions.c.last_updated < bindparam("until"))
         .order_by(versions.c.version.desc())
     )
     return prepare(statement, dialect)
@@ -113,10 +112,14 @@ def _version(key: ResourceKey, row: Row) -> Version:
 class ResourceStore:
     """Reads and writes of resources. `enforce_references` refuses literal references without target (settled §3.5)."""
 
-    def __init__(self, database: Database, places: Places, *, enforce_references: bool = False) -> None:
+    def __init__(self, database: Reader, places: Places, *, enforce_references: bool = False) -> None:
         self.database = database
         self.places = places
         self.enforce_references = enforce_references
+
+    def reading(self, reader: Reader) -> ResourceStore:
+        """Return the same store, reading elsewhere: inside a unit of work, for instance."""
+        return ResourceStore(reader, self.places, enforce_references=self.enforce_references)
 
     async def read(self, key: ResourceKey, access: Access) -> Version:
         """Return the current version.

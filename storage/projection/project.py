@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select
 
 from mappers.identity import part_resource_id
 from mappers.lens import ResourceMapper, Row
+from mappers.lookups import CLINICIAN, TIME_ZONE
 from mappers.registry import mappers_of_table
 from mappers.residual import NOTHING, Residual
 from storage.codec import decode, encode
@@ -126,15 +127,18 @@ async def _look_up(unit: UnitOfWork, facts: Facts, table: str, rows: Iterable[Ro
     """Fetch the names and zones that rendering rows of the table takes."""
     kinds = {kind for mapper in mappers_of_table(table) for kind in mapper.lookups}
     listed = list(rows)
-    customers = {getattr(row, "customer_id", None) for row in listed} - {None}
-    if "time_zone" in kinds:
+    customers = _values(listed, "customer_id")
+    if TIME_ZONE in kinds:
         await add_time_zones(unit, facts, customers)
-    if "clinician" in kinds:
-        named = {getattr(row, name, None) for row in listed for name in ("clinician_id", "created_by")}
-        await add_clinicians(unit, facts, named - {None})
+    if CLINICIAN in kinds:
+        await add_clinicians(unit, facts, _values(listed, "clinician_id") | _values(listed, "created_by"))
     await add_chosen_ids(unit, facts, "customer_profiles", customers)
-    treatments = {getattr(row, "treatment_id", None) for row in listed} - {None}
-    await add_chosen_ids(unit, facts, "subscriptions", treatments)
+    await add_chosen_ids(unit, facts, "subscriptions", _values(listed, "treatment_id"))
+
+
+def _values(rows: Iterable[Row], column: str) -> set[str]:
+    found = {getattr(row, column, None) for row in rows}
+    return {value for value in found if value is not None}
 
 
 async def _taken_ids(unit: UnitOfWork, shown: Sequence[Shown]) -> Mapping[ResourceKey, Stored]:

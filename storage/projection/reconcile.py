@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from sqlalchemy import Table, bindparam, delete, func, select
@@ -61,7 +61,7 @@ async def reconcile(
     """Compare rows with the store and the store with its index in one organization; with `fix`, repair."""
     findings = Findings()
     for table in PROJECTION_ORDER:
-        keys = await database.transact(organization_id, RECONCILER, lambda unit, own=table: _keys(unit, own))
+        keys = await database.transact(organization_id, RECONCILER, partial(_keys, table=table))
         for start in range(0, len(keys), BATCH):
             batch = keys[start : start + BATCH]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from mappers.device import device_columns, device_key
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mappers.device import device_columns, device_key
 from mappers.rows import TreatmentClinician, WearableDevice
 from storage.tables.fhir import resources
 from storage.tables.patient_graph import (
