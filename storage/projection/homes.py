@@ -1,0 +1,118 @@
+"""Where resources live, and why a native one is in no table (settled §1.4)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Final
+
+from sqlalchemy import bindparam, func, select
+
+from mappers.lens import NotClaimed
+from mappers.registry import mappers_of_type
+from storage.engine import Database
+from storage.projection.lookups import answer, open_facts
+from storage.projection.places import writable_mappers
+from storage.resources import Stored
+from storage.sql import Prepared, prepare
+from storage.tables import fhir
+from storage.transaction import Change, UnitOfWork
+from storage.versions import STORED_COLUMNS, stored_of
+
+NATIVE: Final = "native"
+BATCH: Final = 500
+REPORTER: Final = Change(actor="homes", client_id="fhir-server", api="homes")
+
+
+@dataclass(slots=True)
+class TypeHomes:
+    """Homes of one resource type: counts by table (`native` for the store alone), and reasons of the native ones."""
+
+    homes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+@lru_cache
+def _count_statement(dialect: str) -> Prepared:
+    rows = fhir.resources
+    home = func.coalesce(rows.c.home_table, NATIVE)
+    statement = (
+        select(rows.c.resource_type, home, func.count())
+        .where(rows.c.organization_id == bindparam("organization_id"), rows.c.deleted.is_(False))
+        .group_by(rows.c.resource_type, rows.c.home_table)
+    )
+    return prepare(statement, dialect)
+
+
+@lru_cache
+def _native_statement(dialect: str) -> Prepared:
+    rows = fhir.resources
+    statement = (
+        select(*STORED_COLUMNS)
+        .where(
+            rows.c.organization_id == bindparam("organization_id"),
+            rows.c.resource_type == bindparam("resource_type"),
+            rows.c.home_table.is_(None),
+            rows.c.deleted.is_(False),
+            rows.c.id > bindparam("after"),
+        )
+        .order_by(rows.c.id)
+        .limit(BATCH)
+    )
+    return prepare(statement, dialect)
+
+
+async def report_homes(database: Database, organization_id: str) -> dict[str, TypeHomes]:
+    """Return the homes of every resource type of an organization, by type name."""
+    parameters = {"organization_id": organization_id}
+    report: dict[str, TypeHomes] = {}
+    for resource_type, home, count in await database.fetch(
+        organization_id, _count_statement(database.dialect), parameters
+    ):
+        report.setdefault(resource_type, TypeHomes()).homes[home] += count
+    for resource_type, homes in report.items():
+        native = homes.homes[NATIVE]
+        if not native:
+            continue
+        if not mappers_of_type(resource_type):
+            homes.reasons["no table holds this type"] = native
+        elif not writable_mappers(resource_type):
+            homes.reasons["tables of this type are read-only through FHIR"] = native
+        else:
+            homes.reasons = await _reasons(database, organization_id, resource_type)
+    return dict(sorted(report.items()))
+
+
+async def _reasons(database: Database, organization_id: str, resource_type: str) -> Counter[str]:
+    reasons: Counter[str] = Counter()
+    after = ""
+    while True:
+        parameters = {"organization_id": organization_id, "resource_type": resource_type, "after": after}
+        rows = await database.fetch(organization_id, _native_statement(database.dialect), parameters)
+        if not rows:
+            return reasons
+        batch = [stored_of(row) for row in rows]
+        after = batch[-1].key.id
+        reasons.update(await database.transact(organization_id, REPORTER, partial(_offer, batch=batch)))
+
+
+async def _offer(unit: UnitOfWork, batch: Sequence[Stored]) -> Counter[str]:
+    """Offer native resources to the mappers of their type once more, and count why none takes them."""
+    facts = await open_facts(unit)
+    resources = [stored.resource() for stored in batch]
+    needs = {
+        need
+        for resource in resources
+        for mapper in writable_mappers(resource["resourceType"])
+        for need in mapper.needs(resource)
+    }
+    await answer(unit, facts, needs)
+    reasons: Counter[str] = Counter()
+    for resource in resources:
+        answers = [mapper.absorb(resource, facts.lookups()) for mapper in writable_mappers(resource["resourceType"])]
+        refused = [each.reason for each in answers if isinstance(each, NotClaimed)]
+        fits = len(refused) < len(answers)
+        reasons["would fit a table at its next update" if fits else "; ".join(refused)] += 1
+    return reasons
