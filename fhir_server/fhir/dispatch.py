@@ -1,0 +1,81 @@
+"""From a request to the interaction that answers it, and its audit: for requests and bundle entries alike (AZ-11)."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+
+from fhir_server.fhir.interactions.create import create
+from fhir_server.fhir.interactions.delete import delete
+from fhir_server.fhir.interactions.history_instance import history_instance
+from fhir_server.fhir.interactions.read import read, vread
+from fhir_server.fhir.interactions.search_type import search_type
+from fhir_server.fhir.interactions.update import update
+from fhir_server.fhir.request import FhirRequest, Origin
+from fhir_server.fhir.response import Response
+from fhir_server.fhir.routing import Interaction, Route
+from fhir_server.fhir.service import Service
+from fhir_server.fhir.trail import failure_record, record_of
+from fhir_server.outcome import outcome_for
+from storage.access import Access
+
+Handler = Callable[[FhirRequest, Service], Awaitable[Response]]
+
+HANDLERS: Final[Mapping[Interaction, Handler]] = {
+    Interaction.READ: read,
+    Interaction.VREAD: vread,
+    Interaction.HISTORY_INSTANCE: history_instance,
+    Interaction.CREATE: create,
+    Interaction.UPDATE: update,
+    Interaction.DELETE: delete,
+    Interaction.SEARCH_TYPE: search_type,
+}
+"""Interactions with one type: what can also be an entry of a bundle."""
+
+_log = structlog.get_logger("fhir_server.fhir")
+
+
+async def answer(request: FhirRequest, service: Service) -> Response:
+    """Answer one interaction; when it is done the access is on record (security AD-3)."""
+    response = await HANDLERS[request.route.interaction](request, service)
+    if response.touched is not None:
+        await service.audit.record(
+            record_of(request.access, request.route, request.origin, response.touched, response.status)
+        )
+    return response
+
+
+def failed(error: Exception, origin: Origin) -> Response:
+    """Return the answer to a request that failed; what nobody foresaw is logged, without what it says (PH-1)."""
+    status, headers, body = outcome_for(error, origin.request_id)
+    if status >= 500:
+        frames = [
+            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        _log.error(
+            "request failed",
+            error=type(error).__name__,
+            status=status,
+            request_id=origin.request_id,
+            frames=frames if status == 500 else frames[-1:],
+        )
+    return Response(status, body, headers)
+
+
+async def failed_on_record(
+    error: Exception, origin: Origin, service: Service, access: Access | None, route: Route | None
+) -> Response:
+    """Return the answer to a request that failed, which is on record; a record that cannot be made is a failure too."""
+    response = failed(error, origin)
+    if response.status >= 503:
+        return response  # nothing was done or shown, and what failed is most likely the place to record it
+    try:
+        await service.audit.record(
+            failure_record(access, route, origin, response.status, service.settings.organization)
+        )
+    except Exception as failure:  # noqa: BLE001 no answer leaves without its record
+        return failed(failure, origin)
+    return response

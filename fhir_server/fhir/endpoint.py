@@ -1,0 +1,182 @@
+"""The FHIR interface as an ASGI application: from bytes to request, from response to bytes (FHIR R4 http.html).
+
+It is plain ASGI because every read passes here (design Decision 9). Errors become OperationOutcomes in one place.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from time import perf_counter
+from typing import Any, Final
+
+import msgspec
+
+from fhir_server.errors import InteractionNotSupported
+from fhir_server.fhir.body import ClientGone, Receive
+from fhir_server.fhir.dispatch import answer, failed, failed_on_record
+from fhir_server.fhir.interactions.bundle import bundle
+from fhir_server.fhir.interactions.capabilities import capabilities
+from fhir_server.fhir.negotiation import Pairs, check_version, first, pretty, require_json_acceptable
+from fhir_server.fhir.parse.search import parse_pairs
+from fhir_server.fhir.request import FhirRequest, Origin
+from fhir_server.fhir.response import Response
+from fhir_server.fhir.routing import Interaction, Route, methods_at, route
+from fhir_server.fhir.service import Service
+from fhir_server.metrics import observe
+from fhir_server.oauth.authenticate import Authenticator
+from storage.access import Access
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CONTENT_TYPE: Final = (b"content-type", b"application/fhir+json; charset=utf-8")
+_COMMON: Final = (
+    (b"cache-control", b"no-store"),
+    (b"vary", b"Accept, Authorization, Origin, Prefer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
+_REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
+
+
+class FhirApplication:
+    """Everything under the FHIR base. One per worker; `service` is set when the worker has started."""
+
+    def __init__(self, path: str = "/fhir") -> None:
+        self._prefix = len(path)
+        self.service: Service | None = None
+        self.authenticator: Authenticator | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        started = perf_counter()
+        call = _Call(scope, receive, self._prefix)
+        try:
+            response = await self._answer(call)
+        except ClientGone:
+            return
+        observe(call.route, response.status, perf_counter() - started)
+        await _send(send, call, response)
+
+    async def _answer(self, call: _Call) -> Response:
+        service, authenticator = self.service, self.authenticator
+        if service is None or authenticator is None:
+            raise RuntimeError("the FHIR interface is called before the application has started")
+        try:
+            if call.method == "OPTIONS":
+                return Response(204, b"", {"Allow": ", ".join(methods_at(call.path))})
+            if call.path.removesuffix("/") == "metadata":
+                return _metadata(call, service)
+            call.access = await authenticator.access(call.raw_headers, call.raw_query)
+            return await _interact(call, service, call.access)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 the one place where errors become answers
+            return await failed_on_record(error, call.origin, service, call.access, call.route)
+
+
+def _metadata(call: _Call, service: Service) -> Response:
+    try:
+        call.route = route(call.method, call.path)
+        call.negotiate()
+    except Exception as error:  # noqa: BLE001 nothing is accessed here, so there is nothing to put on record
+        return failed(error, call.origin)
+    return capabilities(service.base_url)
+
+
+async def _interact(call: _Call, service: Service, access: Access) -> Response:
+    if call.method in _REFUSED_METHODS:
+        raise InteractionNotSupported(methods_at(call.path))
+    call.route = route(call.method, call.path)
+    call.negotiate()
+    request = FhirRequest(
+        route=call.route,
+        access=access,
+        origin=call.origin,
+        query=call.query,
+        headers=call.headers,
+        receive=call.receive,
+        limits=service.limits,
+    )
+    if call.route.interaction is Interaction.BUNDLE:
+        return await bundle(request, service)
+    return await answer(request, service)
+
+
+class _Call:
+    """One HTTP request as it came; what is learnt about it on the way is kept for the audit of failures."""
+
+    __slots__ = (
+        "access",
+        "headers",
+        "method",
+        "origin",
+        "path",
+        "pretty",
+        "query",
+        "raw_headers",
+        "raw_query",
+        "receive",
+        "route",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, prefix: int) -> None:
+        self.receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"][prefix:].removeprefix("/")
+        self.raw_headers = scope["headers"]
+        self.raw_query: bytes = scope["query_string"]
+        self.query = self.raw_query.decode("latin-1")
+        self.headers = _joined(self.raw_headers)
+        client = scope.get("client")
+        self.origin = Origin(
+            request_id=_request_id(self.headers.get("x-request-id")),
+            method=self.method,
+            address=client[0] if client else "",
+            user_agent=self.headers.get("user-agent", ""),
+        )
+        self.pretty = False
+        self.access: Access | None = None
+        self.route: Route | None = None
+
+    def negotiate(self) -> None:
+        """Check that the client takes what is served (H3, H6); raises NotAcceptable and InvalidParameter."""
+        pairs: Pairs = parse_pairs(self.query) if "_" in self.query or "fhirVersion" in self.query else ()
+        self.pretty = pretty(pairs)
+        check_version(first(pairs, "fhirVersion"))
+        if self.route is None or self.route.template != "/[type]/_search":
+            require_json_acceptable(self.headers.get("accept", ""), first(pairs, "_format"))
+
+
+def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name, repeated ones joined by commas (RFC 9110 §5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _request_id(sent: str | None) -> str:
+    """Return the id that the client gave the request, or a new one (H10)."""
+    if sent is not None and _REQUEST_ID.match(sent):
+        return sent
+    return secrets.token_hex(8)
+
+
+async def _send(send: Send, call: _Call, response: Response) -> None:
+    body = msgspec.json.format(response.body, indent=2) if call.pretty and response.body else response.body
+    headers = [*_COMMON, (b"x-request-id", call.origin.request_id.encode())]
+    if body:
+        headers.append(CONTENT_TYPE)
+    if response.status not in {204, 304}:
+        headers.append((b"content-length", str(len(body)).encode()))
+    for name, value in response.headers.items():
+        if name != "Content-Type":
+            headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+    if response.status == 413:  # the rest of the body is not read, so the connection cannot be used again
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if call.method == "HEAD" else body})

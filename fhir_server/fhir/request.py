@@ -1,0 +1,113 @@
+"""A request as the interactions see it: addressed, authenticated, its parts read when they are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+from fhir_server.errors import MalformedBody
+from fhir_server.fhir.body import Receive, read_body
+from fhir_server.fhir.json_body import JsonLimits, parse_json
+from fhir_server.fhir.negotiation import Preferences, preferences, require_form_body, require_json_body
+from fhir_server.fhir.parse.search import Pairs, parse_pairs
+from fhir_server.fhir.routing import Route
+from storage.access import Access
+
+BIG: Final = 256 * 1024
+"""Bodies above it are parsed and validated off the event loop (security IN-2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from; the audit names it."""
+
+    request_id: str
+    method: str
+    address: str
+    user_agent: str
+
+
+@dataclass(slots=True)
+class Body:
+    """The body of a request, read and parsed once."""
+
+    data: bytes
+    value: Any
+
+
+@dataclass
+class FhirRequest:
+    """One request, or one entry of a batch or transaction.
+
+    `headers` has lower-case names; headers that came several times are joined by commas. `given` is the resource of an
+    entry, which was parsed with its bundle.
+    """
+
+    route: Route
+    access: Access
+    origin: Origin
+    query: str
+    headers: Mapping[str, str]
+    receive: Receive
+    limits: JsonLimits
+    given: Any = None
+    entry: int | None = None
+    """The place in the bundle that brought it; None for a request of its own."""
+    _body: Body | None = field(default=None, repr=False)
+    _pairs: Pairs | None = field(default=None, repr=False)
+
+    @property
+    def pairs(self) -> Pairs:
+        """The parameters of the query, and of the form once it is read; raises InvalidParameter when not UTF-8."""
+        if self._pairs is None:
+            self._pairs = parse_pairs(self.query) if self.query else ()
+        return self._pairs
+
+    @property
+    def may_have_conditional_references(self) -> bool:
+        """Whether the body can hold a `Type?query`, as far as its bytes tell; those of an entry are not at hand."""
+        return self._body is not None and (not self._body.data or b"?" in self._body.data)
+
+    @cached_property
+    def preferences(self) -> Preferences:
+        """What the `Prefer` headers ask for."""
+        return preferences(self.headers.get("prefer", ""))
+
+    async def json(self, limit: int) -> Body:
+        """Return the body, parsed.
+
+        Raises UnsupportedMediaType, BodyTooLarge and what is wrong with the JSON.
+        """
+        if self._body is None:
+            self._body = await self._read_json(limit)
+        return self._body
+
+    async def _read_json(self, limit: int) -> Body:
+        if self.entry is not None:
+            return Body(b"", self.given)
+        require_json_body(self.headers.get("content-type", ""), self.headers.get("content-encoding", ""))
+        data = await read_body(self.receive, self.headers.get("content-length"), limit)
+        if not data:
+            raise MalformedBody("The body is empty: send a resource.")
+        if len(data) > BIG:
+            return Body(data, await asyncio.to_thread(parse_json, data, self.limits))
+        return Body(data, parse_json(data, self.limits))
+
+    async def read_form(self, limit: int) -> None:
+        """Add the parameters of a search by POST to those of its query: both apply (S1).
+
+        Raises UnsupportedMediaType, BodyTooLarge, MalformedBody and InvalidParameter.
+        """
+        if self.origin.method != "POST" or self.entry is not None:
+            return
+        data = await read_body(self.receive, self.headers.get("content-length"), limit)
+        kind = self.headers.get("content-type", "")
+        if data or kind:
+            require_form_body(kind, self.headers.get("content-encoding", ""))
+        try:
+            self._pairs = self.pairs + parse_pairs(data.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise MalformedBody("The form must be UTF-8.") from None

@@ -1,0 +1,101 @@
+"""Answers of the FHIR interface (FHIR R4 http.html#Status-Codes, #versions; fhir_rest §12)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from fhir_server.fhir.conditions import etag, http_date, is_unmodified
+from fhir_server.fhir.negotiation import Return
+from fhir_server.fhir.notes import information
+from fhir_server.fhir.request import FhirRequest
+from storage.resources import Version
+
+_PATIENT: Final = re.compile(rb'"reference":"Patient/([A-Za-z0-9\-.]{1,64})["/]')
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What an interaction showed or changed, for the audit: no values, ids only (security AD-1)."""
+
+    resource_type: str
+    ids: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+    count: int | None = None
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer: bytes that are sent as they are. `version` is the resource it shows or made.
+
+    `touched` is what the audit still has to record before the answer may leave; None when it is on record.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    version: Version | None = None
+    touched: Touched | None = None
+
+
+def patients_of(version: Version) -> tuple[str, ...]:
+    """Return the ids of the patients whom a resource is or refers to, without parsing it."""
+    if version.key.resource_type == "Patient":
+        return (version.key.id,)
+    if version.deleted:
+        return ()
+    return tuple(dict.fromkeys(match.decode() for match in _PATIENT.findall(version.body)))
+
+
+def touched_by(resource_type: str, versions: Iterable[Version], *, count: int | None = None) -> Touched:
+    """Return what an answer that shows or wrote these versions touched."""
+    shown = tuple(versions)
+    patients = dict.fromkeys(patient for version in shown for patient in patients_of(version))
+    return Touched(resource_type, tuple(version.key.id for version in shown), tuple(patients), count)
+
+
+def _version_headers(version: Version) -> dict[str, str]:
+    return {"ETag": etag(version.version), "Last-Modified": http_date(version.last_updated)}
+
+
+def represent(version: Version, request: FhirRequest) -> Response:
+    """Answer with a version, or with 304 when the client has it (R2)."""
+    touched = Touched(version.key.resource_type, (version.key.id,), patients_of(version))
+    headers = _version_headers(version)
+    unmodified = is_unmodified(version, request.headers.get("if-none-match"), request.headers.get("if-modified-since"))
+    if unmodified:
+        return Response(304, b"", headers, version, touched)
+    return Response(200, version.body, headers, version, touched)
+
+
+def represent_write(version: Version, status: int, request: FhirRequest, base_url: str) -> Response:
+    """Answer to a create or update: 201 with `Location`, or 200; the body is what `Prefer: return` asks for (H8)."""
+    headers = _version_headers(version)
+    if status == 201 or request.headers.get("if-none-exist"):
+        headers["Location"] = location(version, base_url)
+    return Response(status, _preferred_body(version, request), headers, version)
+
+
+def location(version: Version, base_url: str) -> str:
+    """Return the absolute address of a version (C1)."""
+    return f"{base_url}/{version.key}/_history/{version.version}"
+
+
+def _preferred_body(version: Version, request: FhirRequest) -> bytes:
+    match request.preferences.returns:
+        case Return.MINIMAL:
+            return b""
+        case Return.OPERATION_OUTCOME:
+            return information("The resource was stored.")
+        case Return.REPRESENTATION:
+            return version.body
+
+
+def represent_deletion(version: Version | None, request: FhirRequest) -> Response:
+    """Answer to a delete: 204, or 200 with an OperationOutcome for who prefers one (X1)."""
+    headers = {} if version is None else {"ETag": etag(version.version)}
+    if request.preferences.returns is Return.OPERATION_OUTCOME:
+        return Response(200, information("There is no such resource any more."), headers, version)
+    return Response(204, b"", headers, version)
