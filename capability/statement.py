@@ -54,7 +54,7 @@ def _resource(served: ResourceType, sources: list[str]) -> Json:
         "profile": f"http://hl7.org/fhir/StructureDefinition/{served.name}",
         "supportedProfile": list(served.profiles),
         "interaction": [{"code": code} for code in served.interactions],
-        "versioning": "versioned",
+        "versioning": "versioned-update",
         "readHistory": True,
         "updateCreate": True,
         "conditionalCreate": True,
