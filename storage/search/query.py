@@ -217,8 +217,8 @@ class SortKey:
 class Include:
     """Resources to send along (search.html#include).
 
-    `parameter` is a reference parameter of `source`; None stands for all of them (`*`). `target` restricts the targets to
-    one type. `reverse` is `_revinclude`; `iterate` applies it to what was included, too.
+    `parameter` is a reference parameter of `source`; None stands for all of them (`*`). `target` restricts the targets
+    to one type. `reverse` is `_revinclude`; `iterate` applies it to what was included, too.
     """
 
     source: str

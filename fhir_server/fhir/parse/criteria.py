@@ -12,7 +12,21 @@ from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, Unknow
 from fhir_server.fhir.parse.ordered import parse_date
 from fhir_server.fhir.parse.references import parse_id
 from fhir_server.fhir.parse.values import KNOWN_MODIFIERS, MODIFIERS, parse_value
-from storage.search.query import Chain, Criterion, Has, Ids, LastUpdated, Match, Missing, Modifier, Target, Value
+from storage.projection.coverage import answers_any_code
+from storage.search.query import (
+    Chain,
+    Composite,
+    Criterion,
+    Has,
+    Ids,
+    LastUpdated,
+    Match,
+    Missing,
+    Modifier,
+    Target,
+    Token,
+    Value,
+)
 
 MAX_VALUES: Final = 500
 MAX_STEPS: Final = 6
@@ -64,7 +78,9 @@ class CriterionParser:
         kind = Modifier.NONE if target_type is not None or not modifier else _modifier(parameter, modifier)
         values: dict[Value, None] = {}
         for piece in pieces:
-            values[parse_value(parameter, kind, piece, self.base_url, target_type)] = None
+            value = parse_value(parameter, kind, piece, self.base_url, target_type)
+            _require_code(parameter, kind, value)
+            values[value] = None
         return Match(parameter, kind, tuple(values))
 
     def _parse_chain(
@@ -128,6 +144,19 @@ def _require_none(parameter: SearchParameter, modifier: str) -> None:
 def _require_target(parameter: SearchParameter, resource_type: str) -> None:
     if resource_type not in _TYPES or not parameter.permits(resource_type):
         raise MalformedValue(f"{parameter.code} does not refer to that type: use {', '.join(parameter.targets)}")
+
+
+def _require_code(parameter: SearchParameter, modifier: Modifier, value: Value) -> None:
+    """Refuse `system|` where no index row answers it (`storage/projection/coverage.py` says why)."""
+    match value:
+        case Token(_, None):
+            answered = modifier is not Modifier.IDENTIFIER and answers_any_code(parameter.resource_type, parameter.code)
+        case Composite(parts):
+            answered = not any(isinstance(part, Token) and part.code is None for part in parts)
+        case _:
+            answered = True
+    if not answered:
+        raise UnsupportedSearch("system| without a code is answered for identifiers only: name the code")
 
 
 def _parse_boolean(pieces: list[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UnknownParameter(Exception):
-    """The resource type has no such search parameter: an error or a warning, as the client prefers (search.html#errors).
+    """The resource type has no such search parameter: an error or a warning, as the client prefers (search.html).
 
     `name` is the parameter as it was sent.
     """

@@ -1,4 +1,4 @@
-"""References: `id`, `Type/id`, this server's own URL, foreign URLs, urns, canonicals (FHIR R4 search.html#reference)."""
+"""References: `id`, `Type/id`, this server's own URL, foreign URLs, urns (FHIR R4 search.html#reference)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole query string → a Search, or the criteria of a conditional interaction (FHIR R4 search.html, http.html#search).
+"""The whole query string → a Search, or the criteria of a conditional interaction (FHIR R4 search.html).
 
 What the client sent wrongly is named by parameter, never by value: values may tell about a patient.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
-from fhir_server.errors import InvalidParameter
+from fhir_server.errors import InvalidParameter, UnsupportedParameter
 from fhir_server.fhir.parse.criteria import CriterionParser
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
 from fhir_server.fhir.parse.results import CURSOR, GENERAL, RESULT, ResultParameters
@@ -56,7 +56,8 @@ def parse_search(
     """Return the search that the pairs ask for.
 
     With `strict` (`Prefer: handling=strict`) an unknown parameter is an error, else it is left out and named in
-    `ignored`. Unknown modifiers and malformed values are always errors. Raises InvalidParameter.
+    `ignored`. Unknown modifiers and malformed values are always errors. Raises InvalidParameter and
+    UnsupportedParameter.
     """
     parser = CriterionParser(base_url.rstrip("/"))
     results = ResultParameters(resource_type, default_count, max_count)
@@ -100,7 +101,8 @@ def parse_search(
 def parse_criteria(resource_type: str, query: str, *, base_url: str = "") -> tuple[Criterion, ...]:
     """Return the criteria of a conditional interaction or conditional reference (http.html#cond-update).
 
-    Every parameter must be known and at least one must be left with a value: never "match all". Raises InvalidParameter.
+    Every parameter must be known and at least one must have a value: never "match all". Raises InvalidParameter and
+    UnsupportedParameter.
     """
     parser = CriterionParser(base_url.rstrip("/"))
     criteria: dict[Criterion, None] = {}
@@ -143,8 +145,9 @@ def _unknown(resource_type: str, name: str) -> InvalidParameter:
     return InvalidParameter(_shown(name), f"{resource_type} has no such search parameter; see /metadata")
 
 
-def _invalid(name: str, error: Exception) -> InvalidParameter:
-    return InvalidParameter(_shown(name), str(error))
+def _invalid(name: str, error: Exception) -> InvalidParameter | UnsupportedParameter:
+    kind = UnsupportedParameter if isinstance(error, UnsupportedSearch) else InvalidParameter
+    return kind(_shown(name), str(error))
 
 
 def _shown(name: str) -> str:

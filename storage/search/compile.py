@@ -1,0 +1,257 @@
+"""From plans to statements, compiled once per shape and engine."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    union,
+)
+
+from storage.search.conditions import (
+    ORGANIZATION,
+    TABLES,
+    Condition,
+    Node,
+    condition_of,
+    patient_condition,
+    resource_node,
+    rids_of,
+    rows_condition,
+)
+from storage.search.plan import Branch, Plan, SortKind, SortShape, Wanted
+from storage.search.predicates.parameters import parameter_like
+from storage.search.shape import IndexTable, IndexTest, TokenIs
+from storage.search.values import OPEN_LOW
+from storage.sql import Prepared, prepare
+from storage.tables import fhir
+from storage.visibility import visible
+
+VERSION_COLUMNS: Final = ("id", "version", "last_updated", "body", "rid", "self_key", "patient")
+"""Columns of a page's rows; the sort keys follow."""
+
+Order = list[tuple[ColumnElement[Any], bool]]
+"""Expressions of the order with their directions, True for descending."""
+
+
+@lru_cache(maxsize=2048)
+def compile_plan(plan: Plan, dialect: str) -> Prepared:
+    """Return the statement of a plan for an engine ("postgresql" or "sqlite")."""
+    match plan.wanted:
+        case Wanted.COUNT:
+            statement = _count(plan, dialect)
+        case Wanted.IDS:
+            statement = _page(plan, dialect, ("id",))
+        case Wanted.PAGE:
+            statement = _page(plan, dialect, VERSION_COLUMNS)
+    return prepare(statement, dialect)
+
+
+def after_name(position: int) -> str:
+    """Return the name of the parameter that holds the n-th value of the place a page begins after."""
+    return f"after{position}"
+
+
+def _count(plan: Plan, dialect: str) -> Select[Any]:
+    found = [_matches(branch, plan, dialect, ordered=False) for branch in plan.branches]
+    rows = (found[0] if len(found) == 1 else union(*found)).subquery()
+    return select(func.count()).select_from(rows)
+
+
+def _page(plan: Plan, dialect: str, columns: tuple[str, ...]) -> Select[Any]:
+    """Find the matches of the page first, by index as far as it goes; then fetch their rows."""
+    found = [_matches(branch, plan, dialect, ordered=True) for branch in plan.branches]
+    matches: FromClause = found[0].subquery()
+    directions = _directions(plan)
+    if len(found) > 1:
+        merged = union(*(select(each.subquery()) for each in found)).subquery()
+        ordered = [_directed(merged.c[_key(at)], down) for at, down in enumerate(directions)]
+        matches = select(merged).order_by(*ordered).limit(_literal_limit(plan)).subquery()
+    row = fhir.resources.alias()
+    keys = [matches.c[_key(at)] for at in range(len(directions))]
+    return (
+        select(*(row.c[name] for name in columns), *keys)
+        .select_from(matches)
+        .join(row, and_(row.c.organization_id == ORGANIZATION, row.c.rid == matches.c[_key(len(directions) - 1)]))
+        .order_by(*(_directed(key, down) for key, down in zip(keys, directions, strict=True)))
+    )
+
+
+def _key(position: int) -> str:
+    return f"k{position}"
+
+
+def _directed(column: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+    return column.desc() if descending else column.asc()
+
+
+def _literal_limit(plan: Plan) -> ColumnElement[int] | None:
+    return None if plan.limit is None else literal_column(str(int(plan.limit)))
+
+
+# --- the matches of one branch ----------------------------------------------------------------------------------------
+
+
+def _matches(branch: Branch, plan: Plan, dialect: str, *, ordered: bool) -> Select[Any]:
+    """Return the query of the sort keys of the matches, the rid last; in order and limited, or as a set."""
+    if _begins_with_tokens(branch):
+        node, conditions, distinct = _token_lead(branch, plan)
+    else:
+        node, conditions, distinct = _row_lead(branch, plan)
+    conditions += [condition_of(test, node) for test in branch.tests]
+    order = _order(plan, node) if ordered else [(node.rid, True)]
+    if plan.after:
+        conditions.append(_after(order))
+    if plan.settled and dialect == "postgresql":
+        conditions.append(node.of_row(_is_settled))
+    columns = [column.label(_key(at)) for at, (column, _) in enumerate(order)]
+    query = select(*columns).select_from(node.source).where(*conditions)
+    if distinct:
+        query = query.distinct()
+    if not ordered:
+        return query
+    return query.order_by(*(_directed(column, down) for column, (_, down) in zip(columns, order, strict=True))).limit(
+        _literal_limit(plan)
+    )
+
+
+def _begins_with_tokens(branch: Branch) -> bool:
+    return isinstance(branch.lead, IndexTest) and branch.lead.table is IndexTable.TOKENS
+
+
+def _token_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool]:
+    """Begin with rows of fhir_index_tokens: their key says the type, and that the resource is not deleted."""
+    lead = branch.lead
+    if not isinstance(lead, IndexTest):
+        raise TypeError("a token lead is an index test")
+    tokens = TABLES[IndexTable.TOKENS].alias()
+    row: FromClause | None = None
+    source: FromClause = tokens
+    conditions = [rows_condition(lead, tokens), visible(tokens, plan.reach)]
+    if any(key.kind in {SortKind.ID, SortKind.UPDATED} for key in plan.sort):
+        row = fhir.resources.alias()
+        source = tokens.join(row, and_(row.c.organization_id == ORGANIZATION, row.c.rid == tokens.c.rid))
+    if branch.patient is not None:
+        conditions.append(patient_condition(branch.patient, tokens.c.patient))
+    return Node(source, tokens.c.rid, tokens.c.patient, tokens.c.date, row), conditions, _may_repeat(lead)
+
+
+def _may_repeat(lead: IndexTest) -> bool:
+    """Say whether one resource may have several rows: of one key in one system it has one."""
+    return not any(
+        isinstance(each, TokenIs) and not each.many and each.system is not None and len(lead.alternatives) == 1
+        for each in lead.alternatives
+    )
+
+
+def _row_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool]:
+    """Begin with rows of fhir_resources, by type, by patient, or by the rids that the lead gives."""
+    row = fhir.resources.alias()
+    conditions = [
+        row.c.organization_id == ORGANIZATION,
+        row.c.resource_type == parameter_like(row.c.resource_type, plan.resource_type),
+        row.c.deleted.is_(False),
+        visible(row, plan.reach),
+    ]
+    if branch.lead is not None:
+        conditions.append(row.c.rid.in_(rids_of(branch.lead)))
+    if branch.patient is not None:
+        conditions.append(patient_condition(branch.patient, row.c.patient))
+    return resource_node(row), conditions, False
+
+
+def _is_settled(row: FromClause) -> Condition:
+    oldest: ColumnElement[int] = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::int8")
+    return row.c.xid < oldest
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+def _directions(plan: Plan) -> list[bool]:
+    directions: list[bool] = []
+    for key in plan.sort:
+        directions.extend([False, key.descending] if _has_flag(key) else [key.descending])
+    return [*directions, plan.sort[-1].descending if plan.sort else True]
+
+
+def _has_flag(key: SortShape) -> bool:
+    """Say whether a first expression puts resources without a value last; a clinical date falling needs none."""
+    if key.kind in {SortKind.ID, SortKind.UPDATED}:
+        return False
+    return not (key.kind is SortKind.CLINICAL_DATE and key.descending)
+
+
+def _order(plan: Plan, node: Node) -> Order:
+    expressions: list[ColumnElement[Any]] = []
+    for key in plan.sort:
+        expressions.extend(_sort_expressions(key, node))
+    expressions.append(node.rid)
+    return list(zip(expressions, _directions(plan), strict=True))
+
+
+def _sort_expressions(key: SortShape, node: Node) -> list[ColumnElement[Any]]:
+    match key.kind:
+        case SortKind.ID | SortKind.UPDATED:
+            if node.row is None:
+                raise TypeError("this sort key needs the resource's row")
+            return [node.row.c.id if key.kind is SortKind.ID else node.row.c.last_updated]
+        case SortKind.CLINICAL_DATE:
+            missing = case((node.date == OPEN_LOW, 1), else_=0)
+            return [missing, node.date] if _has_flag(key) else [node.date]
+        case SortKind.STRINGS:
+            return _extreme(key, node, IndexTable.STRINGS, "value", "")
+        case SortKind.DATES:
+            return _extreme(key, node, IndexTable.DATES, "low", OPEN_LOW)
+        case SortKind.QUANTITIES:
+            return _extreme(key, node, IndexTable.QUANTITIES, "low", b"")
+
+
+def _extreme(key: SortShape, node: Node, table: IndexTable, name: str, stand_in: object) -> list[ColumnElement[Any]]:
+    """Return "has no value", and the lowest value or for a falling order the highest (Q2)."""
+    rows = TABLES[table].alias()
+    column = rows.c[name]
+    if key.key is None:
+        raise TypeError("this sort key has rows, so it has a key")
+    extreme = (
+        select(func.max(column) if key.descending else func.min(column))
+        .where(
+            rows.c.organization_id == ORGANIZATION,
+            rows.c.rid == node.rid,
+            rows.c.key == parameter_like(rows.c.key, key.key),
+        )
+        .correlate(node.source)
+        .scalar_subquery()
+    )
+    missing = case((extreme.is_(None), 1), else_=0)
+    return [missing, func.coalesce(extreme, literal(stand_in, type_=column.type))]
+
+
+def _after(order: Order) -> Condition:
+    """Return the condition that a match comes after the place given by the parameters `after_name`."""
+    columns = [column for column, _ in order]
+    bounds = [bindparam(after_name(at), type_=column.type) for at, column in enumerate(columns)]
+    directions = {down for _, down in order}
+    if len(directions) == 1:
+        if len(columns) == 1:
+            return columns[0] < bounds[0] if order[0][1] else columns[0] > bounds[0]
+        left, right = tuple_(*columns), tuple_(*bounds)
+        return left < right if order[0][1] else left > right
+    steps: list[Condition] = []
+    for at, (column, down) in enumerate(order):
+        beyond = column < bounds[at] if down else column > bounds[at]
+        steps.append(and_(*(columns[i] == bounds[i] for i in range(at)), beyond))
+    return or_(*steps)

@@ -1,0 +1,248 @@
+"""From tests to SQL conditions on one resource. Every condition names the organization (the second wall is RLS)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    false,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from storage.search.predicates.date import date_condition
+from storage.search.predicates.parameters import is_one_of, parameter_like
+from storage.search.predicates.quantity import quantity_condition
+from storage.search.predicates.ranges import RANGE_TESTS, Range, range_of
+from storage.search.predicates.reference import reference_condition
+from storage.search.predicates.string import string_condition
+from storage.search.predicates.token import token_condition
+from storage.search.query import Prefix
+from storage.search.shape import (
+    AllOf,
+    AnyOf,
+    ClinicalDateTest,
+    Constant,
+    DateIs,
+    IdTest,
+    InCompartment,
+    IndexTable,
+    IndexTest,
+    Inner,
+    Name,
+    Not,
+    PatientIs,
+    PatientLinked,
+    PresentTest,
+    QuantityIs,
+    ReferenceIs,
+    ReferenceLinked,
+    ReferredTest,
+    RowCondition,
+    SubjectTest,
+    Test,
+    TextHas,
+    TextIn,
+    TextIs,
+    TokenIs,
+    UpdatedTest,
+)
+from storage.search.values import OPEN_LOW
+from storage.tables import fhir
+from storage.visibility import ACCESS_PATIENT, visible
+
+Condition = ColumnElement[bool]
+ORGANIZATION: Final[BindParameter[str]] = bindparam("organization_id", type_=fhir.resources.c.organization_id.type)
+TABLES: Final[Mapping[IndexTable, Table]] = {
+    IndexTable.TOKENS: fhir.index_tokens,
+    IndexTable.STRINGS: fhir.index_strings,
+    IndexTable.DATES: fhir.index_dates,
+    IndexTable.QUANTITIES: fhir.index_quantities,
+    IndexTable.REFERENCES: fhir.index_references,
+}
+_ONE: Final[ColumnElement[int]] = literal_column("1")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A place in a statement where one resource stands: the rows it is read from, and its columns there.
+
+    `row` is fhir_resources itself when the place has it; else `of_row` looks it up by `rid`.
+    """
+
+    source: FromClause
+    rid: ColumnElement[int]
+    patient: ColumnElement[int]
+    date: ColumnElement[int]
+    row: FromClause | None
+
+    def of_row(self, condition: Callable[[FromClause], Condition]) -> Condition:
+        """Return a condition on the resource's row in fhir_resources.
+
+        OFFSET 0 keeps PostgreSQL from reading all rows that meet the condition in advance: only this one is wanted.
+        """
+        if self.row is not None:
+            return condition(self.row)
+        row = fhir.resources.alias()
+        found = select(_ONE).where(row.c.organization_id == ORGANIZATION, row.c.rid == self.rid, condition(row))
+        return exists(found.offset(literal_column("0")).correlate(self.source))
+
+
+def resource_node(row: FromClause) -> Node:
+    """Return the node of a place that has the resource's own row."""
+    return Node(row, row.c.rid, row.c.patient, row.c.date_low, row)
+
+
+def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, PLR0912 one case per kind of test
+    """Return the condition that the resource at `node` meets the test."""
+    match test:
+        case IndexTest():
+            return _probe(test, node)
+        case PatientIs() | PatientLinked():
+            return patient_condition(test, node.patient)
+        case SubjectTest(column, rows):
+            return or_(patient_condition(column, node.patient), _probe(rows, node))
+        case InCompartment():
+            return node.rid.in_(rids_of(test))
+        case ClinicalDateTest():
+            return _clinical_condition(test, node)
+        case UpdatedTest(prefix, low, high):
+            return node.of_row(lambda row: _updated_condition(row, prefix, low, high))
+        case IdTest(ids, many):
+            return node.of_row(lambda row: is_one_of(row.c.id, ids, many))
+        case PresentTest(mask, missing):
+            return node.of_row(lambda row: _present(row, mask) if not missing else not_(_present(row, mask)))
+        case ReferredTest():
+            return node.of_row(lambda row: row.c.self_key.in_(_referred_keys(test)))
+        case Constant(value):
+            return true() if value else false()
+        case AnyOf(tests):
+            return or_(*(condition_of(each, node) for each in tests))
+        case AllOf(tests):
+            return and_(*(condition_of(each, node) for each in tests))
+        case Not(inner):
+            return not_(condition_of(inner, node))
+
+
+def patient_condition(test: PatientIs | PatientLinked, column: ColumnElement[int]) -> Condition:
+    """Return the condition on a `patient` column."""
+    match test:
+        case PatientIs(patients, many):
+            return is_one_of(column, patients, many)
+        case PatientLinked(inner):
+            return column.in_(_inner_rows(inner, "self_key"))
+
+
+def rids_of(lead: IndexTest | InCompartment) -> Select[Any]:
+    """Return the query of the rids that meet a test, for a statement that begins with them."""
+    if isinstance(lead, InCompartment):
+        shared = fhir.compartments.alias()
+        own = parameter_like(shared.c.patient, ACCESS_PATIENT)
+        return select(shared.c.rid).where(shared.c.organization_id == ORGANIZATION, shared.c.patient == own)
+    rows = TABLES[lead.table].alias()
+    return select(rows.c.rid).where(rows_condition(lead, rows))
+
+
+def rows_condition(test: IndexTest, rows: FromClause) -> Condition:
+    """Return the condition on the columns of an index table that one of the alternatives holds."""
+    return and_(
+        rows.c.organization_id == ORGANIZATION, or_(*(_row_condition(each, rows) for each in test.alternatives))
+    )
+
+
+def _row_condition(condition: RowCondition, rows: FromClause) -> Condition:
+    match condition:
+        case TokenIs():
+            return token_condition(condition, rows.c)
+        case TextIn() | TextIs() | TextHas():
+            return string_condition(condition, rows.c)
+        case DateIs():
+            return date_condition(condition, rows.c)
+        case QuantityIs():
+            return quantity_condition(condition, rows.c)
+        case ReferenceIs():
+            return reference_condition(condition, rows.c)
+        case ReferenceLinked(key, inners):
+            queries = [_inner_rows(inner, "self_key") for inner in inners]
+            targets = queries[0] if len(queries) == 1 else union_all(*queries)
+            return and_(rows.c.key == parameter_like(rows.c.key, key), rows.c.target.in_(targets))
+
+
+def _probe(test: IndexTest, node: Node) -> Condition:
+    """Return the condition that the resource has such a row; token rows are found by their whole primary key."""
+    rows = TABLES[test.table].alias()
+    found = select(_ONE).where(rows_condition(test, rows), rows.c.rid == node.rid)
+    if test.table is IndexTable.TOKENS:
+        found = found.where(rows.c.patient == node.patient, rows.c.date == node.date)
+    return exists(found.correlate(node.source))
+
+
+def _inner_rows(inner: Inner, column: str) -> Select[Any]:
+    """Return the query of an inner search, with the access predicate of its own type (AZ-2)."""
+    row = fhir.resources.alias()
+    node = resource_node(row)
+    test = inner.test
+    condition = row.c.rid.in_(rids_of(test)) if isinstance(test, IndexTest) else condition_of(test, node)
+    return select(row.c[column]).where(
+        row.c.organization_id == ORGANIZATION,
+        row.c.resource_type == parameter_like(row.c.resource_type, inner.resource_type),
+        row.c.deleted.is_(False),
+        visible(row, inner.reach),
+        condition,
+    )
+
+
+def _referred_keys(test: ReferredTest) -> Any:
+    """Return the query of the keys that the resources of an inner search refer to."""
+    rows = fhir.index_references.alias()
+    by_rows = select(rows.c.target).where(
+        rows.c.organization_id == ORGANIZATION,
+        rows.c.key == parameter_like(rows.c.key, test.key),
+        rows.c.rid.in_(_inner_rows(test.inner, "rid")),
+    )
+    return union_all(_inner_rows(test.inner, "patient"), by_rows) if test.by_patient else by_rows
+
+
+def _present(row: FromClause, mask: Name) -> Condition:
+    return row.c.present.bitwise_and(parameter_like(row.c.present, mask)) != 0
+
+
+_OPEN_MATCHES: Final = frozenset({Prefix.NE, Prefix.GT, Prefix.LT, Prefix.GE, Prefix.LE, Prefix.AP})
+"""Comparisons that a range open on both sides meets, and so does the row of a resource without a date."""
+
+
+def _clinical_condition(test: ClinicalDateTest, node: Node) -> Condition:
+    low: ColumnElement[Any] = node.date
+    start, end = parameter_like(low, test.low), parameter_like(low, test.high)
+    if node.row is not None:
+        date = range_of(low, node.row.c.date_high)
+    else:
+        date = Range(
+            low,
+            lambda bound: node.of_row(lambda row: row.c.date_high <= bound),
+            lambda bound: node.of_row(lambda row: row.c.date_high > bound),
+        )
+    found = RANGE_TESTS[test.prefix](date, start, end)
+    if test.prefix not in _OPEN_MATCHES:
+        return found
+    return and_(found, or_(low > OPEN_LOW, node.of_row(lambda row: _present(row, test.bit))))
+
+
+def _updated_condition(row: FromClause, prefix: Prefix, low: Name, high: Name) -> Condition:
+    moment = row.c.last_updated * 1000
+    start, end = parameter_like(row.c.last_updated, low), parameter_like(row.c.last_updated, high)
+    return RANGE_TESTS[prefix](range_of(moment, moment + 1000), start, end)

@@ -1,0 +1,150 @@
+"""From criteria to tests: values become keys under names, and each criterion finds where it is answered.
+
+The rules of `storage/projection/coverage.py` say where: rows, columns, other parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from capability.search_parameters import SearchParameter, SearchType, find
+from storage.access import Access, Reach, Right
+from storage.errors import InteractionForbidden
+from storage.projection.coverage import Answer, answer, answered_by_patient_column, variants
+from storage.search.keys import parameter_key
+from storage.search.predicates.composite import composite_test, expect_composite
+from storage.search.predicates.date import clinical_date_test, date_test, updated_test
+from storage.search.predicates.quantity import quantity_test
+from storage.search.predicates.reference import reference_test
+from storage.search.predicates.string import string_test, uri_tests
+from storage.search.predicates.token import token_test
+from storage.search.query import Chain, Criterion, Has, Ids, LastUpdated, Match, Missing, Modifier, Value
+from storage.search.shape import (
+    AllOf,
+    Binder,
+    Constant,
+    IdTest,
+    IndexTest,
+    Inner,
+    Not,
+    PatientLinked,
+    PresentTest,
+    ReferenceLinked,
+    ReferredTest,
+    SubjectTest,
+    Test,
+    any_of,
+)
+
+
+def reach_of(access: Access, resource_type: str) -> Reach:
+    """Return how far the caller sees the type inside a search: by `r` or `s`, whichever goes further (smart E5)."""
+    return max(access.reach(resource_type, Right.SEARCH), access.reach(resource_type, Right.READ))
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """Turns criteria into tests for one caller; `now` is in microseconds since 1970 UTC."""
+
+    access: Access
+    now: int
+    binder: Binder = field(default_factory=Binder)
+
+    def lower(self, criterion: Criterion) -> Test:  # noqa: PLR0911 one case per kind of criterion
+        """Return the test of a criterion.
+
+        Raises InteractionForbidden when a chain leads through types that the caller may not see at all.
+        """
+        match criterion:
+            case Match(parameter, Modifier.NOT, values):
+                return Not(self._lower_values(parameter, Modifier.NONE, values))
+            case Match(parameter, modifier, values):
+                return self._lower_values(parameter, modifier, values)
+            case Missing(parameter, missing):
+                return self._lower_missing(parameter, missing)
+            case Ids(ids):
+                return IdTest(*self.binder.bind_list(ids))
+            case LastUpdated(values):
+                return any_of(updated_test(value, self.now, self.binder) for value in values)
+            case Chain():
+                return self._lower_chain(criterion)
+            case Has(parameter, inner):
+                return self._lower_has(parameter, inner)
+
+    def _lower_values(self, parameter: SearchParameter, modifier: Modifier, values: tuple[Value, ...]) -> Test:
+        kind = answer(parameter.resource_type, parameter.code)
+        if kind is Answer.VARIANTS:
+            codes = variants(parameter.resource_type, parameter.code)
+            return any_of(self._lower_values(_known(parameter, code), modifier, values) for code in codes)
+        if kind is Answer.CONJUNCTION:
+            return any_of(self._lower_conjunction(parameter, value) for value in values)
+        if kind is Answer.DATE_COLUMNS:
+            return any_of(clinical_date_test(parameter, value, self.now, self.binder) for value in values)
+        if parameter.type is SearchType.TOKEN or modifier is Modifier.IDENTIFIER:
+            return IndexTest(token_test(parameter, modifier, values, self.binder))
+        if parameter.type is SearchType.REFERENCE:
+            return reference_test(parameter, values, self.binder)
+        lower = _BY_VALUE[parameter.type]
+        return any_of(lower(self, parameter, modifier, value) for value in values)
+
+    def _lower_conjunction(self, parameter: SearchParameter, value: Value) -> Test:
+        pairs = zip(parameter.components, expect_composite(value).parts, strict=True)
+        return AllOf(
+            tuple(
+                self._lower_values(_known(parameter, component.code), Modifier.NONE, (part,))
+                for component, part in pairs
+            )
+        )
+
+    def _lower_missing(self, parameter: SearchParameter, missing: bool) -> Test:
+        if answer(parameter.resource_type, parameter.code) is Answer.OWN_COLUMNS:
+            return Constant(not missing)
+        return PresentTest(self.binder.bind(1 << parameter.bit), missing)
+
+    def _lower_chain(self, chain: Chain) -> Test:
+        parameter = chain.parameter
+        inners: dict[str, Inner] = {}
+        for target in chain.targets:
+            reach = reach_of(self.access, target.resource_type)
+            if reach is not Reach.NONE:
+                inners[target.resource_type] = self._inner(target.resource_type, reach, target.criterion)
+        if not inners:
+            raise InteractionForbidden(chain.targets[0].resource_type, Right.SEARCH.name.lower())
+        key = self.binder.bind(parameter_key(parameter.resource_type, parameter.code))
+        rows = IndexTest((ReferenceLinked(key, tuple(inners.values())),))
+        if "Patient" in inners and answered_by_patient_column(parameter.resource_type, parameter.code):
+            return SubjectTest(PatientLinked(inners["Patient"]), rows)
+        return rows
+
+    def _lower_has(self, parameter: SearchParameter, criterion: Criterion) -> Test:
+        source = parameter.resource_type
+        reach = reach_of(self.access, source)
+        if reach is Reach.NONE:
+            raise InteractionForbidden(source, Right.SEARCH.name.lower())
+        inner = self._inner(source, reach, criterion)
+        key = self.binder.bind(parameter_key(source, parameter.code))
+        return ReferredTest(key, answered_by_patient_column(source, parameter.code), inner)
+
+    def _inner(self, resource_type: str, reach: Reach, criterion: Criterion) -> Inner:
+        return Inner(self.binder.bind(resource_type), reach, self.lower(criterion))
+
+
+def _known(parameter: SearchParameter, code: str) -> SearchParameter:
+    found = find(parameter.resource_type, code)
+    if found is None:
+        raise LookupError(f"{parameter.resource_type}.{parameter.code} names {code}, which is no parameter")
+    return found
+
+
+_BY_VALUE: Final[Mapping[SearchType, Callable[[Lowering, SearchParameter, Modifier, Value], Test]]] = {
+    SearchType.STRING: lambda to, parameter, modifier, value: IndexTest(
+        (string_test(parameter, modifier, value, to.binder),)
+    ),
+    SearchType.URI: lambda to, parameter, modifier, value: IndexTest(uri_tests(parameter, modifier, value, to.binder)),
+    SearchType.DATE: lambda to, parameter, _, value: IndexTest((date_test(parameter, value, to.now, to.binder),)),
+    SearchType.NUMBER: lambda to, parameter, _, value: IndexTest((quantity_test(parameter, value, to.binder),)),
+    SearchType.QUANTITY: lambda to, parameter, _, value: IndexTest((quantity_test(parameter, value, to.binder),)),
+    SearchType.COMPOSITE: lambda to, parameter, _, value: composite_test(parameter, value, to.binder),
+}

@@ -1,0 +1,227 @@
+"""A plan: a search with access, order and page in it, and the place where its statement begins.
+
+A statement begins with the rows that are expected to be fewest: a patient's rows of one token (in order of clinical
+date), the rows of an identifier, a name … All other tests probe the index for those (docs/search.md). Where a resource
+may meet a condition by a column or by rows, the statement has a branch for each, so that each can use its index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from capability.compartments import in_patient_compartment
+from capability.search_parameters import SearchParameter, SearchType
+from storage.access import Access, Reach, Right
+from storage.projection.coverage import Answer, answer
+from storage.search.keys import parameter_key
+from storage.search.lower import Lowering
+from storage.search.query import Chain, Criterion, Date, Has, Ids, Match, Modifier, Prefix, Search, SortKey
+from storage.search.shape import (
+    AllOf,
+    Binder,
+    Constant,
+    InCompartment,
+    IndexTable,
+    IndexTest,
+    Name,
+    PatientIs,
+    PatientTest,
+    SubjectTest,
+    Test,
+)
+from storage.visibility import ACCESS_PATIENT
+
+
+class SortKind(Enum):
+    """What a sort key is read from."""
+
+    ID = auto()
+    UPDATED = auto()
+    CLINICAL_DATE = auto()
+    STRINGS = auto()
+    DATES = auto()
+    QUANTITIES = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class SortShape:
+    """One sort key; `key` names the index key of those that have rows."""
+
+    kind: SortKind
+    descending: bool
+    key: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way to the matches.
+
+    `lead` gives the rows to begin with, None the resources' own rows; `patient` narrows either further.
+    """
+
+    lead: IndexTest | InCompartment | None
+    patient: PatientTest | None
+    tests: tuple[Test, ...]
+
+
+class Wanted(Enum):
+    """What a statement answers with."""
+
+    PAGE = auto()
+    """Versions with their sort keys."""
+    IDS = auto()
+    COUNT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The shape of a statement. `limit` is part of it: the planner of PostgreSQL then knows how little is wanted.
+
+    `settled` leaves out what was written since the oldest running transaction began (settled §3.4).
+    """
+
+    resource_type: Name
+    reach: Reach
+    branches: tuple[Branch, ...]
+    wanted: Wanted
+    sort: tuple[SortShape, ...] = ()
+    limit: int | None = None
+    after: bool = False
+    settled: bool = False
+
+
+def plan_page(search: Search, access: Access, lowering: Lowering, *, after: bool) -> Plan:
+    """Return the plan of a page, one row longer than asked for so that a next page shows.
+
+    Raises InteractionForbidden when the caller may not search the type.
+    """
+    reach = access.require(search.resource_type, Right.SEARCH)
+    sort = tuple(_sort_shape(key, lowering.binder) for key in search.sort)
+    return Plan(
+        resource_type=lowering.binder.bind(search.resource_type),
+        reach=reach,
+        branches=plan_branches(search.resource_type, search.criteria, reach, lowering),
+        wanted=Wanted.PAGE,
+        sort=sort,
+        limit=search.count + 1,
+        after=after,
+        settled=bool(sort) and sort[0] == SortShape(SortKind.UPDATED, descending=False),
+    )
+
+
+def plan_count(search: Search, access: Access, lowering: Lowering) -> Plan:
+    """Return the plan that counts the matches, with the same predicate as a page (AZ-9)."""
+    reach = access.require(search.resource_type, Right.SEARCH)
+    branches = plan_branches(search.resource_type, search.criteria, reach, lowering)
+    return Plan(lowering.binder.bind(search.resource_type), reach, branches, Wanted.COUNT)
+
+
+def plan_ids(resource_type: str, criteria: Sequence[Criterion], access: Access, lowering: Lowering, limit: int) -> Plan:
+    """Return the plan that finds ids only, newest first."""
+    reach = access.require(resource_type, Right.SEARCH)
+    branches = plan_branches(resource_type, criteria, reach, lowering)
+    return Plan(lowering.binder.bind(resource_type), reach, branches, Wanted.IDS, limit=limit)
+
+
+# --- where to begin ---------------------------------------------------------------------------------------------------
+
+
+def plan_branches(
+    resource_type: str, criteria: Sequence[Criterion], reach: Reach, lowering: Lowering
+) -> tuple[Branch, ...]:
+    """Return the ways to the matches: one, or two where a patient is found by column or by rows."""
+    ranked = sorted(_ranked_tests(criteria, lowering), key=lambda each: each[0])
+    tests = [test for _, test in ranked]
+    if ranked and ranked[0][0] == _RANK_ID:
+        return (Branch(None, None, tuple(tests)),)
+    subject = next((test for test in tests if isinstance(test, SubjectTest)), None)
+    if subject is not None:
+        tests.remove(subject)
+        by_column = _led_by_token(subject.column, tests)
+        return by_column, Branch(subject.rows, None, tuple(tests))
+    if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
+        by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
+        return by_column, Branch(InCompartment(), None, tuple(tests))
+    rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))
+    if rank < _RANK_NEVER and isinstance(test, IndexTest):
+        return (Branch(test, None, tuple(tests[1:])),)
+    return (Branch(None, None, tuple(tests)),)
+
+
+def _ranked_tests(criteria: Sequence[Criterion], lowering: Lowering) -> Iterator[tuple[int, Test]]:
+    for criterion in criteria:
+        rank, test = _rank(criterion), lowering.lower(criterion)
+        for each in test.tests if isinstance(test, AllOf) else (test,):
+            yield rank, each
+
+
+def _led_by_token(patient: PatientTest, tests: Sequence[Test]) -> Branch:
+    """Begin with the patient's rows of the best token test, or with the patient's resources when there is none."""
+    lead = next((test for test in tests if isinstance(test, IndexTest) and test.table is IndexTable.TOKENS), None)
+    return Branch(lead, patient, tuple(test for test in tests if test is not lead))
+
+
+_RANK_ID: Final = 0
+_RANK_NEVER: Final = 9
+_COARSE: Final = frozenset(
+    {
+        "active", "address-use", "category", "class", "clinical-status", "deceased", "gender", "intent", "language",
+        "lifecycle-status", "priority", "status", "type", "use", "verification-status", "_profile", "_security",
+        "_source", "_tag",
+    }
+)  # fmt: skip
+"""Parameters whose values many resources share."""
+
+
+def _rank(criterion: Criterion) -> int:  # noqa: PLR0911 one case per kind of criterion
+    """Return how few resources a criterion is expected to leave: 0 one, _RANK_NEVER: no index leads to them."""
+    match criterion:
+        case Ids():
+            return _RANK_ID
+        case Match(_, Modifier.NOT, _):
+            return _RANK_NEVER
+        case Match(_, Modifier.CONTAINS, _):
+            return 8
+        case Match(parameter, _, values):
+            if answer(parameter.resource_type, parameter.code) is Answer.DATE_COLUMNS:
+                return _RANK_NEVER
+            prefixes = {value.prefix for value in values if isinstance(value, Date)}
+            return _parameter_rank(parameter) if prefixes <= {Prefix.EQ, Prefix.AP} else 7
+        case Chain() | Has():
+            return 2
+        case _:
+            return _RANK_NEVER
+
+
+def _parameter_rank(parameter: SearchParameter) -> int:
+    if parameter.code in _COARSE:
+        return 6
+    if parameter.type in {SearchType.TOKEN, SearchType.COMPOSITE}:
+        return 1 if parameter.exact else 4
+    return 2 if parameter.type is SearchType.REFERENCE else 3
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+_SORT_KINDS: Final = {
+    SearchType.STRING: SortKind.STRINGS,
+    SearchType.URI: SortKind.STRINGS,
+    SearchType.DATE: SortKind.DATES,
+    SearchType.NUMBER: SortKind.QUANTITIES,
+    SearchType.QUANTITY: SortKind.QUANTITIES,
+}
+
+
+def _sort_shape(key: SortKey, binder: Binder) -> SortShape:
+    parameter = key.parameter
+    if parameter.code == "_id":
+        return SortShape(SortKind.ID, key.descending)
+    if parameter.code == "_lastUpdated":
+        return SortShape(SortKind.UPDATED, key.descending)
+    if answer(parameter.resource_type, parameter.code) is Answer.DATE_COLUMNS:
+        return SortShape(SortKind.CLINICAL_DATE, key.descending)
+    name = binder.bind(parameter_key(parameter.resource_type, parameter.code))
+    return SortShape(_SORT_KINDS[parameter.type], key.descending, name)

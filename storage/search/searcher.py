@@ -1,0 +1,145 @@
+"""Searches: a page of matches with what it includes, or just the keys of matches for conditional interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from storage.access import Access, Reach, Right
+from storage.driver import Driver, Row
+from storage.reading import Reader
+from storage.resources import ResourceKey, Version
+from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan
+from storage.search.cursor import CursorSigner
+from storage.search.includes import Included, compile_includes, plan_includes
+from storage.search.lower import Lowering
+from storage.search.page import Page
+from storage.search.plan import Plan, plan_count, plan_ids, plan_page
+from storage.search.query import MAX_INCLUDED, MAX_ROUNDS, Criterion, Include, Search, Total
+from storage.search.shape import Binder
+from storage.visibility import access_parameters
+
+TOO_MANY_INCLUDED: Final = f"more than {MAX_INCLUDED} resources would be included: the rest is left out"
+TOO_MANY_ROUNDS: Final = f"includes were followed for {MAX_ROUNDS} rounds: the rest is left out"
+
+
+class Searcher:
+    """Answers searches from the index; `clock` gives milliseconds since 1970 UTC.
+
+    `reader` is the database, or a unit of work whose own writes shall be seen.
+    """
+
+    def __init__(self, reader: Reader, signing_secret: bytes, clock: Callable[[], int]) -> None:
+        self.reader = reader
+        self.clock = clock
+        self._signer = CursorSigner(signing_secret)
+
+    async def search(self, search: Search, access: Access) -> Page:
+        """Return one page.
+
+        Raises InteractionForbidden when the caller may not search the type or the types a chain leads through,
+        CursorInvalid and CursorExpired.
+        """
+        access.require(search.resource_type, Right.SEARCH)
+        if search.count == 0:
+            return Page([], [], await self._count(search, access), None, ())
+        rows = await self._page_rows(search, access)
+        shown = rows[: search.count]
+        more = len(rows) > search.count
+        cursor = self._signer.make(search, access, shown[-1][len(VERSION_COLUMNS) :], self.clock()) if more else None
+        total = await self._total(search, access, len(shown), more=more)
+        includes, warnings = await self._includes(search, access, shown)
+        matches = [_version(search.resource_type, row) for row in shown]
+        return Page(matches, includes, total, cursor, warnings)
+
+    async def find(
+        self, driver: Driver, resource_type: str, criteria: Sequence[Criterion], access: Access, limit: int
+    ) -> list[ResourceKey]:
+        """Return the keys of at most `limit` matches, newest first, as the driver's transaction sees them.
+
+        Raises InteractionForbidden.
+        """
+        lowering = self._lowering(access)
+        plan = plan_ids(resource_type, criteria, access, lowering, limit)
+        rows = await driver.fetch(compile_plan(plan, driver.dialect), _parameters(access, lowering.binder))
+        return [ResourceKey(resource_type, row[0]) for row in rows]
+
+    async def _page_rows(self, search: Search, access: Access) -> list[Row]:
+        lowering = self._lowering(access)
+        plan = plan_page(search, access, lowering, after=search.cursor is not None)
+        place = self._signer.read(search, access, self.clock()) if search.cursor is not None else []
+        parameters = _parameters(access, lowering.binder)
+        parameters.update((after_name(at), value) for at, value in enumerate(place))
+        return await self._fetch(plan, access, parameters)
+
+    async def _count(self, search: Search, access: Access) -> int:
+        lowering = self._lowering(access)
+        plan = plan_count(search, access, lowering)
+        rows = await self._fetch(plan, access, _parameters(access, lowering.binder))
+        total: int = rows[0][0]
+        return total
+
+    async def _total(self, search: Search, access: Access, shown: int, *, more: bool) -> int | None:
+        """Return the total when it was asked for, or when the only page shows it."""
+        if search.total is Total.NONE:
+            return None
+        if search.cursor is None and not more:
+            return shown
+        return None if search.total is Total.DEFAULT else await self._count(search, access)
+
+    async def _fetch(self, plan: Plan, access: Access, parameters: dict[str, Any]) -> list[Row]:
+        statement = compile_plan(plan, self.reader.dialect)
+        return await self.reader.fetch(access.organization_id, statement, parameters)
+
+    async def _includes(
+        self, search: Search, access: Access, shown: Sequence[Row]
+    ) -> tuple[list[Version], tuple[str, ...]]:
+        """Return what the includes bring, round by round; nothing comes twice, and no match comes again (Q7, Q8)."""
+        if not search.includes or not shown:
+            return [], ()
+        starts = [_start(search.resource_type, row) for row in shown]
+        seen = {start.rid for start in starts}
+        found: list[Version] = []
+        includes: Sequence[Include] = search.includes
+        for _ in range(MAX_ROUNDS):
+            rows = [row for row in await self._round(includes, starts, access) if row[5] not in seen]
+            unique = {row[5]: row for row in rows}
+            seen.update(unique)
+            found.extend(_version(row[0], row[1:]) for row in unique.values())
+            if len(found) > MAX_INCLUDED:
+                return found[:MAX_INCLUDED], (TOO_MANY_INCLUDED,)
+            includes = [include for include in search.includes if include.iterate]
+            starts = [_start(row[0], row[1:]) for row in unique.values()]
+            if not includes or not starts:
+                return found, ()
+        return found, (TOO_MANY_ROUNDS,)
+
+    async def _round(self, includes: Sequence[Include], starts: Sequence[Included], access: Access) -> list[Row]:
+        binder = Binder()
+        steps = plan_includes(includes, starts, access, binder)
+        if not steps:
+            return []
+        statement = compile_includes(tuple(steps), self.reader.dialect)
+        return await self.reader.fetch(access.organization_id, statement, _parameters(access, binder))
+
+    def _lowering(self, access: Access) -> Lowering:
+        return Lowering(access, self.clock() * 1000)
+
+
+def _parameters(access: Access, binder: Binder) -> dict[str, Any]:
+    """Return all parameters of a statement; a caller's Patient is given whether or not the statement asks for it."""
+    return {
+        "organization_id": access.organization_id,
+        **access_parameters(access, Reach.COMPARTMENT),
+        **binder.values,
+    }
+
+
+def _version(resource_type: str, row: Row) -> Version:
+    resource_id, version, last_updated, body = row[:4]
+    return Version(ResourceKey(resource_type, resource_id), version, last_updated, deleted=False, body=bytes(body))
+
+
+def _start(resource_type: str, row: Row) -> Included:
+    rid, self_key, patient = row[4:7]
+    return Included(resource_type, rid, self_key, patient)
