@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 from sqlalchemy import bindparam, select
 
+from mappers.errors import MappingError
 from mappers.identity import part_resource_id
 from mappers.lens import ResourceMapper, Row
 from mappers.lookups import CLINICIAN, TIME_ZONE
@@ -22,6 +24,9 @@ from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import STORED_COLUMNS, Pending, load_current, stored_of, write_versions
+
+UNMAPPABLE: Final = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MappingError)
+"""What reading or rendering a row raises when another writer left in it what no mapper foresees."""
 
 Part = tuple[str, str, str]
 """Resource type, row key, part key."""
@@ -92,10 +97,10 @@ async def project_rows(
     """
     wanted = sorted(set(keys))
     left_out = frozenset(but)
-    rows = await _load(unit, table, wanted)
+    projected = Projected()
+    rows = await _load(unit, table, wanted, projected.failures)
     homed = await load_homed(unit, table, wanted)
     await _look_up(unit, facts, table, rows.values())
-    projected = Projected()
     shown: list[Shown] = []
     for key, row in rows.items():
         try:
@@ -104,7 +109,7 @@ async def project_rows(
                 for mapper in mappers_of_table(table)
                 for part in mapper.parts(row)
             )
-        except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        except UNMAPPABLE as error:
             projected.failures[key] = f"{type(error).__name__} while taking the row apart"
     taken = await _taken_ids(unit, shown)
     for each in shown:
@@ -118,9 +123,19 @@ async def project_rows(
     return projected
 
 
-async def _load(unit: UnitOfWork, table: str, keys: Sequence[str]) -> Mapping[str, Row]:
+async def _load(unit: UnitOfWork, table: str, keys: Sequence[str], failures: dict[str, str]) -> Mapping[str, Row]:
+    """Return the rows that exist; one whose columns hold what they should not is noted and left out."""
     load = load_derived if table in DERIVED_TABLES else load_rows
-    return await load(unit.connection, table, unit.organization_id, keys)
+    try:
+        return await load(unit.connection, table, unit.organization_id, keys)
+    except UNMAPPABLE:
+        rows: dict[str, Row] = {}
+    for key in keys:
+        try:
+            rows.update(await load(unit.connection, table, unit.organization_id, [key]))
+        except UNMAPPABLE as error:
+            failures[key] = f"{type(error).__name__} while reading the row"
+    return rows
 
 
 async def _look_up(unit: UnitOfWork, facts: Facts, table: str, rows: Iterable[Row]) -> None:
@@ -157,7 +172,7 @@ def _render(projected: Projected, facts: Facts, shown: Shown, taken: Mapping[Res
     residual = residual_of(stored)
     try:
         resource = mapper.render(row, part, facts.lookups(), residual)
-    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+    except UNMAPPABLE as error:
         # The row keeps its last good version and blocks nobody; values stay out of the reason (settled §3.8).
         projected.failures[row.id] = f"{mapper.name}: {type(error).__name__}"
         return
