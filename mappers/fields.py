@@ -60,6 +60,8 @@ class Field:
     needs: Callable[[tuple[Json, ...]], Iterable[Need]] | None = None
     slots: Mapping[str, tuple[Slot, ...]] = attribute(default_factory=dict)
     note: str = ""
+    always: bool = False
+    """Whether `take` decides even where nothing was written."""
 
 
 def field(column: str, path: str, iso: Iso = text, *, needed: bool = False, empty: Any = None, note: str = "") -> Field:
@@ -88,9 +90,11 @@ def lens(
     empty: tuple[Any, ...] | None = None,
     needs: Callable[[tuple[Json, ...]], Iterable[Need]] | None = None,
     note: str = "",
+    always: bool = False,
 ) -> Field:
     """Return a field with its own two functions; see `Show` and `Take`."""
-    return Field(columns, paths, show, take, needed, empty or (None,) * len(columns), needs=needs, note=note)
+    nothing = empty or (None,) * len(columns)
+    return Field(columns, paths, show, take, needed, nothing, needs=needs, note=note, always=always)
 
 
 def derived(

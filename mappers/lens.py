@@ -259,7 +259,7 @@ class ResourceMapper:
         return values
 
     def _taken(self, item: Field, found: tuple[Json, ...], context: Context, before: View | None) -> dict[str, Any]:
-        if all(value is ABSENT for value in found):
+        if not item.always and all(value is ABSENT for value in found):
             if item.needed and before is None:
                 raise Refusal(f"{self.resource_type}.{item.paths[0]} is needed for {self.source(item)}", final=True)
             return {} if item.needed else dict(zip(item.columns, item.empty, strict=True))

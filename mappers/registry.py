@@ -8,15 +8,22 @@ from typing import Final
 from mappers.allergy_intolerance import ALLERGY_INTOLERANCE
 from mappers.condition import CONDITION
 from mappers.device import WEARABLE
+from mappers.diagnostic_report import LAB_REPORT
 from mappers.errors import MappingError
+from mappers.lab_observation import LAB_OBSERVATION
 from mappers.lens import ResourceMapper
 from mappers.medication_statement import MEDICATION_STATEMENT
+from mappers.observation import DAILY_STATISTIC, WEARABLE_READING
 from mappers.organization import TENANT
 from mappers.patient import PATIENT
 from mappers.practitioner import CLINICIAN
 
 MAPPERS: Final[tuple[ResourceMapper, ...]] = (
     PATIENT,
+    WEARABLE_READING,
+    DAILY_STATISTIC,
+    LAB_OBSERVATION,
+    LAB_REPORT,
     CONDITION,
     ALLERGY_INTOLERANCE,
     MEDICATION_STATEMENT,

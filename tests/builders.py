@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mappers.lookups import Home, Lookups
 from mappers.rows import CustomerProfile, IdentityMapping
 from tests.builders_care import CARE_ROWS, HOME_TABLES, AnyTreatment
+from tests.builders_observations import DEVICES, OBSERVATION_ROWS, PATIENTS, TIME_ZONES
 from tests.builders_values import (
     CUSTOMERS,
     ORGANIZATION,
@@ -64,6 +65,7 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
     "profile_allergy": customer_profiles,
     "profile_medication": customer_profiles,
     **CARE_ROWS,
+    **OBSERVATION_ROWS,
 }
 """A strategy of rows for each mapper, by the mapper's name."""
 
@@ -81,6 +83,10 @@ class AnyHome(dict[str, Home]):
         resource_type, _, resource_id = key.partition("/")
         if key in self:
             return self[key]
+        if key in PATIENTS:
+            return PATIENTS[key]
+        if key in DEVICES:
+            return DEVICES[key]
         if resource_type not in self.TABLES:
             return default
         return Home(self.TABLES[resource_type], resource_id)
@@ -94,6 +100,7 @@ def lookups(**changes: Any) -> Lookups:
         "homes": AnyHome(),
         "clinicians": {"dr_smith_123": "Dr. Sarah Smith, MD"},
         "treatments": AnyTreatment(),
+        "time_zones": TIME_ZONES,
         "published": frozenset({"clerk_user_id", "stripe_customer_id"}),
     }
     return Lookups(**{**known, **changes})
