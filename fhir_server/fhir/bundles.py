@@ -48,7 +48,11 @@ def history_entry(version: Version, before: Version | None, base_url: str) -> by
         revived = before is not None and before.deleted
         method, url, status = "PUT", str(key), "201" if revived else "200"
     response = {"status": status, "etag": etag(version.version), "lastModified": instant(version.last_updated)}
-    facts = {"fullUrl": f"{base_url}/{key}", "request": {"method": method, "url": url}, "response": response}
+    facts: dict[str, object] = {
+        "fullUrl": f"{base_url}/{key}",
+        "request": {"method": method, "url": url},
+        "response": response,
+    }
     return _with_resource(facts, version.body)
 
 

@@ -158,7 +158,7 @@ def is_conditional(reference: str) -> bool:
 def put_links(links: Links, targets: Mapping[str, str], matches: Mapping[str, str]) -> None:
     """Write the targets into a resource: `targets` by fullUrl, `matches` by conditional reference."""
     for link in links.links:
-        link.container[link.key] = targets[link.full_url] + link.rest  # type: ignore[call-overload, index]
+        link.container[link.key] = targets[link.full_url] + link.rest  # type: ignore[index]
     for reference in links.conditional:
         reference.container["reference"] = matches[reference.text]
     for narrative in links.narratives:

@@ -86,10 +86,11 @@ def route(method: str, path: str) -> Route:
     interaction = place.methods.get("GET" if method == "HEAD" else method)
     if interaction is None:
         raise InteractionNotSupported(allow(place.methods))
-    resource_type = segments[0] if len(segments) > 1 or place is _TYPE else ""
-    resource_id = segments[1] if len(segments) > 1 and place is not _SEARCH else ""
-    if resource_id and not ID.match(resource_id):
+    resource_type = segments[0] if place not in _ROOTS.values() else ""
+    names_instance = len(segments) > 1 and place is not _SEARCH
+    if names_instance and not ID.match(segments[1]):
         raise InvalidId() if method in _WRITING else UnknownAddress()
+    resource_id = segments[1] if names_instance else ""
     return Route(interaction, place.template, resource_type, resource_id, _version(segments))
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from storage.search.searcher import Searcher
-
 from fhir_server.fhir.json_body import JsonLimits
 from fhir_server.settings import Settings
-from storage.audit import AuditKey, AuditWriter
+from storage.audit_trail import AuditTrail
 from storage.engine import Database
 from storage.reading import Reader, UnitReader
+from storage.search.searcher import Searcher
 from storage.store import ResourceStore
 from storage.transaction import UnitOfWork
 
@@ -25,8 +24,7 @@ class Service:
     database: Database
     store: ResourceStore
     searcher: Searcher
-    audit: AuditWriter
-    audit_key: AuditKey
+    audit: AuditTrail
     open_searcher: Callable[[Reader], Searcher]
     """Makes a Searcher that reads somewhere else than `searcher` does."""
 

@@ -10,7 +10,6 @@ from fhir_server.fhir.response import Response, represent_deletion, represent_wr
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.trail import change_of, write_records
 from fhir_server.fhir.writing import Done, PlannedWrite, carry_out
-from storage.audit import insert_records
 from storage.transaction import UnitOfWork
 
 
@@ -21,7 +20,7 @@ async def write_one(request: FhirRequest, service: Service, planned: PlannedWrit
     async def work(unit: UnitOfWork) -> Done:
         (done,) = await carry_out(unit, [planned], service, request.access)
         written = [(request.route, done.status, done.version)]
-        await insert_records(unit, write_records(request.access, request.origin, written), service.audit_key)
+        await service.audit.insert(unit, write_records(request.access, request.origin, written))
         return done
 
     done = await service.database.transact(request.access.organization_id, change_of(request), work)

@@ -145,14 +145,14 @@ async def _match_conditional_creates(run: _Run, left: dict[int, PlannedWrite]) -
 
     Equal conditional creates wait for each other, so that the second one finds what the first one made.
     """
-    conditional = {place: each for place, each in left.items() if each.criteria is not None}
+    conditional = {place: (each, each.criteria) for place, each in left.items() if each.criteria is not None}
     if not conditional:
         return
-    await serialise(run.unit, [(each.key.resource_type, each.criteria) for each in conditional.values()])
+    await serialise(run.unit, [(each.key.resource_type, criteria) for each, criteria in conditional.values()])
     reading = run.service.within(run.unit)
-    for place, each in conditional.items():
+    for place, (each, criteria) in conditional.items():
         with as_entry(each.entry):
-            match = await _one_match(run, each.key.resource_type, each.criteria or ())
+            match = await _one_match(run, each.key.resource_type, criteria)
             if match is not None:
                 run.done[place] = Done(200, await reading.store.read(match, run.access))
                 del left[place]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from storage.search.page import Page
-
 from fhir_server.fhir.bundles import bundle_bytes, outcome_entry, search_entry
 from fhir_server.fhir.negotiation import first, require_json_acceptable
 from fhir_server.fhir.notes import warnings
@@ -14,6 +12,7 @@ from fhir_server.fhir.parse.search import ParsedSearch, parse_search
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
+from storage.search.page import Page
 
 
 async def search_type(request: FhirRequest, service: Service) -> Response:

@@ -22,7 +22,7 @@ from fhir_server.fhir.single import respond
 from fhir_server.fhir.trail import change_of, record_of, write_records
 from fhir_server.fhir.writing import PlannedWrite, as_entry, carry_out
 from fhir_server.validation.resource import validate_resource
-from storage.audit import AuditRecord, insert_records
+from storage.audit import AuditRecord
 from storage.transaction import UnitOfWork
 
 
@@ -129,7 +129,7 @@ async def _write(
         return {}
     done = await carry_out(unit, planned, service, request.access)
     written = [(each.entry.route, one.status, one.version) for each, one in zip(writing, done, strict=True)]
-    await insert_records(unit, write_records(request.access, request.origin, written), service.audit_key)
+    await service.audit.insert(unit, write_records(request.access, request.origin, written))
     return {each.entry.place: respond(one, each.request, service) for each, one in zip(writing, done, strict=True)}
 
 
@@ -150,5 +150,5 @@ async def _read(
                 record_of(request.access, entry.route, each.request.origin, response.touched, response.status)
             )
     if records:
-        await insert_records(unit, records, service.audit_key)
+        await service.audit.insert(unit, records)
     return responses
