@@ -20,6 +20,7 @@ from storage.projection.places import Places
 from storage.projection.project import flush
 from storage.projection.reconcile import reconcile
 from storage.resources import ResourceKey
+from storage.rows import save_row
 from storage.store import ResourceStore
 from storage.transaction import Change
 from tests.conftest import ORGANIZATION
@@ -143,11 +144,10 @@ async def test_truncated_tables_take_their_resources_along(world: World) -> None
 
 
 async def test_the_servers_own_writes_leave_no_outbox_entries(world: World) -> None:
-    from storage.repositories.profiles import ProfileRepository
-
     async with world.database.begin(ORGANIZATION, Change("t", "t", "graph")) as unit:
         row = CustomerProfile(id="c9", organization_id=ORGANIZATION, external_id="u9", email="u9@example.com")
-        await ProfileRepository(unit).insert(row)
+        await save_row(unit.connection, "customer_profiles", row, new=True)
+        unit.touch("customer_profiles", "c9")
     assert (await world.read("Patient/c9"))["active"] is True
     assert await world.projector.drain() == 0
 
