@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
+import psycopg
 from sqlalchemy import bindparam, select
 
 from mappers.errors import MappingError
@@ -25,7 +26,15 @@ from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import STORED_COLUMNS, Pending, load_current, stored_of, write_versions
 
-UNMAPPABLE: Final = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, MappingError)
+UNMAPPABLE: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+    MappingError,
+    psycopg.DataError,
+)
 """What reading or rendering a row raises when another writer left in it what no mapper foresees."""
 
 Part = tuple[str, str, str]

@@ -116,18 +116,19 @@ async def test_a_change_that_does_not_show_makes_no_version(world: World) -> Non
 
 
 async def test_a_row_that_cannot_be_mapped_is_listed_and_blocks_nobody(world: World) -> None:
-    world.sql(CUSTOMER, reading("r1"), "UPDATE customer_profiles SET timezone = 'No/Where'")
+    world.sql(CUSTOMER, reading("r1"), reading("r2"))
+    await world.projector.drain()
+    beyond = "20000-01-01T00:00:00Z" if "postgresql" in world.url else "no date at all"
     world.sql(
-        "INSERT INTO patient_wearable_daily_stats (id, customer_id, date, data_type, avg_value, unit)"
-        " VALUES ('s1', 'c1', '2026-03-20', 'weight', '61.5', 'kg')"
+        f"UPDATE patient_wearable_readings SET recorded_at = '{beyond}' WHERE id = 'r1'",
+        "UPDATE patient_wearable_readings SET value = '70' WHERE id = 'r2'",
     )
     await world.projector.drain()
-    assert (await world.read("Observation/r1"))["status"] == "final"
+    assert (await world.read("Observation/r1"))["meta"]["versionId"] == "1"
+    assert (await world.read("Observation/r2"))["valueQuantity"]["value"] == 70
     findings = await reconcile(world.database, ORGANIZATION, fix=False)
-    assert list(findings.failures) == ["patient_wearable_daily_stats/s1"]
-    world.sql(
-        "UPDATE customer_profiles SET timezone = 'America/Chicago'", "UPDATE patient_wearable_daily_stats SET count = 1"
-    )
+    assert list(findings.failures) == ["patient_wearable_readings/r1"]
+    world.sql("UPDATE patient_wearable_readings SET recorded_at = '2026-01-01T00:00:00Z' WHERE id = 'r1'")
     await world.projector.drain()
     assert (await reconcile(world.database, ORGANIZATION, fix=False)).agrees
 
