@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-import psycopg
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exc, select
 
 from mappers.errors import MappingError
 from mappers.identity import part_resource_id
@@ -33,7 +32,7 @@ UNMAPPABLE: Final = (
     AttributeError,
     ArithmeticError,
     MappingError,
-    psycopg.DataError,
+    exc.DataError,
 )
 """What reading or rendering a row raises when another writer left in it what no mapper foresees."""
 
