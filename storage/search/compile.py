@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -35,7 +37,7 @@ from storage.search.conditions import (
 from storage.search.plan import Branch, Plan, SortKind, SortShape, Wanted
 from storage.search.predicates.parameters import parameter_like
 from storage.search.shape import IndexTable, IndexTest, TokenIs
-from storage.search.values import OPEN_LOW
+from storage.search.values import HIGHEST, LOWEST, OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
 from storage.visibility import visible
@@ -182,62 +184,63 @@ def _is_settled(row: FromClause) -> Condition:
 
 
 def _directions(plan: Plan) -> list[bool]:
-    directions: list[bool] = []
-    for key in plan.sort:
-        directions.extend([False, key.descending] if _has_flag(key) else [key.descending])
-    return [*directions, plan.sort[-1].descending if plan.sort else True]
-
-
-def _has_flag(key: SortShape) -> bool:
-    """Say whether a first expression puts resources without a value last; a clinical date falling needs none."""
-    if key.kind in {SortKind.ID, SortKind.UPDATED}:
-        return False
-    return not (key.kind is SortKind.CLINICAL_DATE and key.descending)
+    """Return the directions of the keys, the rid last: it falls with the last key, and without any (newest first)."""
+    given = [key.descending for key in plan.sort]
+    return [*given, given[-1] if given else True]
 
 
 def _order(plan: Plan, node: Node) -> Order:
-    expressions: list[ColumnElement[Any]] = []
-    for key in plan.sort:
-        expressions.extend(_sort_expressions(key, node))
-    expressions.append(node.rid)
-    return list(zip(expressions, _directions(plan), strict=True))
+    keys = [_sort_expression(key, node) for key in plan.sort]
+    return list(zip([*keys, node.rid], _directions(plan), strict=True))
 
 
-def _sort_expressions(key: SortShape, node: Node) -> list[ColumnElement[Any]]:
-    match key.kind:
-        case SortKind.ID | SortKind.UPDATED:
-            if node.row is None:
-                raise TypeError("this sort key needs the resource's row")
-            return [node.row.c.id if key.kind is SortKind.ID else node.row.c.last_updated]
-        case SortKind.CLINICAL_DATE:
-            missing = case((node.date == OPEN_LOW, 1), else_=0)
-            return [missing, node.date] if _has_flag(key) else [node.date]
-        case SortKind.STRINGS:
-            return _extreme(key, node, IndexTable.STRINGS, "value", "")
-        case SortKind.DATES:
-            return _extreme(key, node, IndexTable.DATES, "low", OPEN_LOW)
-        case SortKind.QUANTITIES:
-            return _extreme(key, node, IndexTable.QUANTITIES, "low", b"")
+@dataclass(frozen=True, slots=True)
+class _Extremes:
+    """A column of index rows to sort by, with what stands in for a missing value to come last, rising and falling."""
+
+    table: IndexTable
+    column: str
+    last_rising: object
+    last_falling: object
 
 
-def _extreme(key: SortShape, node: Node, table: IndexTable, name: str, stand_in: object) -> list[ColumnElement[Any]]:
-    """Return "has no value", and the lowest value or for a falling order the highest (Q2)."""
-    rows = TABLES[table].alias()
-    column = rows.c[name]
+_EXTREMES: Final = {
+    SortKind.STRINGS: _Extremes(IndexTable.STRINGS, "value", chr(sys.maxunicode), ""),
+    SortKind.DATES: _Extremes(IndexTable.DATES, "low", OPEN_HIGH, OPEN_LOW),
+    SortKind.QUANTITIES: _Extremes(IndexTable.QUANTITIES, "low", HIGHEST, LOWEST),
+}
+
+
+def _sort_expression(key: SortShape, node: Node) -> ColumnElement[Any]:
+    if key.kind is SortKind.CLINICAL_DATE:
+        return node.date if key.descending else case((node.date == OPEN_LOW, OPEN_HIGH), else_=node.date)
+    if key.kind in _EXTREMES:
+        return _extreme(key, node, _EXTREMES[key.kind])
+    if node.row is None:
+        raise TypeError("this sort key needs the resource's row")
+    return node.row.c.id if key.kind is SortKind.ID else node.row.c.last_updated
+
+
+def _extreme(key: SortShape, node: Node, extremes: _Extremes) -> ColumnElement[Any]:
+    """Return the lowest value, or for a falling order the highest (Q2)."""
+    rows = TABLES[extremes.table].alias()
+    column = rows.c[extremes.column]
     if key.key is None:
         raise TypeError("this sort key has rows, so it has a key")
-    extreme = (
-        select(func.max(column) if key.descending else func.min(column))
+    found = (
+        select(column)
         .where(
             rows.c.organization_id == ORGANIZATION,
             rows.c.rid == node.rid,
             rows.c.key == parameter_like(rows.c.key, key.key),
         )
+        .order_by(_directed(column, key.descending))
+        .limit(literal_column("1"))
         .correlate(node.source)
         .scalar_subquery()
     )
-    missing = case((extreme.is_(None), 1), else_=0)
-    return [missing, func.coalesce(extreme, literal(stand_in, type_=column.type))]
+    stand_in = extremes.last_falling if key.descending else extremes.last_rising
+    return func.coalesce(found, literal(stand_in, type_=column.type))
 
 
 def _after(order: Order) -> Condition:

@@ -44,14 +44,17 @@ from storage.search.shape import (
     IndexTest,
     Inner,
     Name,
+    NoPatient,
     Not,
     PatientIs,
     PatientLinked,
+    PatientTest,
     PresentTest,
     QuantityIs,
     ReferenceIs,
     ReferenceLinked,
-    ReferredTest,
+    ReferredByPatient,
+    ReferredByRows,
     RowCondition,
     SubjectTest,
     Test,
@@ -112,7 +115,7 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
     match test:
         case IndexTest():
             return _probe(test, node)
-        case PatientIs() | PatientLinked():
+        case PatientIs() | PatientLinked() | NoPatient():
             return patient_condition(test, node.patient)
         case SubjectTest(column, rows):
             return or_(patient_condition(column, node.patient), _probe(rows, node))
@@ -126,7 +129,9 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
             return node.of_row(lambda row: is_one_of(row.c.id, ids, many))
         case PresentTest(mask, missing):
             return node.of_row(lambda row: _present(row, mask) if not missing else not_(_present(row, mask)))
-        case ReferredTest():
+        case ReferredByPatient(inner):
+            return node.of_row(lambda row: row.c.self_key.in_(_inner_rows(inner, "patient")))
+        case ReferredByRows():
             return node.of_row(lambda row: row.c.self_key.in_(_referred_keys(test)))
         case Constant(value):
             return true() if value else false()
@@ -134,15 +139,17 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
             return or_(*(condition_of(each, node) for each in tests))
         case AllOf(tests):
             return and_(*(condition_of(each, node) for each in tests))
-        case Not(inner):
-            return not_(condition_of(inner, node))
+        case Not(negated):
+            return not_(condition_of(negated, node))
 
 
-def patient_condition(test: PatientIs | PatientLinked, column: ColumnElement[int]) -> Condition:
+def patient_condition(test: PatientTest | NoPatient, column: ColumnElement[int]) -> Condition:
     """Return the condition on a `patient` column."""
     match test:
         case PatientIs(patients, many):
             return is_one_of(column, patients, many)
+        case NoPatient():
+            return column == 0
         case PatientLinked(inner):
             return column.in_(_inner_rows(inner, "self_key"))
 
@@ -192,11 +199,17 @@ def _probe(test: IndexTest, node: Node) -> Condition:
 
 
 def _inner_rows(inner: Inner, column: str) -> Select[Any]:
-    """Return the query of an inner search, with the access predicate of its own type (AZ-2)."""
-    row = fhir.resources.alias()
-    node = resource_node(row)
+    """Return the query of an inner search, with the access predicate of its own type (AZ-2).
+
+    Token rows know `rid` and `patient`, and their key says the type: the resource's row need not be read for those.
+    """
     test = inner.test
-    condition = row.c.rid.in_(rids_of(test)) if isinstance(test, IndexTest) else condition_of(test, node)
+    if isinstance(test, IndexTest) and test.table is IndexTable.TOKENS and column != "self_key":
+        tokens = fhir.index_tokens.alias()
+        return select(tokens.c[column]).where(rows_condition(test, tokens), visible(tokens, inner.reach))
+    row = fhir.resources.alias()
+    leads = row.c.rid.in_(rids_of(test)) if isinstance(test, IndexTest) else None
+    condition = condition_of(test, resource_node(row)) if leads is None else leads
     return select(row.c[column]).where(
         row.c.organization_id == ORGANIZATION,
         row.c.resource_type == parameter_like(row.c.resource_type, inner.resource_type),
@@ -206,15 +219,17 @@ def _inner_rows(inner: Inner, column: str) -> Select[Any]:
     )
 
 
-def _referred_keys(test: ReferredTest) -> Any:
+def _referred_keys(test: ReferredByRows) -> Select[Any]:
     """Return the query of the keys that the resources of an inner search refer to."""
     rows = fhir.index_references.alias()
-    by_rows = select(rows.c.target).where(
+    referring = _inner_rows(test.inner, "rid")
+    if test.apart:
+        referring = referring.where(referring.columns_clause_froms[0].c.patient == 0)
+    return select(rows.c.target).where(
         rows.c.organization_id == ORGANIZATION,
         rows.c.key == parameter_like(rows.c.key, test.key),
-        rows.c.rid.in_(_inner_rows(test.inner, "rid")),
+        rows.c.rid.in_(referring),
     )
-    return union_all(_inner_rows(test.inner, "patient"), by_rows) if test.by_patient else by_rows
 
 
 def _present(row: FromClause, mask: Name) -> Condition:

@@ -23,6 +23,7 @@ from storage.search.predicates.token import token_test
 from storage.search.query import Chain, Criterion, Has, Ids, LastUpdated, Match, Missing, Modifier, Value
 from storage.search.shape import (
     AllOf,
+    AnyOf,
     Binder,
     Constant,
     IdTest,
@@ -32,7 +33,8 @@ from storage.search.shape import (
     PatientLinked,
     PresentTest,
     ReferenceLinked,
-    ReferredTest,
+    ReferredByPatient,
+    ReferredByRows,
     SubjectTest,
     Test,
     any_of,
@@ -125,7 +127,9 @@ class Lowering:
             raise InteractionForbidden(source, Right.SEARCH.name.lower())
         inner = self._inner(source, reach, criterion)
         key = self.binder.bind(parameter_key(source, parameter.code))
-        return ReferredTest(key, answered_by_patient_column(source, parameter.code), inner)
+        if answered_by_patient_column(source, parameter.code):
+            return AnyOf((ReferredByPatient(inner), ReferredByRows(key, apart=True, inner=inner)))
+        return ReferredByRows(key, apart=False, inner=inner)
 
     def _inner(self, resource_type: str, reach: Reach, criterion: Criterion) -> Inner:
         return Inner(self.binder.bind(resource_type), reach, self.lower(criterion))

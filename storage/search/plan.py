@@ -21,14 +21,17 @@ from storage.search.lower import Lowering
 from storage.search.query import Chain, Criterion, Date, Has, Ids, Match, Modifier, Prefix, Search, SortKey
 from storage.search.shape import (
     AllOf,
+    AnyOf,
     Binder,
     Constant,
     InCompartment,
     IndexTable,
     IndexTest,
     Name,
+    NoPatient,
     PatientIs,
     PatientTest,
+    ReferredByPatient,
     SubjectTest,
     Test,
 )
@@ -63,7 +66,7 @@ class Branch:
     """
 
     lead: IndexTest | InCompartment | None
-    patient: PatientTest | None
+    patient: PatientTest | NoPatient | None
     tests: tuple[Test, ...]
 
 
@@ -141,14 +144,22 @@ def plan_branches(
     if subject is not None:
         tests.remove(subject)
         by_column = _led_by_token(subject.column, tests)
-        return by_column, Branch(subject.rows, None, tuple(tests))
+        return by_column, Branch(subject.rows, NoPatient(), tuple(tests))
     if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
         by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
-        return by_column, Branch(InCompartment(), None, tuple(tests))
+        return by_column, Branch(InCompartment(), NoPatient(), tuple(tests))
+    referred = next((test for test in tests if _is_referred_by_patient(test)), None)
+    if isinstance(referred, AnyOf):
+        tests.remove(referred)
+        return tuple(Branch(None, None, (way, *tests)) for way in referred.tests)
     rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))
     if rank < _RANK_NEVER and isinstance(test, IndexTest):
         return (Branch(test, None, tuple(tests[1:])),)
     return (Branch(None, None, tuple(tests)),)
+
+
+def _is_referred_by_patient(test: Test) -> bool:
+    return isinstance(test, AnyOf) and isinstance(test.tests[0], ReferredByPatient)
 
 
 def _ranked_tests(criteria: Sequence[Criterion], lowering: Lowering) -> Iterator[tuple[int, Test]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from storage.access import Access, Reach, Right
@@ -11,7 +12,7 @@ from storage.reading import Reader
 from storage.resources import ResourceKey, Version
 from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan
 from storage.search.cursor import CursorSigner
-from storage.search.includes import Included, compile_includes, plan_includes
+from storage.search.includes import INCLUDE_COLUMNS, Included, compile_includes, plan_includes
 from storage.search.lower import Lowering
 from storage.search.page import Page
 from storage.search.plan import Plan, plan_count, plan_ids, plan_page
@@ -21,6 +22,7 @@ from storage.visibility import access_parameters
 
 TOO_MANY_INCLUDED: Final = f"more than {MAX_INCLUDED} resources would be included: the rest is left out"
 TOO_MANY_ROUNDS: Final = f"includes were followed for {MAX_ROUNDS} rounds: the rest is left out"
+_RID: Final = INCLUDE_COLUMNS.index("rid")
 
 
 class Searcher:
@@ -102,8 +104,8 @@ class Searcher:
         found: list[Version] = []
         includes: Sequence[Include] = search.includes
         for _ in range(MAX_ROUNDS):
-            rows = [row for row in await self._round(includes, starts, access) if row[5] not in seen]
-            unique = {row[5]: row for row in rows}
+            rows = [row for row in await self._round(includes, starts, access) if row[_RID] not in seen]
+            unique = {row[_RID]: row for row in sorted(rows, key=itemgetter(_RID))}
             seen.update(unique)
             found.extend(_version(row[0], row[1:]) for row in unique.values())
             if len(found) > MAX_INCLUDED:

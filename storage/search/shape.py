@@ -166,6 +166,11 @@ class PatientLinked:
     inner: Inner
 
 
+@dataclass(frozen=True, slots=True)
+class NoPatient:
+    """The column `patient` names nobody: rows tell what the resource is about."""
+
+
 PatientTest = PatientIs | PatientLinked
 
 
@@ -221,11 +226,21 @@ class PresentTest:
 
 
 @dataclass(frozen=True, slots=True)
-class ReferredTest:
-    """A resource that the inner search finds refers to this one: by rows with `key`, or by its `patient` column."""
+class ReferredByPatient:
+    """A resource that the inner search finds has this one in its `patient` column."""
+
+    inner: Inner
+
+
+@dataclass(frozen=True, slots=True)
+class ReferredByRows:
+    """A resource that the inner search finds refers to this one by a row with `key`.
+
+    With `apart` only resources without a `patient` column count: of the others the column says what they refer to.
+    """
 
     key: Name
-    by_patient: bool
+    apart: bool
     inner: Inner
 
 
@@ -261,13 +276,15 @@ Test = (
     IndexTest
     | PatientIs
     | PatientLinked
+    | NoPatient
     | SubjectTest
     | InCompartment
     | ClinicalDateTest
     | UpdatedTest
     | IdTest
     | PresentTest
-    | ReferredTest
+    | ReferredByPatient
+    | ReferredByRows
     | Constant
     | AnyOf
     | AllOf
