@@ -5,6 +5,7 @@ The two are told apart by a category of this server and by the intent: a protoco
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -62,7 +63,7 @@ PRODUCT_STATUSES: Final = {
 PRODUCT_CODING: Final = {"system": systems.PRODUCT}
 
 
-# ---- what both have ---------------------------------------------------------------------------------------------------
+# ---- what both have ------------------------------------------------------------------------------------------------
 
 
 def _category(code: str) -> dict[str, Json]:
@@ -72,7 +73,7 @@ def _category(code: str) -> dict[str, Json]:
 ASSESS: Final = {"coding": [{"system": systems.US_CORE_CARE_PLAN_CATEGORY, "code": "assess-plan"}]}
 
 
-def _other_category(code: str) -> Any:
+def _other_category(code: str) -> Callable[[Json, Lookups], str | None]:
     """Refuse a plan that says it is of the other kind."""
 
     def refuses(resource: Json, _: Lookups) -> str | None:
@@ -109,7 +110,7 @@ def _text(value: str | None) -> str | None:
     return value if value is not None and isos.fhir_text(value) is not ABSENT else None
 
 
-# ---- protocols --------------------------------------------------------------------------------------------------------
+# ---- protocols -----------------------------------------------------------------------------------------------------
 
 
 def _ended(values: tuple[Any, ...], _: Context) -> Node:
@@ -177,7 +178,7 @@ PROTOCOL: Final = ResourceMapper(
 )
 
 
-# ---- subscriptions ----------------------------------------------------------------------------------------------------
+# ---- subscriptions -------------------------------------------------------------------------------------------------
 
 
 def _names() -> Field:
@@ -215,7 +216,7 @@ def _product() -> Field:
         return (Whole({"coding": [{**PRODUCT_CODING, "code": values[0]}]}, values[0]),)
 
     def take(found: tuple[Json, ...], _: Context) -> tuple[str]:
-        coding = next((one for one in found[0].get("coding", []) if contains(one, PRODUCT_CODING)), {})
+        coding: Json = next((one for one in found[0].get("coding", []) if contains(one, PRODUCT_CODING)), {})
         if not isos.is_code(coding.get("code")):
             raise Refusal("has no product code", final=True)
         return (coding["code"],)

@@ -45,7 +45,7 @@ def _is_compound(activity: Json) -> bool:
 COMPOUNDS: Final = Slot("compounds", {"detail": {"kind": KIND}}, many=True, accepts=_is_compound)
 
 
-# ---- compound → activity ----------------------------------------------------------------------------------------------
+# ---- compound → activity -------------------------------------------------------------------------------------------
 
 
 def _words(value: Json) -> str | None:
@@ -105,7 +105,7 @@ def activity(compound: Mapping[str, Json], status: str, *, bare: bool = False) -
     return {"detail": {key: value for key, value in detail.items() if value is not ABSENT}}
 
 
-# ---- activity → compound ----------------------------------------------------------------------------------------------
+# ---- activity → compound -------------------------------------------------------------------------------------------
 
 
 def _dosage_of(detail: Json) -> str | None:

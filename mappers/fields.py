@@ -21,7 +21,7 @@ from mappers.errors import MappingError, Refusal
 from mappers.isos import Iso, StatusTable, text
 from mappers.json_values import ABSENT, Absent, Json
 from mappers.lookups import NO_LOOKUPS, REFERENCE, Lookups, Need
-from mappers.nodes import Node, Slot, Whole
+from mappers.nodes import Node, Slot, Whole, contains
 from mappers.systems import EXACT_STATUS
 
 
@@ -113,7 +113,7 @@ def fixed(path: str, value: Json, *, note: str = "") -> Field:
     """Return an element that a resource must have with this value for the mapper to claim it."""
 
     def take(found: tuple[Json, ...], _: Context) -> tuple[()]:
-        if found[0] != value:
+        if not contains(found[0], value):
             raise Refusal(f"is not {value}", final=True)
         return ()
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mappers.allergy_intolerance import ALLERGY_INTOLERANCE
+from mappers.care_plan import PROTOCOL, TREATMENT
 from mappers.condition import CONDITION
 from mappers.device import WEARABLE
 from mappers.diagnostic_report import LAB_REPORT
 from mappers.errors import MappingError
 from mappers.lab_observation import LAB_OBSERVATION
 from mappers.lens import ResourceMapper
+from mappers.medication_dispense import DISPENSE
+from mappers.medication_request import PRESCRIPTION
 from mappers.medication_statement import MEDICATION_STATEMENT
 from mappers.observation import DAILY_STATISTIC, WEARABLE_READING
 from mappers.organization import TENANT
@@ -27,6 +30,10 @@ MAPPERS: Final[tuple[ResourceMapper, ...]] = (
     CONDITION,
     ALLERGY_INTOLERANCE,
     MEDICATION_STATEMENT,
+    TREATMENT,
+    PROTOCOL,
+    PRESCRIPTION,
+    DISPENSE,
     WEARABLE,
     CLINICIAN,
     TENANT,
