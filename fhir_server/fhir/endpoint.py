@@ -42,12 +42,16 @@ _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
 
 
 class FhirApplication:
-    """Everything under the FHIR base. One per worker; `service` is set when the worker has started."""
+    """Everything under the FHIR base, from `start` on. One per worker."""
 
-    def __init__(self, path: str = "/fhir") -> None:
+    def __init__(self, path: str) -> None:
         self._prefix = len(path)
-        self.service: Service | None = None
-        self.authenticator: Authenticator | None = None
+        self._service: Service | None = None
+        self._authenticator: Authenticator | None = None
+
+    def start(self, service: Service, authenticator: Authenticator) -> None:
+        """Take the parts of the worker that is open now."""
+        self._service, self._authenticator = service, authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -61,7 +65,7 @@ class FhirApplication:
         await _send(send, call, response)
 
     async def _answer(self, call: _Call) -> Response:
-        service, authenticator = self.service, self.authenticator
+        service, authenticator = self._service, self._authenticator
         if service is None or authenticator is None:
             raise RuntimeError("the FHIR interface is called before the application has started")
         try:

@@ -12,7 +12,7 @@ from fhir_server.fhir.request import BIG, FhirRequest
 from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.writing import Criteria, PlannedWrite
-from fhir_server.validation.resource import validate_resource
+from fhir_server.validation.validate import validate_resource
 from storage.access import Right
 from storage.resources import ResourceKey
 

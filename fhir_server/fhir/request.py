@@ -66,11 +66,6 @@ class FhirRequest:
             self._pairs = parse_pairs(self.query) if self.query else ()
         return self._pairs
 
-    @property
-    def may_have_conditional_references(self) -> bool:
-        """Whether the body can hold a `Type?query`, as far as its bytes tell; those of an entry are not at hand."""
-        return self._body is not None and (not self._body.data or b"?" in self._body.data)
-
     @cached_property
     def preferences(self) -> Preferences:
         """What the `Prefer` headers ask for."""

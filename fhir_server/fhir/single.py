@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from fhir_server.fhir.references import NO_LINKS, Links, find_links
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, represent_deletion, represent_write
 from fhir_server.fhir.service import Service
@@ -15,7 +12,6 @@ from storage.transaction import UnitOfWork
 
 async def write_one(request: FhirRequest, service: Service, planned: PlannedWrite) -> Response:
     """Carry out a planned write and answer with what it made."""
-    planned.links = _own_links(request, planned)
 
     async def work(unit: UnitOfWork) -> Done:
         (done,) = await carry_out(unit, [planned], service, request.access)
@@ -25,14 +21,6 @@ async def write_one(request: FhirRequest, service: Service, planned: PlannedWrit
 
     done = await service.database.transact(request.access.organization_id, change_of(request), work)
     return respond(done, request, service)
-
-
-def _own_links(request: FhirRequest, planned: PlannedWrite) -> Links:
-    """Return the conditional references of a resource that came alone; there are no entries that it could name."""
-    if planned.resource is None or not request.may_have_conditional_references:
-        return NO_LINKS
-    found = find_links(planned.resource, frozenset(), None)
-    return replace(found, unresolved=()) if found.conditional else NO_LINKS
 
 
 def respond(done: Done, request: FhirRequest, service: Service) -> Response:

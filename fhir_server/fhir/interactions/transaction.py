@@ -21,7 +21,7 @@ from fhir_server.fhir.service import Service
 from fhir_server.fhir.single import respond
 from fhir_server.fhir.trail import change_of, record_of, write_records
 from fhir_server.fhir.writing import PlannedWrite, as_entry, carry_out
-from fhir_server.validation.resource import validate_resource
+from fhir_server.validation.validate import validate_resource
 from storage.audit import AuditRecord
 from storage.transaction import UnitOfWork
 
@@ -85,7 +85,7 @@ def _validate(asked: Sequence[_Asked]) -> None:
             raise InvalidBundle("A create or update has a resource.", f"{entry.where}.resource")
         try:
             with as_entry(entry.place):
-                validate_resource(entry.resource, None, expected_type=entry.route.resource_type)
+                validate_resource(entry.resource, expected_type=entry.route.resource_type, in_transaction=True)
         except EntryFailed as failure:
             if not isinstance(failure.cause, InvalidResource):
                 raise

@@ -1,0 +1,124 @@
+"""The composition root: the only place where the parts meet (style.md §1).
+
+`create_app` returns one ASGI application. Requests under `/fhir` go straight to the FHIR interface, plain ASGI;
+everything else is FastAPI's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+
+from fhir_server import metrics
+from fhir_server.cors import CrossOrigin
+from fhir_server.fhir.endpoint import FhirApplication
+from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
+from fhir_server.settings import Settings
+from fhir_server.worker import Worker, open_worker
+from storage.errors import StorageError
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+FHIR_PATH: Final = "/fhir"
+ADDRESSES: Final = {
+    "/fhir": "FHIR R4 base; /fhir/metadata says what is served",
+    "/healthz": "liveness",
+    "/readyz": "readiness: database, migrations, signing keys",
+    "/metrics": "figures for Prometheus",
+}
+NO_STORE: Final = {"Cache-Control": "no-store"}
+
+_log = structlog.get_logger("fhir_server")
+
+
+class Application:
+    """Sends a request to the FHIR interface or to the rest; `worker` is there between start and stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.worker: Worker | None = None
+        self._fhir = FhirApplication(FHIR_PATH)
+        self._cross_origin = CrossOrigin(self._fhir, settings.cors_origins)
+        self._rest = _rest(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or start and stop with the server."""
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if path.startswith(FHIR_PATH) and path[len(FHIR_PATH) : len(FHIR_PATH) + 1] in {"", "/"}:
+                await self._cross_origin(scope, receive, send)
+                return
+        await self._rest(scope, receive, send)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hold the worker open."""
+        async with open_worker(self.settings, self._cross_origin.allow) as worker:
+            self.worker = worker
+            self._fhir.start(worker.service, worker.authenticator)
+            yield
+            self.worker = None
+
+
+def create_app(settings: Settings) -> Application:
+    """Return the application; it opens the database when it is started."""
+    return Application(settings)
+
+
+def _rest(application: Application) -> FastAPI:
+    """Return everything that is not FHIR; interactive documentation exists in development only (PH-4)."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with application.running():
+            yield
+
+    dev = application.settings.dev
+    rest = FastAPI(
+        title="fhir-server",
+        lifespan=lifespan,
+        docs_url="/docs" if dev else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if dev else None,
+    )
+
+    @rest.get("/")
+    async def addresses() -> Response:
+        """Name what is served where."""
+        return JSONResponse({"addresses": ADDRESSES}, headers=NO_STORE)
+
+    @rest.get("/healthz")
+    async def healthz() -> Response:
+        """Say that the process answers."""
+        return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+    @rest.get("/readyz")
+    async def readyz() -> Response:
+        """Say whether requests can be answered: database, migrations, signing keys."""
+        return await _readiness(application.worker)
+
+    @rest.get("/metrics")
+    async def figures() -> Response:
+        """Give the figures of all workers."""
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    return rest
+
+
+async def _readiness(worker: Worker | None) -> Response:
+    try:
+        if worker is not None:
+            await worker.check_ready()
+            return JSONResponse({"status": "ready"}, headers=NO_STORE)
+        reason = "starting"
+    except (StorageError, NoSigningKey, KeyUnreadable) as error:
+        reason = type(error).__name__
+        _log.warning("not_ready", reason=reason)
+    return JSONResponse({"status": "not ready", "reason": reason}, status_code=503, headers=NO_STORE)

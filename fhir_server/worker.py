@@ -1,0 +1,144 @@
+"""What one worker process holds open while it serves: connections, keys, and tasks in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from fhir_server.fhir.service import Service
+from fhir_server.oauth.authenticate import Authenticator
+from fhir_server.oauth.keys import KeyCipher, KeyRing
+from fhir_server.oauth.revocations import Revocations
+from fhir_server.settings import References, Settings
+from storage.audit import AuditKey
+from storage.audit_trail import create_audit_trail
+from storage.clock import epoch_milliseconds
+from storage.engine import Database, create_database
+from storage.errors import DatabaseUnavailable
+from storage.grants import load_keys, load_revocations
+from storage.installation import client_origins, organization_ids
+from storage.projection.outbox import Projector, project_touched
+from storage.projection.places import Places
+from storage.reading import Reader
+from storage.schema import check_revision
+from storage.search.searcher import Searcher
+from storage.store import ResourceStore
+from storage.transaction import UnitOfWork
+
+ORIGINS_SECONDS: Final = 5.0
+"""How soon the origins of a new client are known."""
+
+_log = structlog.get_logger("fhir_server")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts of a running worker."""
+
+    settings: Settings
+    database: Database
+    service: Service
+    authenticator: Authenticator
+    ring: KeyRing
+
+    async def check_ready(self) -> None:
+        """Return when requests can be answered.
+
+        Raises DatabaseUnavailable, SchemaOutOfDate, and NoSigningKey or KeyUnreadable.
+        """
+        await asyncio.to_thread(check_revision, self.settings.database_url)
+        self.ring.reload(await load_keys(self.database))
+        self.ring.signing_key()
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, allow_origins: Callable[[frozenset[str]], None]) -> AsyncIterator[Worker]:
+    """Open everything, and close it in the reverse order: what was promised is made durable first (security DU-8).
+
+    `allow_origins` is told the origins of browser apps whenever they are looked up. Raises StorageError when the
+    database is away or not migrated, and what `Settings.secret_bytes` raises.
+    """
+    await asyncio.to_thread(check_revision, settings.database_url)
+    role = settings.database_role or None
+    database = create_database(settings.database_url, pool_size=settings.pool_size, role=role)
+    database.flush = _project
+    key = AuditKey(settings.derive("audit"))
+    audit = create_audit_trail(
+        settings.database_url, key, role=role, capacity=settings.audit_queue, batch=settings.audit_batch
+    )
+
+    async def keys() -> Any:
+        return await load_keys(database)
+
+    async def revoked() -> Any:
+        return await load_revocations(database)
+
+    def open_searcher(reader: Reader) -> Searcher:
+        return Searcher(reader, cursor_secret, epoch_milliseconds)
+
+    cursor_secret = settings.derive("cursors")
+    async with AsyncExitStack() as stack:
+        await database.open()
+        stack.push_async_callback(database.close)
+        ring = KeyRing(KeyCipher(settings.derive("signing keys")), await keys())
+        revocations = Revocations(revoked, interval=settings.revocation_poll_seconds)
+        audit.start(await organization_ids(database))
+        stack.push_async_callback(audit.close)
+        await revocations.refresh()
+        revocations.start()
+        stack.push_async_callback(revocations.stop)
+        await stack.enter_async_context(_running_projector(database))
+        await stack.enter_async_context(_watched_origins(database, settings, allow_origins))
+        enforce = settings.references is References.ENFORCE
+        store = ResourceStore(database, Places(), enforce_references=enforce)
+        service = Service(settings, database, store, open_searcher(database), audit, open_searcher)
+        authenticator = Authenticator(settings, ring, revocations, keys)
+        yield Worker(settings, database, service, authenticator, ring)
+
+
+async def _project(unit: UnitOfWork) -> None:
+    """Show the rows that repositories changed as FHIR, in their own transaction."""
+    await project_touched(unit, list(unit.touched))
+
+
+@asynccontextmanager
+async def _running_projector(database: Database) -> AsyncIterator[None]:
+    """Drain the outbox of foreign writers in the background."""
+    projector = Projector(database, report=_report)
+    task = asyncio.create_task(projector.run(), name="projector")
+    try:
+        yield
+    finally:
+        projector.stop()
+        await task
+
+
+def _report(event: str, facts: dict[str, Any]) -> None:
+    _log.info(event, **facts)
+
+
+@asynccontextmanager
+async def _watched_origins(
+    database: Database, settings: Settings, allow: Callable[[frozenset[str]], None]
+) -> AsyncIterator[None]:
+    """Look the origins of clients up now and then."""
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(ORIGINS_SECONDS)
+            with suppress(DatabaseUnavailable):  # the last ones known stay good until it is back
+                allow(await client_origins(database) | set(settings.cors_origins))
+
+    allow(await client_origins(database) | set(settings.cors_origins))
+    task = asyncio.create_task(watch(), name="origins")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
