@@ -11,8 +11,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -20,20 +19,16 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc.jwk import RSAKey
 
+from storage.grants import StoredKey
+from storage.tables.enums import KeyState
+
 ALGORITHM: Final = "RS384"
 KEY_BITS: Final = 3072
+SIGNING_KEYS: Final = "signing keys"
+"""Purpose of the derived key that encrypts private keys."""
 LONGEST_TOKEN_SECONDS: Final = 3600
 """No access token lives longer, so a key that has retired for this long verifies nothing any more."""
 _NONCE_BYTES: Final = 12
-
-
-class KeyState(StrEnum):
-    """What a key is used for."""
-
-    NEXT = "next"
-    ACTIVE = "active"
-    RETIRING = "retiring"
-    GONE = "gone"
 
 
 class KeyUnreadable(Exception):
@@ -42,17 +37,6 @@ class KeyUnreadable(Exception):
 
 class NoSigningKey(Exception):
     """There is no active signing key; `fhir-server init` makes one."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A signing key as the database holds it; `retired_at` in seconds since 1970 UTC."""
-
-    kid: str
-    state: KeyState
-    public_jwk: Mapping[str, Any]
-    encrypted_private_key: str
-    retired_at: int | None = None
 
 
 class KeyCipher:
@@ -87,7 +71,7 @@ def generate_key(cipher: KeyCipher, state: KeyState) -> StoredKey:
     key = RSAKey.generate_key(KEY_BITS, private=True)
     kid = key.thumbprint()
     public = {**key.as_dict(private=False), "kid": kid, "alg": ALGORITHM, "use": "sig"}
-    return StoredKey(kid, state, public, cipher.encrypt(kid, key.as_dict(private=True)))
+    return StoredKey(kid, state, public, cipher.encrypt(kid, key.as_dict(private=True)), ALGORITHM)
 
 
 def rotated(keys: Iterable[StoredKey], cipher: KeyCipher, now: int) -> tuple[StoredKey, ...]:

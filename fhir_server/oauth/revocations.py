@@ -10,37 +10,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import structlog
 
 from fhir_server.access import Caller
 from storage.errors import DatabaseUnavailable
+from storage.grants import Revocation, RevocationKind
 
 STALE_SECONDS: Final = 5.0
 """A request that meets older knowledge waits for a new look-up."""
 
 log = structlog.get_logger("fhir_server.revocations")
-
-
-class RevocationKind(StrEnum):
-    """What a revocation names."""
-
-    TOKEN = "token"  # noqa: S105 a word, no secret
-    USER = "user"
-    CLIENT = "client"
-    ORGANIZATION = "organization"
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """One revocation; tokens issued later than `revoked_at` (seconds) are not concerned."""
-
-    kind: RevocationKind
-    value: str
-    revoked_at: int
 
 
 Lookup = Callable[[], Awaitable[Iterable[Revocation]]]

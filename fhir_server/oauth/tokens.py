@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from joserfc import jwt
@@ -41,6 +41,7 @@ class TokenRequest:
     lifetime: int
     patient: str | None = None
     fhir_user: str | None = None
+    token_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
 
 def issue(request: TokenRequest, issuer: Issuer, ring: KeyRing, now: int) -> str:
@@ -57,7 +58,7 @@ def issue(request: TokenRequest, issuer: Issuer, ring: KeyRing, now: int) -> str
         "sub": request.subject,
         "client_id": request.client_id,
         "scope": request.scope,
-        "jti": secrets.token_urlsafe(16),
+        "jti": request.token_id,
         "iat": now,
         "exp": now + request.lifetime,
         "organization": request.organization_id,

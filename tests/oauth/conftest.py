@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.oauth.keys import KeyCipher, KeyRing, KeyState, StoredKey, generate_key
+from fhir_server.oauth.keys import KeyCipher, KeyRing, generate_key
 from fhir_server.oauth.tokens import Issuer
+from storage.grants import StoredKey
+from storage.tables.enums import KeyState
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,13 @@ import pytest
 
 from fhir_server.errors import MalformedAuthorization, NotAuthorised, Unauthenticated
 from fhir_server.oauth.authenticate import Authenticator
-from fhir_server.oauth.keys import KeyRing, KeyState, StoredKey, generate_key
-from fhir_server.oauth.revocations import Revocation, RevocationKind, Revocations
+from fhir_server.oauth.keys import KeyRing, generate_key
+from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.tokens import Issuer, TokenRequest, issue
 from fhir_server.settings import Settings
 from storage.errors import DatabaseUnavailable
+from storage.grants import Revocation, RevocationKind, StoredKey
+from storage.tables.enums import KeyState
 
 NOW = 1_800_000_000
 REQUEST = TokenRequest("user-1", "an-app", "loop-health", "CLINICIAN", "user/*.rs", 900)

@@ -10,14 +10,14 @@ from joserfc.jwk import RSAKey
 from fhir_server.oauth.keys import (
     KeyCipher,
     KeyRing,
-    KeyState,
     KeyUnreadable,
     NoSigningKey,
-    StoredKey,
     generate_key,
     header_segment,
     rotated,
 )
+from storage.grants import StoredKey
+from storage.tables.enums import KeyState
 
 NOW = 1_800_000_000
 
