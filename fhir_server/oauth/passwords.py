@@ -32,8 +32,8 @@ class PasswordRefused(Exception):
 def hash_password(password: str, *, owner: str = "") -> str:
     """Return the Argon2id hash of a new password; `owner` is the user's e-mail address.
 
-    Raises PasswordRefused for one that is too short, too long, common, or the owner's own address. There are no rules of
-    composition, and nothing is cut.
+    Raises PasswordRefused for one that is too short, too long, common, or the owner's own address. There are no rules
+    of composition, and nothing is cut.
     """
     normal = _normal(password)
     if not SHORTEST <= len(normal) <= LONGEST:

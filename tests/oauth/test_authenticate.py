@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 import pytest
@@ -46,7 +47,8 @@ class Installation:
         return self.keys
 
     def token(self, **changes) -> bytes:
-        return issue(replace(REQUEST, **changes), self.issuer, self.ring, int(self.now)).encode()
+        fresh = {"token_id": secrets.token_urlsafe(8)}
+        return issue(replace(REQUEST, **(fresh | changes)), self.issuer, self.ring, int(self.now)).encode()
 
     async def bear(self, token: bytes, query: bytes = b""):
         return await self.authenticator.access([(b"accept", b"*/*"), (b"authorization", b"Bearer " + token)], query)
