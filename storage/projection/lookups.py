@@ -8,8 +8,9 @@ from functools import lru_cache
 
 from sqlalchemy import bindparam, select
 
+from mappers.device import device_columns
 from mappers.json_values import Json
-from mappers.lookups import CLINICIAN, MEMBER, REFERENCE, TIME_ZONE, Home, Lookups, Need
+from mappers.lookups import CLINICIAN, MEMBER, REFERENCE, TIME_ZONE, Home, Lookups, Need, Treatment
 from storage.integrity import key_of
 from storage.resources import ResourceKey
 from storage.sql import Prepared, member_of, prepare
@@ -28,6 +29,7 @@ class Facts:
     home_system: str | None = None
     homes: dict[str, Home] = field(default_factory=dict)
     clinicians: dict[str, str] = field(default_factory=dict)
+    treatments: dict[str, Treatment] = field(default_factory=dict)
     time_zones: dict[str, str] = field(default_factory=dict)
     members: dict[str, Json] = field(default_factory=dict)
     resource_ids: dict[tuple[str, str, str], str] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Facts:
             homes=self.homes,
             resource_ids=self.resource_ids,
             clinicians=self.clinicians,
+            treatments=self.treatments,
             time_zones=self.time_zones,
             members=self.members,
         )
@@ -116,6 +119,7 @@ async def _answer_references(unit: UnitOfWork, facts: Facts, references: Iterabl
         if key in wanted:
             found[key] = Home(table, row_key, part or "")
     await add_time_zones(unit, facts, [home.key for home in found.values() if home.table == "customer_profiles"])
+    await add_treatments(unit, facts, [home.key for home in found.values() if home.table == "subscriptions"])
     for key, home in found.items():
         for reference in wanted[key]:
             facts.homes[reference] = with_facts(home, facts)
@@ -132,8 +136,6 @@ def with_facts(home: Home, facts: Facts) -> Home:
 
 def device_facts(key: str) -> Mapping[str, Json]:
     """Return the columns that make up the key of a derived wearable device."""
-    from mappers.device import device_columns
-
     return device_columns(key)
 
 
@@ -147,6 +149,20 @@ async def add_time_zones(unit: UnitOfWork, facts: Facts, customers: Iterable[str
         for customer, zone in await unit.connection.execute(statement):
             if zone is not None:
                 facts.time_zones[customer] = zone
+
+
+async def add_treatments(unit: UnitOfWork, facts: Facts, treatments: Iterable[str]) -> None:
+    """Look up customers and clinicians of treatments, and the clinicians' names."""
+    wanted = sorted(set(treatments) - facts.treatments.keys())
+    if wanted:
+        columns = subscriptions.c
+        statement = select(columns.id, columns.customer_id, columns.clinician_id).where(
+            columns.organization_id == unit.organization_id, columns.id.in_(wanted)
+        )
+        for key, customer, clinician in await unit.connection.execute(statement):
+            facts.treatments[key] = Treatment(customer, clinician)
+        named = {facts.treatments[key].clinician_id for key in wanted if key in facts.treatments}
+        await add_clinicians(unit, facts, [clinician for clinician in named if clinician is not None])
 
 
 async def add_clinicians(unit: UnitOfWork, facts: Facts, clinicians: Iterable[str]) -> None:

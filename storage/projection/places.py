@@ -11,12 +11,12 @@ from typing import Final
 
 from mappers.lens import Absorbed, NotClaimed, ResourceMapper, Row
 from mappers.lookups import Home as LookupHome
-from mappers.lookups import Need
+from mappers.lookups import Need, Treatment
 from mappers.registry import mappers_of_table, mappers_of_type
 from storage.errors import MappingRefused, ReadOnlyHome
 from storage.projection.lookups import Facts, answer, open_facts, with_facts
 from storage.projection.project import project_rows, residual_bytes
-from storage.projection.sources import owners_of
+from storage.projection.sources import owners_of, owners_of_row
 from storage.resources import Home, ResourceKey
 from storage.rows import delete_row, load_rows, save_row, taken_unique
 from storage.transaction import UnitOfWork
@@ -176,6 +176,8 @@ class _Work:
         """Make the home known to resources of the same batch that refer to it."""
         if home.table == "customer_profiles" and row.timezone is not None:
             self.facts.time_zones[home.key] = row.timezone
+        if home.table == "subscriptions":
+            self.facts.treatments[home.key] = Treatment(row.customer_id, row.clinician_id)
         self.facts.homes[str(key)] = with_facts(LookupHome(home.table, home.key, home.part), self.facts)
 
     async def _remove(self, pending: Pending, home: Home) -> Pending:
@@ -187,6 +189,7 @@ class _Work:
             self.rows[home.table, home.key] = remaining
         elif current is not None:
             await delete_row(self.unit.connection, mapper.table, current)
+            self.changed.update(dict.fromkeys(owners_of_row(home.table, current)))
             self.rows.pop((home.table, home.key))
         self.changed[home.table, home.key] = None
         return pending

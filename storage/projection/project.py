@@ -16,7 +16,7 @@ from mappers.lookups import CLINICIAN, TIME_ZONE
 from mappers.registry import mappers_of_table
 from mappers.residual import NOTHING, Residual
 from storage.codec import decode, encode
-from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, open_facts
+from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, add_treatments, open_facts
 from storage.projection.sources import DERIVED_TABLES, load_derived, owners_of
 from storage.resources import Home, ResourceKey, Stored
 from storage.rows import load_rows
@@ -156,7 +156,12 @@ async def _look_up(unit: UnitOfWork, facts: Facts, table: str, rows: Iterable[Ro
     if CLINICIAN in kinds:
         await add_clinicians(unit, facts, _values(listed, "clinician_id") | _values(listed, "created_by"))
     await add_chosen_ids(unit, facts, "customer_profiles", customers)
-    await add_chosen_ids(unit, facts, "subscriptions", _values(listed, "treatment_id"))
+    treatments = _values(listed, "treatment_id")
+    await add_treatments(unit, facts, treatments)
+    await add_chosen_ids(unit, facts, "subscriptions", treatments)
+    clinicians = {facts.treatments[key].clinician_id for key in treatments if key in facts.treatments}
+    named = {key for key in clinicians if key is not None} | _values(listed, "clinician_id")
+    await add_chosen_ids(unit, facts, "treatment_clinicians", named | _values(listed, "created_by"))
 
 
 def _values(rows: Iterable[Row], column: str) -> set[str]:

@@ -7,16 +7,19 @@ columns of another table, and is projected like any row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Column, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mappers.device import device_columns, device_key
+from mappers.lens import Row
 from mappers.rows import TreatmentClinician, WearableDevice
 from storage.tables.fhir import resources
 from storage.tables.patient_graph import (
     identity_mappings,
+    patient_prescriptions,
     patient_wearable_readings,
     protocols,
     subscriptions,
@@ -43,6 +46,28 @@ MAPPED_TABLES: Final = frozenset({*PROJECTION_ORDER, "identity_mappings"})
 DERIVED_TABLES: Final = frozenset({"treatment_clinicians", "wearable_devices"})
 
 
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Rows of the column's table show in resources of the `owner` row that the column names."""
+
+    column: Column[Any]
+    owner: str
+
+
+OWNED: Final = (
+    Owned(identity_mappings.c.customer_id, "customer_profiles"),
+    Owned(patient_prescriptions.c.treatment_id, "subscriptions"),
+    Owned(subscriptions.c.clinician_id, "treatment_clinicians"),
+    Owned(protocols.c.created_by, "treatment_clinicians"),
+)
+
+
+def owners_of_row(table: str, row: Row) -> list[tuple[str, str]]:
+    """Return (table, key) of the owners that a row names; for a row that is about to go."""
+    found = [(each.owner, getattr(row, each.column.name)) for each in OWNED if each.column.table.name == table]
+    return [(owner, key) for owner, key in found if key is not None]
+
+
 async def owners_of(unit: UnitOfWork, touched: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Return table → keys of the rows to project for changed rows, in PROJECTION_ORDER.
 
@@ -53,22 +78,13 @@ async def owners_of(unit: UnitOfWork, touched: Iterable[tuple[str, str]]) -> dic
     for table, key in touched:
         keys.setdefault(table, {})[key] = None
     connection, own = unit.connection, unit.organization_id
-    if "identity_mappings" in keys:
-        owners = select(identity_mappings.c.customer_id).where(
-            identity_mappings.c.organization_id == own, identity_mappings.c.id.in_(list(keys["identity_mappings"]))
-        )
-        for (owner,) in await connection.execute(owners):
-            keys.setdefault("customer_profiles", {})[owner] = None
-    if "subscriptions" in keys:
-        clinicians = select(subscriptions.c.clinician_id).where(
-            subscriptions.c.organization_id == own, subscriptions.c.id.in_(list(keys["subscriptions"]))
-        )
-        _add(keys, "treatment_clinicians", [row[0] for row in await connection.execute(clinicians)])
-    if "protocols" in keys:
-        authors = select(protocols.c.created_by).where(
-            protocols.c.organization_id == own, protocols.c.id.in_(list(keys["protocols"]))
-        )
-        _add(keys, "treatment_clinicians", [row[0] for row in await connection.execute(authors)])
+    for owned in OWNED:
+        if owned.column.table.name in keys:
+            some = list(keys[owned.column.table.name])
+            named = select(owned.column).where(
+                owned.column.table.c.organization_id == own, owned.column.table.c.id.in_(some)
+            )
+            _add(keys, owned.owner, [row[0] for row in await connection.execute(named)])
     if "patient_wearable_readings" in keys:
         _add(keys, "wearable_devices", await _devices_of(connection, own, list(keys["patient_wearable_readings"])))
     return {table: list(keys[table]) for table in PROJECTION_ORDER if keys.get(table)}
