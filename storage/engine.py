@@ -161,6 +161,10 @@ def in_context(sql: str) -> str:
     )
 
 
+PLANNED_ONCE: Final = " -c plan_cache_mode=force_generic_plan"
+"""Reads begin where `storage/search/plan.py` says, whatever the values: planning anew costs more than running them."""
+
+
 class PostgresDatabase(Database):
     """PostgreSQL through psycopg: a pool for reads, and a SQLAlchemy engine for units of work."""
 
@@ -176,7 +180,7 @@ class PostgresDatabase(Database):
         self._options = options
         self._pool: psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Any]] = psycopg_pool.AsyncConnectionPool(
             self.conninfo,
-            kwargs={"autocommit": True, "options": options, "prepare_threshold": 0},
+            kwargs={"autocommit": True, "options": options + PLANNED_ONCE, "prepare_threshold": 0},
             min_size=1,
             max_size=pool_size,
             timeout=POOL_WAIT_SECONDS,

@@ -138,6 +138,10 @@ def plan_branches(
     """Return the ways to the matches: one, or two where a patient is found by column or by rows."""
     ranked = sorted(_ranked_tests(criteria, lowering), key=lambda each: each[0])
     tests = [test for _, test in ranked]
+    referred = next((test for test in tests if _is_referred_by_patient(test)), None)
+    if isinstance(referred, AnyOf):
+        tests.remove(referred)
+        return tuple(Branch(None, None, (way, *tests)) for way in referred.tests)
     if ranked and ranked[0][0] == _RANK_ID:
         return (Branch(None, None, tuple(tests)),)
     subject = next((test for test in tests if isinstance(test, SubjectTest)), None)
@@ -148,10 +152,6 @@ def plan_branches(
     if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
         by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
         return by_column, Branch(InCompartment(), NoPatient(), tuple(tests))
-    referred = next((test for test in tests if _is_referred_by_patient(test)), None)
-    if isinstance(referred, AnyOf):
-        tests.remove(referred)
-        return tuple(Branch(None, None, (way, *tests)) for way in referred.tests)
     rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))
     if rank < _RANK_NEVER and isinstance(test, IndexTest):
         return (Branch(test, None, tuple(tests[1:])),)
