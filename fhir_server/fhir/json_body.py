@@ -63,7 +63,7 @@ def parse_json(data: bytes, limits: JsonLimits = DEFAULT_LIMITS) -> Json:
     value = _decode(data, limits)
     if data.count(b"[") + data.count(b"{") > limits.depth and _is_deeper(value, limits.depth):
         raise BodyTooComplex("levels of nesting", limits.depth)
-    if b"\\" in data and _ESCAPED_NUL.search(data):
+    if b"\\" in data and b"\\u0000" in data and _ESCAPED_NUL.search(data):
         _refuse_places("U+0000 cannot be stored; leave it out.", value, _has_nul)
     if _is_odd(data, value):
         value = _decode_slowly(data)
@@ -172,9 +172,9 @@ def _is_odd(data: bytes, value: Json) -> bool:
     """
     if b"\\" in data and (b"\\u002" in data or b"\\u003" in data):
         return True
-    if len(data) > MAX_EXPONENT and _LONG_INTEGER in data.translate(_DIGITS_AS_ZERO):
-        return True
     again = _encoder.encode(value)
+    if len(again) > MAX_EXPONENT and _LONG_INTEGER in again.translate(_DIGITS_AS_ZERO):
+        return True
     return data.count(b":") != again.count(b":") or data.count(b"-0") != again.count(b"-0")
 
 
