@@ -1,7 +1,8 @@
 """Rows of internal tables as dataclasses, loaded and saved by their field names.
 
 A field named like a column is that column; a field named like another table holds that table's rows whose foreign key
-points here, in order of id. Every statement names the organization; row-level security is the second wall.
+points here, in order of id. Rows of OWNED tables are saved and deleted with their owner, the others are only shown
+there. Every statement names the organization; row-level security is the second wall.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Index, Table, UniqueConstraint, and_, bindparam, insert, select, update
+from sqlalchemy import Column, ColumnElement, Index, Table, UniqueConstraint, bindparam, insert, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -41,6 +42,9 @@ ROW_TYPES: Final[Mapping[Table, type]] = {
     patient_graph.patient_wearable_daily_stats: mapped.WearableDailyStat,
 }
 
+OWNED: Final = frozenset({"identity_mappings"})
+"""Child tables whose rows are part of their owner."""
+
 KEYS_AT_ONCE: Final = 1000
 STAMPS: Final = ("created_at", "updated_at")
 SMALLEST_STEP: Final = timedelta(microseconds=1)
@@ -53,6 +57,11 @@ class Children:
     table: Table
     owner: Column[Any]
 
+    @property
+    def owned(self) -> bool:
+        """Whether the rows are saved and deleted with their owner."""
+        return self.table.name in OWNED
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -64,6 +73,11 @@ class Shape:
     children: tuple[Children, ...]
     organization: Column[Any] | None
     """What confines a statement to one organization; None for tables outside tenancy."""
+
+    @property
+    def owned(self) -> tuple[Children, ...]:
+        """The child tables whose rows are part of a row."""
+        return tuple(children for children in self.children if children.owned)
 
 
 @cache
@@ -153,7 +167,7 @@ async def all_keys(connection: AsyncConnection, table_name: str, organization_id
 
 
 async def save_row(connection: AsyncConnection, table_name: str, row: Row, *, new: bool) -> None:
-    """Insert a row, or update the one with its id; child rows are inserted or updated, never deleted.
+    """Insert a row, or update the one with its id; owned child rows are inserted or updated, never deleted.
 
     `updated_at` is stamped with the database's clock, always later than before; `created_at` of a new row is the
     database's clock unless the row brings one, and never changes. Raises KeyError when there is no row to update.
@@ -164,7 +178,7 @@ async def save_row(connection: AsyncConnection, table_name: str, row: Row, *, ne
         await connection.execute(insert(shape.table).values(_stamped(shape, values)))
     else:
         await _update(connection, shape, row, values)
-    for children in shape.children:
+    for children in shape.owned:
         await _save_children(connection, children.table.name, getattr(row, children.table.name))
 
 
@@ -214,9 +228,9 @@ def _key_of(shape: Shape, row: Row) -> tuple[ColumnElement[bool], ...]:
 
 
 async def delete_row(connection: AsyncConnection, table_name: str, row: Row) -> None:
-    """Delete a row and its child rows; raises KeyError when it is not there."""
+    """Delete a row and its owned child rows; raises KeyError when it is not there."""
     shape = shape_of(table_name)
-    for children in shape.children:
+    for children in shape.owned:
         own = confined(shape_of(children.table.name), row.organization_id)
         await connection.execute(delete_from(children.table).where(*own, children.owner == row.id))
     if (await connection.execute(delete_from(shape.table).where(*_key_of(shape, row)))).rowcount != 1:
@@ -232,7 +246,7 @@ async def taken_unique(connection: AsyncConnection, table_name: str, row: Row) -
     taken = await _taken_here(connection, shape, row)
     if taken is not None:
         return taken
-    for children in shape.children:
+    for children in shape.owned:
         name = children.table.name
         for each in getattr(row, name):
             if await _taken_here(connection, shape_of(name), each) is not None:
@@ -241,27 +255,24 @@ async def taken_unique(connection: AsyncConnection, table_name: str, row: Row) -
 
 
 async def _taken_here(connection: AsyncConnection, shape: Shape, row: Row) -> str | None:
-    organization = getattr(row, "organization_id", "")
     for columns in _unique_columns(shape):
         values = [getattr(row, column.name) for column in columns]
         if None in values:
             continue
         same = [column == value for column, value in zip(columns, values, strict=True)]
-        statement = select(shape.table.c.id).where(
-            and_(*confined(shape, organization), *same), shape.table.c.id != row.id
-        )
+        statement = select(shape.table.c.id).where(*same, shape.table.c.id != row.id)
         if await connection.scalar(statement.limit(1)) is not None:
             return columns[-1].name
     return None
 
 
 def _unique_columns(shape: Shape) -> list[list[Column[Any]]]:
-    """Return the columns, beside the organization, of everything unique that rows of this shape fill."""
+    """Return the columns of everything unique that rows of this shape fill; the organization leads in tenant tables."""
     known = set(shape.columns)
     unique: list[Index | UniqueConstraint] = [index for index in shape.table.indexes if index.unique]
     unique += [each for each in shape.table.constraints if isinstance(each, UniqueConstraint)]
     return [
-        [column for column in each.columns if column.name != "organization_id"]
+        list(each.columns)
         for each in sorted(unique, key=lambda each: str(each.name))
         if all(column in known for column in each.columns)
     ]

@@ -6,6 +6,7 @@ CLOSED ones are state machines and are CHECKed by the database; the others are t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -70,7 +71,11 @@ class PrescriptionStatus(StrEnum):
 
 
 class PatientEventType(StrEnum):
-    """Entries of the clinical timeline; the last five are added by internal_tables.md."""
+    """Entries of the clinical timeline.
+
+    internal_tables.md adds requested, approved, rejected and the two of prescriptions; started to cancelled are ours:
+    every transition of a treatment writes an event, and those of protocols would tell of something else.
+    """
 
     LAB_UPLOAD = "lab_upload"
     LAB_PARSED = "lab_parsed"
@@ -87,6 +92,10 @@ class PatientEventType(StrEnum):
     TREATMENT_REQUESTED = "treatment_requested"
     TREATMENT_APPROVED = "treatment_approved"
     TREATMENT_REJECTED = "treatment_rejected"
+    TREATMENT_STARTED = "treatment_started"
+    TREATMENT_PAUSED = "treatment_paused"
+    TREATMENT_COMPLETED = "treatment_completed"
+    TREATMENT_CANCELLED = "treatment_cancelled"
     PRESCRIPTION_CREATED = "prescription_created"
     PRESCRIPTION_UPDATED = "prescription_updated"
 
@@ -258,6 +267,23 @@ CLOSED: Final[tuple[type[StrEnum], ...]] = (
     LabStatus,
     PrescriptionStatus,
 )
+
+
+VALIDATED: Final[Mapping[str, Mapping[str, type[StrEnum]]]] = {
+    "organizations": {"home_system": HomeSystem},
+    "customer_profiles": {"biological_sex": BiologicalSex},
+    "lab_results": {"status": LabStatus},
+    "protocols": {"status": ProtocolStatus},
+    "patient_events": {"type": PatientEventType},
+    "conversation_history": {"role": ConversationRole},
+    "subscriptions": {"status": SubscriptionStatus, "interval": SubscriptionInterval},
+    "patient_prescriptions": {"status": PrescriptionStatus},
+    "patient_wearable_readings": {"data_type": WearableDataType, "status": ReadingStatus},
+    "patient_wearable_daily_stats": {"data_type": WearableDataType},
+    "user_organizations": {"role": OrganizationRole},
+    "clients": {"type": ClientType},
+}
+"""Table → column → the members that repositories let in; identifier types are open ('rimo' has none)."""
 
 
 def one_of(column: str, members: type[StrEnum]) -> str:

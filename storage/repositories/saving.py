@@ -1,0 +1,98 @@
+"""The one way rows of a unit of work are saved, whoever writes: rules of the table, then the row, then what follows.
+
+Repositories and the FHIR store both come through here, so a rule cannot be gone around by choosing another API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy.exc import IntegrityError
+
+from mappers.rows import Subscription
+from storage.errors import ReferenceConflict, UnresolvedReference
+from storage.repositories.entities import PatientEvent
+from storage.repositories.errors import UnknownValue
+from storage.repositories.subscription_states import transition
+from storage.rows import Row, delete_row, save_row
+from storage.tables.enums import VALIDATED, PatientEventType
+from storage.transaction import UnitOfWork
+
+Rule = Callable[[UnitOfWork, Row | None, Row], tuple[Row, PatientEvent | None]]
+"""Takes the row before (None: new) and after; gives the row to save and the event that tells of it."""
+
+
+async def keep_row(unit: UnitOfWork, table: str, before: Row | None, after: Row) -> Row:
+    """Insert (`before` is None) or update a row under the rules of its table, and return it as saved.
+
+    Stamps of the database (`created_at`, `updated_at`) are not in the answer. Raises UnknownValue, TransitionRefused,
+    and UnresolvedReference when a row it refers to does not exist. The caller touches the row or projects it itself.
+    """
+    require_known_values(table, after)
+    rule = RULES.get(table)
+    row, entry = rule(unit, before, after) if rule is not None else (after, None)
+    try:
+        await save_row(unit.connection, table, row, new=before is None)
+        if entry is not None:
+            await save_row(unit.connection, "patient_events", entry, new=True)
+    except IntegrityError as error:
+        if _is_foreign_key(error):
+            raise UnresolvedReference(f"{table}/{row.id}") from None
+        raise
+    return row
+
+
+async def remove_row(unit: UnitOfWork, table: str, row: Row) -> None:
+    """Delete a row; raises ReferenceConflict while other rows refer to it."""
+    try:
+        await delete_row(unit.connection, table, row)
+    except IntegrityError as error:
+        if _is_foreign_key(error):
+            raise ReferenceConflict(table, row.id, ()) from None
+        raise
+
+
+def require_known_values(table: str, row: Row) -> None:
+    """Raise UnknownValue when a column that takes the members of an enumeration has another value."""
+    for column, members in VALIDATED.get(table, {}).items():
+        value = getattr(row, column)
+        if value is not None and value not in set(members):
+            raise UnknownValue(table, row.id, column, members)
+
+
+def _is_foreign_key(error: IntegrityError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == "23503" or "FOREIGN KEY" in str(error.orig)
+
+
+def now_of(unit: UnitOfWork) -> datetime:
+    """Return the start of the unit of work by the database's clock."""
+    return datetime.fromtimestamp(unit.now // 1000, UTC).replace(microsecond=unit.now % 1000 * 1000)
+
+
+def _subscription_rule(unit: UnitOfWork, before: Row | None, after: Row) -> tuple[Row, PatientEvent | None]:
+    """Keep to the state machine, and tell the timeline of requests and transitions."""
+    if before is None:
+        is_request = after.status == "pending"
+        return after, _treatment_event(unit, after, PatientEventType.TREATMENT_REQUESTED) if is_request else None
+    move = transition(before, after, now_of(unit))
+    if move is None:
+        return after, None
+    return move.row, _treatment_event(unit, move.row, move.event)
+
+
+def _treatment_event(unit: UnitOfWork, row: Subscription, event: PatientEventType) -> PatientEvent:
+    return PatientEvent(
+        id=unit.ids.uuid7(),
+        organization_id=row.organization_id,
+        customer_id=row.customer_id,
+        type=event,
+        description=row.offering_name or row.product_name,
+        data={"treatmentId": row.id, "status": row.status},
+        created_by=unit.change.actor,
+        occurred_at=now_of(unit),
+    )
+
+
+RULES: Final[Mapping[str, Rule]] = {"subscriptions": _subscription_rule}

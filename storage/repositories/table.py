@@ -1,0 +1,182 @@
+"""What every repository of a unit of work can do with the rows of its table.
+
+A repository belongs to one unit of work, hence to one organization: every statement names it, and row-level security
+is the second wall. Rows that are changed are touched, so that they show in FHIR when the unit of work ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+from sqlalchemy import ColumnElement, Table, func, select
+
+from storage.errors import ResourceNotFound, VersionConflict
+from storage.repositories.errors import ValueTaken
+from storage.repositories.saving import keep_row, remove_row
+from storage.rows import Shape, confined, fetch_rows, load_rows, shape_of, taken_unique
+from storage.transaction import UnitOfWork
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+
+
+class Identified(Protocol):
+    """A row with an id."""
+
+    @property
+    def id(self) -> str:
+        """Key of the row within its organization."""
+        ...
+
+
+R = TypeVar("R", bound=Identified)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which rows of a list are asked for; raises ValueError outside the limits of the API document."""
+
+    limit: int = DEFAULT_LIMIT
+    offset: int = 0
+    most: int = MAX_LIMIT
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.limit <= self.most:
+            raise ValueError(f"limit has to be between 1 and {self.most}")
+        if self.offset < 0:
+            raise ValueError("offset may not be negative")
+
+
+FIRST: Final = Window()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some rows of a list, and how many there are in all."""
+
+    rows: tuple[R, ...]
+    total: int
+    window: Window
+
+    @property
+    def page(self) -> int:
+        """Number of the page, from 1."""
+        return self.window.offset // self.window.limit + 1
+
+    @property
+    def has_more(self) -> bool:
+        """Whether rows follow after this page."""
+        return self.window.offset + len(self.rows) < self.total
+
+
+class TableRepository(Generic[R]):
+    """The rows of one table; subclasses name it and add what their aggregate is asked for."""
+
+    table_name: ClassVar[str]
+
+    def __init__(self, unit: UnitOfWork) -> None:
+        self.unit = unit
+        self.shape: Shape = shape_of(self.table_name)
+
+    @property
+    def table(self) -> Table:
+        """The table itself."""
+        return self.shape.table
+
+    async def find(self, row_id: str) -> R | None:
+        """Return the row with this id, None when the organization has none."""
+        found = await load_rows(self.unit.connection, self.table_name, self.unit.organization_id, [row_id])
+        return found.get(row_id)
+
+    async def get(self, row_id: str) -> R:
+        """Return the row with this id; raises ResourceNotFound."""
+        row = await self.find(row_id)
+        if row is None:
+            raise ResourceNotFound(self.table_name, row_id)
+        return row
+
+    async def insert(self, row: R) -> R:
+        """Add a row and return it as stored.
+
+        Raises ValueTaken when its id or another unique value is in use, and UnresolvedReference when a row that it
+        refers to does not exist.
+        """
+        self._require_own(row)
+        if await self.find(row.id) is not None:
+            raise ValueTaken(self.table_name, row.id, "id")
+        await self._require_free(row)
+        await keep_row(self.unit, self.table_name, None, row)
+        self.unit.touch(self.table_name, row.id)
+        return await self.get(row.id)
+
+    async def update(self, row_id: str, changes: Mapping[str, Any], *, expected: datetime | None = None) -> R:
+        """Change columns of a row and return it as stored; what changes nothing writes nothing (mapping law 3).
+
+        `expected` is the `updated_at` that the writer has seen. Raises ResourceNotFound, VersionConflict when the row
+        is at another, ValueTaken, UnresolvedReference, and TransitionRefused.
+        """
+        before = await self._locked(row_id, expected)
+        after: R = replace(before, **changes)  # type: ignore[type-var]
+        if after == before:
+            return before
+        self._require_own(after)
+        await self._require_free(after)
+        await keep_row(self.unit, self.table_name, before, after)
+        self.unit.touch(self.table_name, row_id)
+        return await self.get(row_id)
+
+    async def delete(self, row_id: str, *, expected: datetime | None = None) -> None:
+        """Delete a row; raises ResourceNotFound, VersionConflict, and ReferenceConflict while others refer to it."""
+        await remove_row(self.unit, self.table_name, await self._locked(row_id, expected))
+        self.unit.touch(self.table_name, row_id)
+
+    async def _locked(self, row_id: str, expected: datetime | None) -> R:
+        """Return the row, kept from other writers until the unit of work ends."""
+        found: list[R] = await self._rows([self.table.c.id == row_id], lock=True)
+        if not found:
+            raise ResourceNotFound(self.table_name, row_id)
+        if expected is not None and getattr(found[0], "updated_at", None) != expected:
+            raise VersionConflict(self.table_name, row_id)
+        return found[0]
+
+    async def _rows(
+        self, conditions: Sequence[ColumnElement[bool]], *, order: Sequence[ColumnElement[Any]] = (), lock: bool = False
+    ) -> list[R]:
+        own = (*confined(self.shape, self.unit.organization_id), *conditions)
+        return await fetch_rows(
+            self.unit.connection, self.shape, self.unit.organization_id, own, order=order, lock=lock
+        )
+
+    async def _page(
+        self,
+        filters: Mapping[str, Any],
+        window: Window,
+        conditions: Sequence[ColumnElement[bool]] = (),
+        newest: ColumnElement[Any] | None = None,
+    ) -> Page[R]:
+        """Return the newest rows whose columns equal the filters (None: any value) and that meet the conditions."""
+        equal = [self.table.c[name] == value for name, value in filters.items() if value is not None]
+        own = (*confined(self.shape, self.unit.organization_id), *equal, *conditions)
+        total = await self.unit.connection.scalar(select(func.count()).select_from(self.table).where(*own))
+        rows: list[R] = await fetch_rows(
+            self.unit.connection,
+            self.shape,
+            self.unit.organization_id,
+            own,
+            order=((self.table.c.created_at if newest is None else newest).desc(), self.table.c.id.desc()),
+            limit=window.limit,
+            offset=window.offset,
+        )
+        return Page(tuple(rows), total or 0, window)
+
+    def _require_own(self, row: R) -> None:
+        if getattr(row, "organization_id", self.unit.organization_id) != self.unit.organization_id:
+            raise ValueError("the row belongs to another organization than the unit of work")
+
+    async def _require_free(self, row: R) -> None:
+        taken = await taken_unique(self.unit.connection, self.table_name, row)
+        if taken is not None:
+            raise ValueTaken(self.table_name, row.id, taken)
