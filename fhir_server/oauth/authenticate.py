@@ -11,13 +11,12 @@ from urllib.parse import parse_qsl
 
 from fhir_server.access import Caller, authorise
 from fhir_server.errors import MalformedAuthorization, Unauthenticated
-from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
+from fhir_server.oauth.keys import KeyRing
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.tokens import Issuer, expired_token, invalid_token, verify
 from fhir_server.settings import Settings
 from storage.access import Access
-from storage.engine import Database
-from storage.grants import StoredKey, load_keys, load_revocations
+from storage.grants import StoredKey
 
 Headers = Sequence[tuple[bytes, bytes]]
 QUERY_TOKENS: Final = frozenset({"access_token", "id_token", "refresh_token"})
@@ -44,16 +43,6 @@ class Authenticator:
         self._known: OrderedDict[bytes, tuple[Caller, Access]] = OrderedDict()
         self._capacity = settings.token_cache_size
         self._keys_loaded_at = float("-inf")
-
-    async def start(self) -> None:
-        """Load the keys and what is revoked, and keep looking; raises DatabaseUnavailable."""
-        await self._reload_keys()
-        await self._revocations.refresh()
-        self._revocations.start()
-
-    async def stop(self) -> None:
-        """Look no more."""
-        await self._revocations.stop()
 
     async def access(self, headers: Headers, query: bytes) -> Access:
         """Return the caller's access.
@@ -97,16 +86,6 @@ class Authenticator:
         self._known[digest] = known
         if len(self._known) > self._capacity:
             self._known.popitem(last=False)
-
-
-def create_authenticator(settings: Settings, database: Database) -> Authenticator:
-    """Return the authenticator of a worker; `start` it before the first request and `stop` it after the last.
-
-    Raises SettingsInvalid when there is no secret.
-    """
-    ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)))
-    revocations = Revocations(lambda: load_revocations(database), interval=settings.revocation_poll_seconds)
-    return Authenticator(settings, ring, revocations, lambda: load_keys(database))
 
 
 def bearer_token(headers: Headers, query: bytes) -> bytes:
