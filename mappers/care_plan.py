@@ -6,7 +6,7 @@ The two are told apart by a category of this server and by the intent: a protoco
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from mappers import isos, systems
@@ -113,10 +113,26 @@ def _text(value: str | None) -> str | None:
 # ---- protocols -----------------------------------------------------------------------------------------------------
 
 
-def _ended(values: tuple[Any, ...], _: Context) -> Node:
+def _ended(values: tuple[Any, ...], context: Context) -> Node:
     """Show when a protocol without an end date was completed or cancelled."""
+    view = context.view
     end = next((value for value in values if value is not None), None)
-    return ABSENT if end is None else isos.instant_text(end)
+    if end is None or view.end_date is not None or (view.start_date is not None and end.date() < view.start_date):
+        return ABSENT
+    return isos.instant_text(end)
+
+
+def _end_date() -> Field:
+    """The last day; one before the first is not shown (FHIR R4 invariant per-1)."""
+
+    def show(values: tuple[Any, ...], context: Context) -> tuple[Node]:
+        end, start = values[0], context.view.start_date
+        return (ABSENT if end is None or (start is not None and end < start) else isos.day_of.forwards(end),)
+
+    def take(found: tuple[Json, ...], _: Context) -> tuple[date]:
+        return (isos.day_of.backwards(found[0]),)
+
+    return lens(("end_date",), ("period.end",), show, take, note=f"{isos.day_of.note}; not shown before start_date")
 
 
 def _goal_text(goal: Json) -> str | None:
@@ -169,7 +185,7 @@ PROTOCOL: Final = ResourceMapper(
         reference("customer_id", "subject", "Patient", "customer_profiles", needed=True),
         field("start_date", "period.start", isos.day_of),
         derived(("completed_at", "cancelled_at"), "period.end", _ended, note="where end_date is NULL"),
-        field("end_date", "period.end", isos.day_of),
+        _end_date(),
         reference("created_by", "author", "Practitioner", CLINICIAN_TABLE, display=clinician_name),
         derived(("goals",), "goal", _goals, note="in words"),
         compounds(),
@@ -258,7 +274,8 @@ def _end() -> Field:
 
     def show(values: tuple[Any, ...], context: Context) -> tuple[Node]:
         ends = values if context.view.status == "completed" else values[::-1]
-        return (_ended(ends, context),)
+        end, start = next((value for value in ends if value is not None), None), context.view.started_at
+        return (ABSENT if end is None or (start is not None and end < start) else isos.instant_text(end),)
 
     def take(found: tuple[Json, ...], context: Context) -> tuple[datetime | None, datetime | None]:
         end, view = isos.column_instant(found[0]), context.view
@@ -270,7 +287,7 @@ def _end() -> Field:
             case _:
                 raise Refusal("is not over yet")
 
-    note = "by status; a planned end stays in the residual"
+    note = "by status; not shown before started_at; a planned end stays in the residual"
     return lens(("completed_at", "cancelled_at"), ("period.end",), show, take, note=note)
 
 

@@ -62,6 +62,12 @@ class Field:
     note: str = ""
     always: bool = False
     """Whether `take` decides even where nothing was written."""
+    sources: tuple[tuple[str, ...], ...] = ()
+    """The columns behind each path, where they are not all of them."""
+
+    def behind(self, index: int) -> tuple[str, ...]:
+        """Return the columns that the path of that index shows."""
+        return self.sources[index] if self.sources else self.columns
 
 
 def field(column: str, path: str, iso: Iso = text, *, needed: bool = False, empty: Any = None, note: str = "") -> Field:
@@ -91,10 +97,11 @@ def lens(
     needs: Callable[[tuple[Json, ...]], Iterable[Need]] | None = None,
     note: str = "",
     always: bool = False,
+    sources: tuple[tuple[str, ...], ...] = (),
 ) -> Field:
-    """Return a field with its own two functions; see `Show` and `Take`."""
+    """Return a field with its own two functions; see `Show`, `Take` and the attributes of `Field`."""
     nothing = empty or (None,) * len(columns)
-    return Field(columns, paths, show, take, needed, nothing, needs=needs, note=note, always=always)
+    return Field(columns, paths, show, take, needed, nothing, needs=needs, note=note, always=always, sources=sources)
 
 
 def derived(
@@ -183,24 +190,26 @@ def status(column: str, path: str, table: StatusTable, *, note: str = "") -> Fie
     primitive = f"{owner}._{element}" if owner else f"_{element}"
     slot = Slot("exact", {"url": EXACT_STATUS})
 
-    def show(values: tuple[Any, ...], _: Context) -> tuple[Node, Node]:
+    def show(values: tuple[Any, ...], _: Context) -> tuple[Node, ...]:
         code = table.codes.get(values[0])
         if code is None:
             raise MappingError("is a status without a code", column)
-        return code, ABSENT if table.is_default(values[0]) else values[0]
+        return (code,) if alone else (code, ABSENT if table.is_default(values[0]) else values[0])
 
     def take(found: tuple[Json, ...], context: Context) -> tuple[str]:
         current: str | Absent | None = getattr(context.view, column, None)
-        return (table.status(found[0], found[1], current if isinstance(current, str) else None),)
+        exact = ABSENT if alone else found[1]
+        return (table.status(found[0], exact, current if isinstance(current, str) else None),)
 
-    listed = ", ".join(f"{row} → {code}" for row, code in table.codes.items())
+    listed = ", ".join(row if row == code else f"{row} → {code}" for row, code in table.codes.items())
+    alone = all(map(table.is_default, table.codes))
     return Field(
         (column,),
-        (path, f"{primitive}.extension[exact].valueCode"),
+        (path,) if alone else (path, f"{primitive}.extension[exact].valueCode"),
         show,
         take,
         needed=True,
         empty=(None,),
         slots={f"{primitive}.extension": (slot,)},
-        note=note or f"{listed}; the exact value in an extension where the code alone does not say it",
+        note=note or (listed if alone else f"{listed}; the exact value in an extension where the code does not say it"),
     )

@@ -29,6 +29,7 @@ FLAGS: Final[Mapping[str, str]] = {
 }
 """`status` of a biomarker → code of v3-ObservationInterpretation."""
 
+_FLAGS_NOTE: Final = ", ".join(f"{flag} ⇄ {code}" for flag, code in FLAGS.items())
 _FLAG_OF: Final = {code: flag for flag, code in FLAGS.items()}
 LABORATORY: Final = Whole({"coding": [{"system": systems.OBSERVATION_CATEGORY, "code": "laboratory"}]}, "laboratory")
 VALUES: Final = ("valueQuantity", "valueString", "valueBoolean", "valueCodeableConcept", "dataAbsentReason")
@@ -229,7 +230,13 @@ LAB_OBSERVATION: Final = ResourceMapper(
             _take_value,
             note="a number or a text that reads as one → Quantity, a comparator kept, other text as it is",
         ),
-        lens(("flag",), ("interpretation[flag]",), _show_flag, _take_flag, note=str(dict(FLAGS))),
+        lens(
+            ("flag",),
+            ("interpretation[flag]",),
+            _show_flag,
+            _take_flag,
+            note=", ".join(f"{flag} ⇄ {code}" for flag, code in FLAGS.items()),
+        ),
         field("note", "note[note].text"),
         lens(
             ("reference_range", "unit"),

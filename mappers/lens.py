@@ -172,17 +172,17 @@ class ResourceMapper:
             if item.enrichment and bare:
                 continue
             nodes = item.show(tuple([getattr(view, column) for column in item.columns]), context)
-            for place, node in zip(places, nodes, strict=True):
+            for index, (place, node) in enumerate(zip(places, nodes, strict=True)):
                 if node is ABSENT:
                     continue
                 for path in put(base, place, node):
                     if trace is not None:
-                        trace[path] = self.source(item)
+                        trace[path] = self.source(item.behind(index))
         return base
 
-    def source(self, item: Field) -> str:
-        """Return where a field's elements come from: `table.column`, several of them, or `constant`."""
-        names = (self.split.columns.get(column, column) if self.split else column for column in item.columns)
+    def source(self, columns: tuple[str, ...]) -> str:
+        """Return the name of a source: `table.column`, several of them, or `constant`."""
+        names = (self.split.columns.get(column, column) if self.split else column for column in columns)
         return ", ".join(dict.fromkeys(f"{self.table}.{name}" for name in names)) or "constant"
 
     # ---- resource → row -------------------------------------------------------------------------------------------
@@ -261,14 +261,15 @@ class ResourceMapper:
     def _taken(self, item: Field, found: tuple[Json, ...], context: Context, before: View | None) -> dict[str, Any]:
         if not item.always and all(value is ABSENT for value in found):
             if item.needed and before is None:
-                raise Refusal(f"{self.resource_type}.{item.paths[0]} is needed for {self.source(item)}", final=True)
+                unfilled = self.source(item.columns) if item.columns else self.table
+                raise Refusal(f"{self.resource_type}.{item.paths[0]} is needed for {unfilled}", final=True)
             return {} if item.needed else dict(zip(item.columns, item.empty, strict=True))
         try:
             taken = item.take(found, context) if item.take else ()
         except Refusal as refusal:
             if item.needed or refusal.final:
-                place = f"{self.resource_type}.{item.paths[0]}"
-                raise Refusal(f"{place} {refusal.reason}: {self.source(item)} cannot hold it") from None
+                unfit = f": {self.source(item.columns)} cannot hold it" if item.columns else ""
+                raise Refusal(f"{self.resource_type}.{item.paths[0]} {refusal.reason}{unfit}") from None
             taken = item.empty
         return dict(zip(item.columns, taken, strict=True))
 
@@ -286,6 +287,10 @@ class ResourceMapper:
         if self.split.put is None:
             raise MappingError("its parts cannot be written", self.table)
         return self.split.put(current, part, dataclasses.replace(self.split.view(current, part), **values))
+
+    def residual(self, row: Row, part: str, lookups: Lookups, resource: Json) -> Residual:
+        """Return what a row does not say of a written resource: for a row that a rule changed after `absorb`."""
+        return self._residual(row, part, lookups, _without_server_elements(resource))
 
     def _residual(self, row: Row, part: str, lookups: Lookups, written: Json) -> Residual:
         """Return the shorter of two residuals: against the rendering with enrichment, and without (settled §1.1)."""
@@ -321,10 +326,13 @@ class ResourceMapper:
         """Return one row per element (or column that FHIR never shows) for the mapping tables of `docs/`."""
         rows = [
             Documented(
-                self.source(item), path, "both ways" if item.take and not self.read_only else "to FHIR", item.note
+                self.source(item.behind(i)),
+                path,
+                "both ways" if item.take and not self.read_only else "to FHIR",
+                "" if i else item.note,
             )
             for item in self.fields
-            for path in item.paths
+            for i, path in enumerate(item.paths)
         ]
         seen = {self.split.columns.get(c, c) if self.split else c for item in self.fields for c in item.columns}
         rows += [

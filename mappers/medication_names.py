@@ -25,6 +25,10 @@ _DOSE: Final = re.compile(
 """Words that say how much, how often or in which form, and name no second substance."""
 
 
+UNKNOWN: Final = {"coding": [{"system": systems.DATA_ABSENT_CODE, "code": "unknown"}]}
+"""What stands for a name that is blank, since the element is mandatory (us_core.md M4)."""
+
+
 @lru_cache(maxsize=4096)
 def known_code(name: str) -> Code | None:
     """Return the RxNorm code of a medication written as text, or None.
@@ -69,7 +73,7 @@ def medication(column: str) -> Field:
 
     def show(values: tuple[Any, ...], context: Context) -> tuple[Node]:
         node = concept(values[0], bare=context.bare)
-        return (node if node is ABSENT else Whole(node, values[0]),)
+        return (Whole(UNKNOWN if node is ABSENT else node, values[0]),)
 
     def take(found: tuple[Json, ...], _: Context) -> tuple[str]:
         name = concept_name(found[0])

@@ -106,7 +106,8 @@ def _device() -> Field:
         empty=(None, None, WRITTEN_THROUGH_FHIR),
         needs=lambda found: reference_needs(found[:1]),
         always=True,
-        note="Device of that type, id and source; the source alone in meta.source",
+        sources=(("device_id", "device_type", "source"), ("source",)),
+        note="Device of that type and id from that source; without either, the source in meta.source",
     )
 
 
@@ -285,6 +286,7 @@ DAILY_STATISTIC: Final = ResourceMapper(
             _show_statistics,
             _take_statistics,
             needed=True,
+            sources=(*((column, "unit") for column in ("avg_value", *STATISTICS.values())), ("count",)),
             note="the average is the value; components of observation-statistics",
         ),
         enrich((*STATISTICS.values(), "count"), "dataAbsentReason", _nothing_measured),

@@ -1,0 +1,67 @@
+"""The mapping tables of `docs/mapping/`, written from the declarations (`fhir-server mapping --markdown`)."""
+
+from __future__ import annotations
+
+from mappers.lens import ResourceMapper
+from mappers.registry import MAPPERS, mappers_of_type
+
+_ARROWS = {"both ways": "⇄", "to FHIR": "→", "internal only": ""}
+
+
+def mapping_markdown(mapper: ResourceMapper) -> str:
+    """Return the Markdown section of one mapper: what it is, and one table row per element or internal column."""
+    lines = [f"## {mapper.resource_type} ⇄ `{mapper.table}`", ""]
+    lines += [*_facts(mapper), "", "| column | | element | note |", "| --- | --- | --- | --- |"]
+    internal: list[str] = []
+    for row in mapper.documentation():
+        if not row.element:
+            internal.append(row.column.rpartition(".")[2])
+            continue
+        column = ", ".join(_code(name.rpartition(".")[2]) for name in row.column.split(", "))
+        lines.append(f"| {column} | {_ARROWS[row.direction]} | `{row.element}` | {_cell(row.note)} |")
+    if internal:
+        lines += ["", "Never in FHIR: " + ", ".join(map(_code, internal)) + "."]
+    return "\n".join(lines) + "\n"
+
+
+def _facts(mapper: ResourceMapper) -> list[str]:
+    """Return what is true of all rows of a mapper, one sentence each."""
+    endpoint = f" Written at `{mapper.internal_endpoint}`." if mapper.internal_endpoint else ""
+    if mapper.read_only:
+        written = f"Read-only through FHIR.{endpoint}"
+    elif mapper.creatable:
+        written = "Created and updated through FHIR."
+    else:
+        written = f"Updated through FHIR, not created.{endpoint}"
+    facts = [mapper.about, written]
+    if mapper.split is not None:
+        facts.append("One row gives several resources; their ids are UUIDv5(row id, part key).")
+    if mapper.children:
+        facts.append(f"Rendered again when its {', '.join(map(_code, mapper.children))} change.")
+    if mapper.lookups:
+        facts.append(f"Looks up: {', '.join(mapper.lookups)}.")
+    if mapper.telemetry:
+        facts.append("Telemetry: superseded versions are not kept.")
+    for group in mapper.together:
+        names = ", ".join(f"`{name}…`" for name in group)
+        facts.append(f"Guarded as one: {names}.")
+    return [f"- {fact}" for fact in facts if fact]
+
+
+def _code(text: str) -> str:
+    return text if text == "constant" else f"`{text}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def mapping_page(resource_type: str) -> str:
+    """Return the page of a resource type: every mapper of it, or "" for a type without one."""
+    sections = [mapping_markdown(mapper) for mapper in mappers_of_type(resource_type)]
+    return f"# {resource_type}\n\n" + "\n".join(sections) if sections else ""
+
+
+def mapped_types() -> tuple[str, ...]:
+    """Return the resource types that have mappers, in the order of the registry."""
+    return tuple(dict.fromkeys(mapper.resource_type for mapper in MAPPERS))
