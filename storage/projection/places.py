@@ -17,8 +17,9 @@ from storage.errors import MappingRefused, ReadOnlyHome
 from storage.projection.lookups import Facts, answer, open_facts, with_facts
 from storage.projection.project import project_rows, residual_bytes
 from storage.projection.sources import owners_of, owners_of_row
+from storage.repositories.saving import keep_row, remove_row
 from storage.resources import Home, ResourceKey
-from storage.rows import delete_row, load_rows, save_row, taken_unique
+from storage.rows import load_rows, taken_unique
 from storage.transaction import UnitOfWork
 from storage.versions import Pending
 
@@ -165,12 +166,15 @@ class _Work:
     async def _keep(
         self, pending: Pending, mapper: ResourceMapper, home: Home, current: Row | None, absorbed: Absorbed
     ) -> Pending:
-        if absorbed.row != current:
-            await save_row(self.unit.connection, mapper.table, absorbed.row, new=current is None)
+        row, residual = absorbed.row, absorbed.residual
+        if row != current:
+            row = await keep_row(self.unit, mapper.table, current, row)
             self.changed[home.table, home.key] = None
-        self.rows[home.table, home.key] = absorbed.row
-        self._announce(pending.key, home, absorbed.row)
-        return replace(pending, home=home, residual=residual_bytes(absorbed.residual), keep=not mapper.telemetry)
+        if row != absorbed.row:  # a rule of the table added to it, which the resource as written does not show
+            residual = mapper.residual(row, home.part, self.facts.lookups(), pending.resource)
+        self.rows[home.table, home.key] = row
+        self._announce(pending.key, home, row)
+        return replace(pending, home=home, residual=residual_bytes(residual), keep=not mapper.telemetry)
 
     def _announce(self, key: ResourceKey, home: Home, row: Row) -> None:
         """Make the home known to resources of the same batch that refer to it."""
@@ -185,10 +189,10 @@ class _Work:
         current = self.rows.get((home.table, home.key))
         if current is not None and mapper.split is not None:
             remaining = mapper.without(current, home.part)
-            await save_row(self.unit.connection, mapper.table, remaining, new=False)
+            await keep_row(self.unit, mapper.table, current, remaining)
             self.rows[home.table, home.key] = remaining
         elif current is not None:
-            await delete_row(self.unit.connection, mapper.table, current)
+            await remove_row(self.unit, mapper.table, current)
             self.changed.update(dict.fromkeys(owners_of_row(home.table, current)))
             self.rows.pop((home.table, home.key))
         self.changed[home.table, home.key] = None

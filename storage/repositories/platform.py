@@ -58,13 +58,12 @@ class PlatformRepository(Generic[R]):
         """Add a row and return it as stored; raises UnknownValue and ValueTaken."""
         if await self.find(row.id) is not None:
             raise ValueTaken(self.table_name, row.id, "id")
-        return await self._save(row, new=True)
+        return await self._save(None, row)
 
     async def update(self, row: R) -> R:
         """Save a changed row and return it as stored; raises ResourceNotFound, UnknownValue, ValueTaken."""
-        if await self.get(row.id) == row:
-            return row
-        return await self._save(row, new=False)
+        before = await self.get(row.id)
+        return row if before == row else await self._save(before, row)
 
     async def delete(self, row_id: str) -> None:
         """Delete a row; raises ResourceNotFound, and ReferenceConflict while others refer to it."""
@@ -74,12 +73,12 @@ class PlatformRepository(Generic[R]):
         except IntegrityError:
             raise ReferenceConflict(self.table_name, row_id, ()) from None
 
-    async def _save(self, row: R, *, new: bool) -> R:
-        require_known_values(self.table_name, row)
+    async def _save(self, before: R | None, row: R) -> R:
+        require_known_values(self.table_name, before, row)
         taken = await taken_unique(self.connection, self.table_name, row)
         if taken is not None:
             raise ValueTaken(self.table_name, row.id, taken)
-        await save_row(self.connection, self.table_name, row, new=new)
+        await save_row(self.connection, self.table_name, row, new=before is None)
         return await self.get(row.id)
 
     async def _rows(self, conditions: Sequence[ColumnElement[bool]]) -> list[R]:

@@ -30,7 +30,7 @@ async def keep_row(unit: UnitOfWork, table: str, before: Row | None, after: Row)
     Stamps of the database (`created_at`, `updated_at`) are not in the answer. Raises UnknownValue, TransitionRefused,
     and UnresolvedReference when a row it refers to does not exist. The caller touches the row or projects it itself.
     """
-    require_known_values(table, after)
+    require_known_values(table, before, after)
     rule = RULES.get(table)
     row, entry = rule(unit, before, after) if rule is not None else (after, None)
     try:
@@ -54,12 +54,16 @@ async def remove_row(unit: UnitOfWork, table: str, row: Row) -> None:
         raise
 
 
-def require_known_values(table: str, row: Row) -> None:
-    """Raise UnknownValue when a column that takes the members of an enumeration has another value."""
+def require_known_values(table: str, before: Row | None, after: Row) -> None:
+    """Raise UnknownValue when a column that takes the members of an enumeration is given another value.
+
+    What a foreign writer left there stays possible.
+    """
     for column, members in VALIDATED.get(table, {}).items():
-        value = getattr(row, column)
-        if value is not None and value not in set(members):
-            raise UnknownValue(table, row.id, column, members)
+        value = getattr(after, column)
+        unchanged = before is not None and getattr(before, column) == value
+        if value is not None and not unchanged and value not in set(members):
+            raise UnknownValue(table, after.id, column, members)
 
 
 def _is_foreign_key(error: IntegrityError) -> bool:
