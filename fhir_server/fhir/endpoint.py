@@ -34,7 +34,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONTENT_TYPE: Final = (b"content-type", b"application/fhir+json; charset=utf-8")
 _COMMON: Final = (
     (b"cache-control", b"no-store"),
-    (b"vary", b"Accept, Authorization, Origin, Prefer"),
+    (b"vary", b"Accept, Authorization, Prefer"),  # and Origin, see cors.py
     (b"x-content-type-options", b"nosniff"),
 )
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
