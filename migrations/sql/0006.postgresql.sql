@@ -1,5 +1,5 @@
 -- The audit trail: rows of the old rbac_logs are kept (their id becomes request_id, their MAC is empty: only seals
--- vouch for them), and from here on nothing is ever changed or removed.
+-- vouch for them; their numbers lie below all that the server gives), and from here on nothing is ever changed or removed.
 
 ALTER INDEX rbac_logs_pkey RENAME TO rbac_logs_pkey_before;
 ALTER INDEX rbac_logs_customer_id_idx RENAME TO rbac_logs_customer_id_idx_before;
@@ -53,7 +53,7 @@ INSERT INTO rbac_logs (
     request_id, mac
 )
 SELECT
-    (((extract(epoch FROM "timestamp") * 1000)::bigint) << 21) | (row_number() OVER (ORDER BY "timestamp", id) & 2097151),
+    row_number() OVER (ORDER BY "timestamp", id),
     'loop-health',
     (extract(epoch FROM "timestamp") * 1000000)::bigint,
     actor_id, actor_role, customer_id, resource, action, outcome, ip_address, user_agent,

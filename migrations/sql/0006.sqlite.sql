@@ -1,5 +1,5 @@
 -- The audit trail: rows of the old rbac_logs are kept (their id becomes request_id, their MAC is empty: only seals
--- vouch for them), and from here on nothing is ever changed or removed.
+-- vouch for them; their numbers lie below all that the server gives), and from here on nothing is ever changed or removed.
 
 DROP INDEX rbac_logs_customer_id_idx;
 ALTER TABLE rbac_logs RENAME TO rbac_logs_before;
@@ -52,7 +52,7 @@ INSERT INTO rbac_logs (
     request_id, mac
 )
 SELECT
-    ((CAST(strftime('%s', "timestamp") AS integer) * 1000 + CAST(substr(strftime('%f', "timestamp"), 4) AS integer)) << 21) | (row_number() OVER (ORDER BY "timestamp", id) & 2097151),
+    row_number() OVER (ORDER BY "timestamp", id),
     'loop-health',
     CAST(strftime('%s', "timestamp") AS integer) * 1000000
         + CASE WHEN "timestamp" LIKE '%.%' THEN CAST(substr(substr("timestamp", instr("timestamp", '.') + 1, length("timestamp") - instr("timestamp", '.') - 1) || '000000', 1, 6) AS integer) ELSE 0 END,
