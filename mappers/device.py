@@ -46,14 +46,20 @@ def _serial(values: tuple[Any, ...], _: Context) -> Node:
     return {"system": systems.WEARABLE_DEVICE, "value": words} if words is not ABSENT else ABSENT
 
 
+def _is_named(row: WearableDevice) -> bool:
+    """Whether readings name a device at all; those that only have a source refer to none."""
+    return row.device_type is not None or row.device_id is not None
+
+
 WEARABLE: Final = ResourceMapper(
     "Device",
     table=DEVICE_TABLE,
     name="wearable_device",
     row_type=WearableDevice,
+    applies=_is_named,
     read_only=True,
     internal_endpoint="/graph/wearables/readings",
-    about="One Device for each customer, source, device type and device id that occurs in readings.",
+    about="One Device for each customer, source, device type and device id in readings that name type or id.",
     slots={"identifier": (Slot("device"),)},
     fields=(
         field(

@@ -122,6 +122,11 @@ def test_a_device_shows_its_source_type_and_id() -> None:
     }
 
 
+def test_readings_that_name_no_device_have_none() -> None:
+    key = device_key(CUSTOMER, "manual", None, None)
+    assert WEARABLE.parts(WearableDevice(key, "loop-health", **device_columns(key))) == ()
+
+
 def test_every_sample_reading_has_a_valid_device() -> None:
     readings = sample_rows("patient_wearable_readings")
     for key in {device_key(row.customer_id, row.source, row.device_type, row.device_id) for row in readings}:
