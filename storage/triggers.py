@@ -93,6 +93,9 @@ END
 $$
 """
 
+CAPTURE_RIGHTS: Final = "REVOKE EXECUTE ON FUNCTION fhir_capture() FROM PUBLIC"
+"""Nobody else may hang the function on a table of their own, whose outbox would then be written in its owner's name."""
+
 REFUSE_FUNCTION: Final = """
 CREATE FUNCTION fhir_refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -170,6 +173,7 @@ def trigger_statements(dialect: str) -> tuple[str, ...]:
     if dialect == "postgresql":
         return (
             CAPTURE_FUNCTION,
+            CAPTURE_RIGHTS,
             *(statement for captured in CAPTURED for statement in capture_postgresql(captured)),
             REFUSE_FUNCTION,
             *(statement for table in audit.APPEND_ONLY for statement in append_only_postgresql(table)),

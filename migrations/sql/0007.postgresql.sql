@@ -37,6 +37,8 @@ BEGIN
 END
 $$;
 
+REVOKE EXECUTE ON FUNCTION fhir_capture() FROM PUBLIC;
+
 CREATE TRIGGER fhir_capture_insert AFTER INSERT ON organizations REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN (current_setting('fhir_server.writer', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION fhir_capture('id', 'organizations', 'id');
 
 CREATE TRIGGER fhir_capture_update AFTER UPDATE ON organizations REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows FOR EACH STATEMENT WHEN (current_setting('fhir_server.writer', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION fhir_capture('id', 'organizations', 'id');

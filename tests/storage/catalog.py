@@ -41,7 +41,7 @@ POSTGRES_QUERIES = {
         SELECT relname, tgname, pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger
         JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal""",
     "functions": """
-        SELECT proname, prosecdef, proconfig::text, prosrc FROM pg_proc
+        SELECT proname, prosecdef, proconfig::text, proacl::text, prosrc FROM pg_proc
         WHERE pronamespace = current_schema()::regnamespace""",
 }
 

@@ -238,6 +238,22 @@ def test_a_writer_cannot_lead_the_capture_astray_by_its_search_path(postgres_url
         assert noted == [("astray",)]
 
 
+def test_nobody_else_may_hang_the_capture_on_a_table_of_their_own(postgres: PostgresServer) -> None:
+    """It runs as its owner and writes to the outbox beside the table: a trap if anybody could place both."""
+    url = postgres.fresh()
+    with foreign_writer(url) as owner:
+        owner.execute("DROP ROLE IF EXISTS trapper")
+        owner.execute("CREATE ROLE trapper LOGIN")
+        owner.execute("CREATE SCHEMA trap AUTHORIZATION trapper")
+    with foreign_writer(url.replace("fhir_owner@", "trapper@")) as trapper:
+        trapper.execute("CREATE TABLE trap.bait (organization_id text, id text)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="fhir_capture"):
+            trapper.execute(
+                "CREATE TRIGGER t AFTER INSERT ON trap.bait REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"
+                " EXECUTE FUNCTION public.fhir_capture('organization_id', 'bait', 'id')"
+            )
+
+
 AUDIT_ROWS = (
     (
         "INSERT INTO rbac_logs (id, organization_id, at, actor_id, actor_role, resource, action, outcome, mac)"
