@@ -9,38 +9,36 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from mappers import isos, systems
+from mappers import isos, quantities
 from mappers.codes.units import ucum
 from mappers.errors import Refusal
 from mappers.json_values import ABSENT, Json, is_number
 from mappers.nodes import Node
+from mappers.quantities import Measured
 
-_AMOUNT: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(.*)", re.DOTALL | re.ASCII)
+_AMOUNT: Final = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*((?:[^\W\d_]|%)(?:[^\d(]|\([^)]*\))*)?", re.ASCII)
+"""A number, then its unit: words without a further number outside brackets. "1,200", "2-3 tabs", "30 x 2" are none."""
 _FORM: Final = re.compile(r"(tab|tablet|cap|capsule|pill|drop|puff|spray|patch|unit)s?", re.IGNORECASE)
 _WHOLE: Final = re.compile(r"\s*\d{1,10}\s*", re.ASCII)
 _LARGEST_REPEATS: Final = 2**31 - 1
 
 
 def _amount(text: str) -> tuple[Json, str] | None:
-    """Return the number at the beginning of a text and what follows it."""
-    match = _AMOUNT.fullmatch(text.strip())
-    return None if match is None else (isos.number(Decimal(match.group(1))), match.group(2))
+    """Return the number and the unit that a text consists of, None when it is more or less than that."""
+    match = _AMOUNT.fullmatch(text.strip().replace("\u03bc", "\u00b5"))
+    return None if match is None else (isos.number(Decimal(match.group(1))), match.group(2) or "")
 
 
-def _quantity(value: Json, unit: str) -> dict[str, Json]:
-    words = isos.fhir_text(unit)
-    if words is ABSENT:
-        return {"value": value}
-    code = ucum(unit)
-    return {"value": value, "unit": words, **({"system": systems.UCUM, "code": code} if code else {})}
+def _node(number: Json, unit: str) -> Json:
+    return quantities.quantity(Measured(number), unit).value
 
 
 def quantity(value: Json) -> Node:
-    """Return the Quantity of a JSON column: a number, or text that begins with one ("1 vial (10 mL)"); else ABSENT."""
+    """Return the Quantity of a JSON column: a number, or a text of number and unit ("1 vial (10 mL)")."""
     if is_number(value):
         return {"value": isos.number(value)}
     found = _amount(value) if isinstance(value, str) else None
-    return ABSENT if found is None else _quantity(*found)
+    return ABSENT if found is None else _node(*found)
 
 
 def dose(text: str) -> Node:
@@ -51,7 +49,7 @@ def dose(text: str) -> Node:
     found = _amount(text)
     if found is None or "/" in found[1] or (ucum(found[1]) is None and _FORM.fullmatch(found[1]) is None):
         return ABSENT
-    return _quantity(*found)
+    return _node(*found)
 
 
 def amount_of(value: Json) -> Json:
