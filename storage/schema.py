@@ -46,7 +46,7 @@ def current_revision(url: str) -> str | None:
     """
     if _missing_file(make_url(url)):
         return None
-    with _translated_errors(), _engine(url).connect() as connection:
+    with _translated_errors(), _engine(url, writes=False).connect() as connection:
         return _revision(connection)
 
 
@@ -141,12 +141,14 @@ def _missing_file(url: URL) -> bool:
     return url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, writes: bool = True) -> Engine:
+    """Return an engine; one that does not write takes no lock on SQLite."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         engine = create_engine(parsed.set(drivername="sqlite"), poolclass=NullPool, connect_args={"timeout": 30})
         event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        if writes:
+            event.listen(engine, "begin", _begin_immediate)
         return engine
     return create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)
 
@@ -155,7 +157,6 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     """Let BEGIN be ours, so that DDL is part of the transaction; foreign keys are checked at the end instead."""
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys=OFF")
-    connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -258,6 +259,20 @@ def test_two_upgrades_at_a_time_run_one_after_the_other(empty_url: str) -> None:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
     schema.check_revision(empty_url)
+
+
+def test_the_revision_is_read_while_another_session_writes(empty_url: str) -> None:
+    schema.upgrade(empty_url)
+    if empty_url.startswith("postgresql"):
+        with psycopg.connect(empty_url) as writer:
+            writer.execute("UPDATE alembic_version SET version_num = version_num")
+            assert schema.current_revision(empty_url) == schema.HEAD
+    else:
+        writer = sqlite3.connect(str(make_url(empty_url).database), isolation_level=None)
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("BEGIN IMMEDIATE")
+        assert schema.current_revision(empty_url) == schema.HEAD
+        writer.close()
 
 
 def test_triggers_that_sqlite_dropped_with_a_table_come_back(tmp_path: Path) -> None:
