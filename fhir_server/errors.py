@@ -18,6 +18,7 @@ RequestError
 ├── IdMismatch                    the body's id is not that of the path
 ├── MalformedBody                 the body is missing or no JSON that can be kept
 │   └── NumberOutOfRange          a JSON number is too long, or infinite for most readers
+├── HeadersTooLarge               request line and headers have too many bytes
 ├── BodyTooLarge                  the body has too many bytes
 ├── BodyTooComplex                the body nests too deeply, or has too many values or entries
 ├── InvalidResource               elements, types or cardinalities are not those of the resource type
@@ -43,6 +44,9 @@ from typing import Final
 
 RULE_CODES: Final = frozenset({"code-invalid", "invariant", "business-rule"})
 """Issue types of what parses and breaks a rule; all others are faults of structure (settled §5)."""
+
+MAX_ISSUES: Final = 500
+"""Faults of one resource that an answer lists: it shall not be larger than what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,14 @@ class MalformedBody(RequestError):
 
 class NumberOutOfRange(MalformedBody):
     """A JSON number is too long, or so large or small that most readers would not keep it."""
+
+
+class HeadersTooLarge(RequestError):
+    """Request line and headers have more bytes than `limit` (settled §5)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Request line and headers are larger than {limit} bytes; search by POST for long queries.")
+        self.limit = limit
 
 
 class BodyTooLarge(RequestError):

@@ -11,14 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from fhir_server import errors
-from fhir_server.errors import Issue
+from fhir_server.errors import MAX_ISSUES, Issue
 from fhir_server.fhir.conditions import etag, http_date
 from fhir_server.fhir.json_body import encode_json
 from storage import errors as storage
 
 CONTENT_TYPE: Final = "application/fhir+json; charset=utf-8"
-MAX_ISSUES: Final = 500
-"""More are counted, not listed: an answer shall not be larger than what was sent."""
 
 
 class Rendering(NamedTuple):
@@ -46,6 +44,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.IdMismatch: Rendering(400, "invalid"),
     errors.MalformedBody: Rendering(400, "structure"),
     errors.NumberOutOfRange: Rendering(400, "value"),
+    errors.HeadersTooLarge: Rendering(431, "too-long"),
     errors.BodyTooLarge: Rendering(413, "too-long"),
     errors.BodyTooComplex: Rendering(413, "too-costly"),
     errors.InvalidResource: Rendering(400, "structure"),
@@ -140,9 +139,7 @@ def _issues(error: Exception, request_id: str) -> Iterator[dict[str, Any]]:
         case errors.InvalidResource(issues=found):
             yield from map(_listed, found[:MAX_ISSUES])
             if len(found) > MAX_ISSUES:
-                yield _issue(
-                    "processing", f"{len(found) - MAX_ISSUES} more faults are not listed.", severity="information"
-                )
+                yield _issue("processing", f"Only the first {MAX_ISSUES} faults are listed.", severity="information")
         case _:
             yield _single(error, request_id)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from fhir_server.errors import InteractionNotSupported
+from fhir_server.errors import HeadersTooLarge, InteractionNotSupported
 from fhir_server.fhir.body import ClientGone, Receive
 from fhir_server.fhir.dispatch import answer, failed, failed_on_record
 from fhir_server.fhir.interactions.bundle import bundle
@@ -69,6 +69,8 @@ class FhirApplication:
         if service is None or authenticator is None:
             raise RuntimeError("the FHIR interface is called before the application has started")
         try:
+            if call.size > service.settings.max_header_bytes:
+                raise HeadersTooLarge(service.settings.max_header_bytes)
             if call.method == "OPTIONS":
                 return Response(204, b"", {"Allow": ", ".join(methods_at(call.path))})
             if call.path.removesuffix("/") == "metadata":
@@ -124,6 +126,7 @@ class _Call:
         "raw_query",
         "receive",
         "route",
+        "size",
     )
 
     def __init__(self, scope: Scope, receive: Receive, prefix: int) -> None:
@@ -134,6 +137,8 @@ class _Call:
         self.raw_query: bytes = scope["query_string"]
         self.query = self.raw_query.decode("latin-1")
         self.headers = _joined(self.raw_headers)
+        fields = sum(len(name) + len(value) for name, value in self.raw_headers)
+        self.size = fields + len(self.raw_query) + len(self.path)
         client = scope.get("client")
         self.origin = Origin(
             request_id=_request_id(self.headers.get("x-request-id")),

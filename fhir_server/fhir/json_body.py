@@ -110,6 +110,8 @@ def _decode(data: bytes, limits: JsonLimits) -> Json:
     except UnicodeDecodeError:
         raise MalformedBody("The body is not UTF-8; send it in UTF-8.") from None
     except msgspec.DecodeError as error:
+        if "out of range" in str(error):  # an integer of thousands of digits
+            _refuse_number()
         raise MalformedBody(_explain(data, str(error))) from None
 
 

@@ -1,0 +1,127 @@
+"""Every access is on record before its answer leaves (security AD-1, AD-2; settled §4.7)."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from storage.audit_seals import export, open_trails
+from storage.rls import ROLE
+from tests.conftest import ORGANIZATION
+from tests.site import observation, patient
+
+
+def records(site, request_id):
+    """Return what the trails say of one request, in order of their ids."""
+    found = []
+    for trail in open_trails(site.settings.database_url, role=ROLE):
+        found += [each for each in export(trail, ORGANIZATION) if each.get("request_id") == request_id]
+    return found
+
+
+def listed(value):
+    return json.loads(value) if isinstance(value, str) else list(value or ())
+
+
+@pytest.fixture(scope="module")
+def person(fhir):
+    return fhir.post("/Patient", json=patient()).json()["id"]
+
+
+@pytest.fixture(scope="module")
+def observed(fhir, person):
+    return fhir.post("/Observation", json=observation(f"Patient/{person}")).json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "interaction", "action", "status"),
+    [
+        ("GET", "/Observation/{observed}", "read", "read", 200),
+        ("GET", "/Observation/{observed}/_history/1", "vread", "read", 200),
+        ("GET", "/Observation/{observed}/_history", "history-instance", "read", 200),
+        ("GET", "/Observation?patient={person}", "search-type", "read", 200),
+    ],
+)
+def test_a_read_says_who_what_and_whose(site, fhir, person, observed, method, path, interaction, action, status):
+    name = f"record-{interaction}"
+    answer = fhir.request(method, path.format(person=person, observed=observed), headers={"X-Request-Id": name})
+    assert answer.status_code == status
+    (record,) = records(site, name)
+    assert (record["actor_id"], record["actor_role"], record["client_id"]) == ("tester", "SERVICE", "tests")
+    assert (record["resource"], record["interaction"], record["action"]) == ("Observation", interaction, action)
+    assert (record["outcome"], record["status"], record["method"]) == ("allowed", status, method)
+    assert record["customer_id"] == person
+    assert set(listed(record["resource_ids"])) == {observed}
+    assert person not in record["path"]
+
+
+def test_writes_are_on_record_with_what_they_wrote(site, fhir, person):
+    created = fhir.post("/Observation", json=observation(f"Patient/{person}"), headers={"X-Request-Id": "w1"})
+    key = created.json()["id"]
+    fhir.put(
+        f"/Observation/{key}",
+        json=observation(f"Patient/{person}", id=key, valueString="x"),
+        headers={"X-Request-Id": "w2"},
+    )
+    fhir.delete(f"/Observation/{key}", headers={"X-Request-Id": "w3"})
+    for name, interaction, action, status in (
+        ("w1", "create", "write", 201),
+        ("w2", "update", "write", 200),
+        ("w3", "delete", "delete", 204),
+    ):
+        (record,) = records(site, name)
+        assert (record["interaction"], record["action"], record["status"]) == (interaction, action, status)
+        assert listed(record["resource_ids"]) == [key]
+
+
+def test_a_transaction_names_every_id_it_wrote(site, fhir, person):
+    entries = [
+        {"request": {"method": "POST", "url": "Observation"}, "resource": observation(f"Patient/{person}")}
+        for _ in range(120)
+    ]
+    body = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    answer = fhir.post("/", json=body, headers={"X-Request-Id": "tx"}).json()
+    written = {each["response"]["location"].split("/")[1] for each in answer["entry"]}
+    found = records(site, "tx")
+    assert {key for record in found for key in listed(record["resource_ids"])} == written
+    assert {record["customer_id"] for record in found} == {person}
+
+
+def test_a_refused_write_leaves_a_record_and_nothing_else(site, fhir):
+    fhir.post("/Patient", json=patient(gender="purple"), headers={"X-Request-Id": "refused"})
+    (record,) = records(site, "refused")
+    assert (record["status"], record["outcome"], record["resource"]) == (422, "allowed", "Patient")
+
+
+def test_denied_attempts_are_on_record(site, person):
+    reader = site.client("system/Observation.r")
+    reader.get(f"/Patient/{person}", headers={"X-Request-Id": "denied"})
+    (record,) = records(site, "denied")
+    assert (record["status"], record["outcome"], record["actor_id"]) == (403, "denied", "tester")
+    assert listed(record["resource_ids"]) == [person]
+    httpx.get(f"{site.base}/Patient/{person}", headers={"X-Request-Id": "nobody"})
+    (record,) = records(site, "nobody")
+    assert (record["status"], record["outcome"], record["actor_id"]) == (401, "denied", "anonymous")
+
+
+def test_entries_of_a_batch_are_on_record_one_by_one(site, fhir, person):
+    body = {
+        "resourceType": "Bundle",
+        "type": "batch",
+        "entry": [
+            {"request": {"method": "GET", "url": f"Patient/{person}"}},
+            {"request": {"method": "GET", "url": "Patient/never"}},
+        ],
+    }
+    fhir.post("/", json=body, headers={"X-Request-Id": "batch"})
+    found = records(site, "batch")
+    assert sorted((record["interaction"], record["status"]) for record in found) == [("read", 200), ("read", 404)]
+
+
+def test_no_record_holds_a_value(site, fhir):
+    fhir.get("/Patient?name=CanaryName&birthdate=1974-12-25", headers={"X-Request-Id": "canary"})
+    (record,) = records(site, "canary")
+    assert "CanaryName" not in json.dumps(record)
+    assert "1974" not in json.dumps({name: value for name, value in record.items() if name not in {"id", "at", "mac"}})
