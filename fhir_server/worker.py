@@ -12,7 +12,7 @@ import structlog
 
 from fhir_server.fhir.service import Service
 from fhir_server.oauth.authenticate import Authenticator
-from fhir_server.oauth.keys import KeyCipher, KeyRing
+from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.settings import References, Settings
 from storage.audit import AuditKey
@@ -22,13 +22,13 @@ from storage.engine import Database, create_database
 from storage.errors import DatabaseUnavailable
 from storage.grants import load_keys, load_revocations
 from storage.installation import client_origins, organization_ids
-from storage.projection.outbox import Projector, project_touched
+from storage.projection.flush import flush
+from storage.projection.outbox import Projector
 from storage.projection.places import Places
 from storage.reading import Reader
 from storage.schema import check_revision
 from storage.search.searcher import Searcher
 from storage.store import ResourceStore
-from storage.transaction import UnitOfWork
 
 ORIGINS_SECONDS: Final = 5.0
 """How soon the origins of a new client are known."""
@@ -66,7 +66,7 @@ async def open_worker(settings: Settings, allow_origins: Callable[[frozenset[str
     await asyncio.to_thread(check_revision, settings.database_url)
     role = settings.database_role or None
     database = create_database(settings.database_url, pool_size=settings.pool_size, role=role)
-    database.flush = _project
+    database.flush = flush
     key = AuditKey(settings.derive("audit"))
     audit = create_audit_trail(
         settings.database_url, key, role=role, capacity=settings.audit_queue, batch=settings.audit_batch
@@ -85,7 +85,7 @@ async def open_worker(settings: Settings, allow_origins: Callable[[frozenset[str
     async with AsyncExitStack() as stack:
         await database.open()
         stack.push_async_callback(database.close)
-        ring = KeyRing(KeyCipher(settings.derive("signing keys")), await keys())
+        ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)), await keys())
         revocations = Revocations(revoked, interval=settings.revocation_poll_seconds)
         audit.start(await organization_ids(database))
         stack.push_async_callback(audit.close)
@@ -99,11 +99,6 @@ async def open_worker(settings: Settings, allow_origins: Callable[[frozenset[str
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher)
         authenticator = Authenticator(settings, ring, revocations, keys)
         yield Worker(settings, database, service, authenticator, ring)
-
-
-async def _project(unit: UnitOfWork) -> None:
-    """Show the rows that repositories changed as FHIR, in their own transaction."""
-    await project_touched(unit, list(unit.touched))
 
 
 @asynccontextmanager

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, literal, select
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.engine import Database
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
-from storage.projection.lookups import open_facts
-from storage.projection.project import Projected, project_rows
-from storage.projection.sources import owners_of
+from storage.projection.flush import project_touched
 from storage.rows import all_keys
-from storage.tables.fhir import outbox, projection_failures, resources
+from storage.tables.fhir import outbox, resources
 from storage.tables.platform import organizations
 from storage.transaction import Change, UnitOfWork
-from storage.versions import write_versions
 
 BATCH: Final = 500
 POLL_SECONDS: Final = 0.5
@@ -119,46 +114,3 @@ async def stored_keys(unit: UnitOfWork, table: str) -> list[str]:
     )
     keys = {row[0] for row in await unit.connection.execute(shown)}
     return sorted(keys | set(await all_keys(unit.connection, table, unit.organization_id)))
-
-
-async def project_touched(unit: UnitOfWork, touched: Sequence[tuple[str, str]]) -> int:
-    """Write the versions that changed rows call for; returns how many. Rows that cannot be mapped are listed apart."""
-    facts = await open_facts(unit)
-    versions = 0
-    for table, keys in (await owners_of(unit, touched)).items():
-        projected = await project_rows(unit, facts, table, keys)
-        written = await write_versions(unit, projected.pendings)
-        versions += sum(each.changed for each in written)
-        await note_failures(unit, table, keys, projected)
-    return versions
-
-
-async def note_failures(unit: UnitOfWork, table: str, keys: Sequence[str], projected: Projected) -> None:
-    """List rows that could not be mapped in `projection_failures`, and take out those that now can."""
-    columns = projection_failures.c
-    cured = [key for key in keys if key not in projected.failures]
-    await unit.connection.execute(
-        delete(projection_failures).where(
-            columns.organization_id == unit.organization_id, columns.table_name == table, columns.key.in_(cured)
-        )
-    )
-    if not projected.failures:
-        return
-    upsert = postgres_insert if unit.driver.dialect == "postgresql" else sqlite_insert
-    rows = [
-        {
-            "organization_id": unit.organization_id,
-            "table_name": table,
-            "key": key,
-            "failed_at": unit.now,
-            "reason": reason,
-        }
-        for key, reason in projected.failures.items()
-    ]
-    statement = upsert(projection_failures).values(rows)
-    await unit.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["organization_id", "table_name", "key"],
-            set_={"failed_at": statement.excluded.failed_at, "reason": statement.excluded.reason},
-        )
-    )

@@ -16,14 +16,14 @@ from mappers.lookups import CLINICIAN, TIME_ZONE
 from mappers.registry import mappers_of_table
 from mappers.residual import NOTHING, Residual
 from storage.codec import decode, encode
-from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, add_treatments, open_facts
-from storage.projection.sources import DERIVED_TABLES, load_derived, owners_of
+from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, add_treatments
+from storage.projection.sources import DERIVED_TABLES, load_derived
 from storage.resources import Home, ResourceKey, Stored
 from storage.rows import load_rows
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
-from storage.versions import STORED_COLUMNS, Pending, load_current, stored_of, write_versions
+from storage.versions import STORED_COLUMNS, Pending, load_current, stored_of
 
 UNMAPPABLE: Final = (
     ValueError,
@@ -197,18 +197,3 @@ def _render(projected: Projected, facts: Facts, shown: Shown, taken: Mapping[Res
             key, stored = ResourceKey(key.resource_type, part_resource_id(mapper.table, row.id, mapper.name)), None
     resource["id"] = key.id
     projected.pendings.append(Pending(key, resource, stored, home, residual_bytes(residual), keep=not mapper.telemetry))
-
-
-async def flush(unit: UnitOfWork) -> None:
-    """Project the rows that repositories touched; called before COMMIT. An unmappable row fails the unit of work."""
-    facts = await open_facts(unit)
-    pendings: list[Pending] = []
-    by_table = await owners_of(unit, unit.touched)
-    unit.touched.clear()
-    for table, keys in by_table.items():
-        projected = await project_rows(unit, facts, table, keys)
-        if projected.failures:
-            key, reason = next(iter(projected.failures.items()))
-            raise ValueError(f"row {key} of {table} cannot be shown as FHIR: {reason}")
-        pendings.extend(projected.pendings)
-    await write_versions(unit, pendings)

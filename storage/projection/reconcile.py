@@ -15,9 +15,10 @@ from typing import Final
 from sqlalchemy import Table, bindparam, delete, func, select
 
 from storage.engine import Database
+from storage.projection.flush import note_failures
 from storage.projection.index_values import index_values
 from storage.projection.lookups import open_facts
-from storage.projection.outbox import note_failures, stored_keys
+from storage.projection.outbox import stored_keys
 from storage.projection.project import project_rows
 from storage.projection.sources import DERIVED_TABLES, PROJECTION_ORDER, derived_keys
 from storage.sql import Prepared, prepare

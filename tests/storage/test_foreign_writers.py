@@ -15,9 +15,9 @@ from storage.access import system_access
 from storage.codec import decode
 from storage.engine import Database
 from storage.errors import ResourceGone, ResourceNotFound
+from storage.projection.flush import flush
 from storage.projection.outbox import Projector
 from storage.projection.places import Places
-from storage.projection.project import flush
 from storage.projection.reconcile import reconcile
 from storage.resources import ResourceKey
 from storage.rows import save_row

@@ -13,10 +13,10 @@ from storage.access import system_access
 from storage.codec import content, decode
 from storage.engine import Database
 from storage.errors import MappingRefused, ReadOnlyHome, ResourceGone
+from storage.projection.flush import flush
 from storage.projection.homes import report_homes
 from storage.projection.outbox import Projector
 from storage.projection.places import Places
-from storage.projection.project import flush
 from storage.projection.reconcile import reconcile
 from storage.resources import ResourceKey, Write, Written
 from storage.store import ResourceStore

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from storage.engine import Database
+from storage.projection.flush import flush
 from storage.projection.outbox import Projector
-from storage.projection.project import flush
 from storage.projection.reconcile import reconcile
 from storage.repositories.errors import TransitionRefused
 from storage.repositories.subscriptions import SubscriptionRepository

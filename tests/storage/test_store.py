@@ -21,9 +21,9 @@ from storage.errors import (
     VersionConflict,
     WriteOutsideAccess,
 )
+from storage.projection.flush import flush
 from storage.projection.outbox import Projector
 from storage.projection.places import Places
-from storage.projection.project import flush
 from storage.projection.reconcile import reconcile
 from storage.resources import ANY_VERSION, ResourceKey, Write, Written
 from storage.store import HistoryQuery, ResourceStore

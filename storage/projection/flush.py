@@ -1,0 +1,66 @@
+"""Projection of changed rows inside a unit of work (design 'The one idea')."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from storage.projection.lookups import open_facts
+from storage.projection.project import Projected, project_rows
+from storage.projection.sources import owners_of
+from storage.tables.fhir import projection_failures
+from storage.transaction import UnitOfWork
+from storage.versions import write_versions
+
+
+async def flush(unit: UnitOfWork) -> None:
+    """Project the rows that repositories touched; the unit of work calls it before COMMIT."""
+    touched = list(unit.touched)
+    unit.touched.clear()
+    await project_touched(unit, touched)
+
+
+async def project_touched(unit: UnitOfWork, touched: Sequence[tuple[str, str]]) -> int:
+    """Write the versions that changed rows call for; returns how many. Rows that cannot be mapped are listed apart."""
+    facts = await open_facts(unit)
+    versions = 0
+    for table, keys in (await owners_of(unit, touched)).items():
+        projected = await project_rows(unit, facts, table, keys)
+        written = await write_versions(unit, projected.pendings)
+        versions += sum(each.changed for each in written)
+        await note_failures(unit, table, keys, projected)
+    return versions
+
+
+async def note_failures(unit: UnitOfWork, table: str, keys: Sequence[str], projected: Projected) -> None:
+    """List rows that could not be mapped in `projection_failures`, and take out those that now can."""
+    columns = projection_failures.c
+    cured = [key for key in keys if key not in projected.failures]
+    await unit.connection.execute(
+        delete(projection_failures).where(
+            columns.organization_id == unit.organization_id, columns.table_name == table, columns.key.in_(cured)
+        )
+    )
+    if not projected.failures:
+        return
+    upsert = postgres_insert if unit.driver.dialect == "postgresql" else sqlite_insert
+    rows = [
+        {
+            "organization_id": unit.organization_id,
+            "table_name": table,
+            "key": key,
+            "failed_at": unit.now,
+            "reason": reason,
+        }
+        for key, reason in projected.failures.items()
+    ]
+    statement = upsert(projection_failures).values(rows)
+    await unit.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organization_id", "table_name", "key"],
+            set_={"failed_at": statement.excluded.failed_at, "reason": statement.excluded.reason},
+        )
+    )
