@@ -1,4 +1,4 @@
-"""Who may sign in and what signs for them: signing keys, revocations, clients, users and their organizations.
+"""What signs access tokens, and which of them are revoked.
 
 These tables lie outside tenancy. Whoever changes them does so in a unit of work, so that the audit record of the change
 is in the same transaction.
@@ -6,7 +6,7 @@ is in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,18 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.codec import decode
 from storage.engine import Database
-from storage.repositories.entities import User, UserOrganization
-from storage.rows import fetch_rows, shape_of
 from storage.sql import Prepared, prepare
 from storage.tables.enums import KeyState
-from storage.tables.platform import (
-    organizations,
-    revocations,
-    signing_keys,
-    user_organizations,
-    user_patients,
-    users,
-)
+from storage.tables.platform import revocations, signing_keys
 from storage.tables.types import now
 
 
@@ -156,67 +147,6 @@ async def revoke(
     stamps = {"revoked_at": moment, "expires_at": until}
     statement = made.values(kind=kind.value, value=value, **stamps)
     await connection.execute(statement.on_conflict_do_update(index_elements=["kind", "value"], set_=stamps))
-
-
-async def user_by_email(connection: AsyncConnection, email: str) -> User | None:
-    """Return the user with an e-mail address, which is compared in lower case."""
-    found = await fetch_rows(connection, shape_of("users"), "", [users.c.email == email.lower()], limit=1)
-    return found[0] if found else None
-
-
-async def list_users(connection: AsyncConnection, organization_id: str | None) -> list[tuple[User, UserOrganization]]:
-    """Return users with their role, of one organization or of all, in order of e-mail address."""
-    conditions = [] if organization_id is None else [user_organizations.c.organization_id == organization_id]
-    memberships: Sequence[UserOrganization] = await fetch_rows(
-        connection, shape_of("user_organizations"), "", conditions
-    )
-    ids = [each.user_id for each in memberships]
-    by_id = {user.id: user for user in await fetch_rows(connection, shape_of("users"), "", [users.c.id.in_(ids)])}
-    pairs = [(by_id[each.user_id], each) for each in memberships]
-    return sorted(pairs, key=lambda pair: (pair[0].email, pair[1].organization_id))
-
-
-async def memberships_of(connection: AsyncConnection, user_id: str) -> list[UserOrganization]:
-    """Return the active roles of a user in active organizations."""
-    active = select(organizations.c.id).where(organizations.c.is_active)
-    conditions = [
-        user_organizations.c.user_id == user_id,
-        user_organizations.c.is_active,
-        user_organizations.c.organization_id.in_(active),
-    ]
-    return await fetch_rows(connection, shape_of("user_organizations"), "", conditions)
-
-
-async def patients_of(connection: AsyncConnection, user_id: str, organization_id: str) -> list[str]:
-    """Return the ids of the patients whom a user may act for."""
-    statement = select(user_patients.c.patient_id).where(
-        user_patients.c.user_id == user_id, user_patients.c.organization_id == organization_id
-    )
-    return list(await connection.scalars(statement.order_by(user_patients.c.created_at, user_patients.c.patient_id)))
-
-
-async def link_patients(
-    connection: AsyncConnection, user_id: str, organization_id: str, patients: Iterable[str]
-) -> None:
-    """Let a user act for patients; those linked already stay."""
-    known = set(await patients_of(connection, user_id, organization_id))
-    for patient_id in dict.fromkeys(patients):
-        if patient_id not in known:
-            row = {"user_id": user_id, "organization_id": organization_id, "patient_id": patient_id}
-            await connection.execute(insert(user_patients).values(row))
-
-
-async def remove_membership(connection: AsyncConnection, user_id: str, organization_id: str) -> bool:
-    """Take a user's role and patients in an organization away; return whether the user has another one left.
-
-    Users themselves stay: the audit trail names them.
-    """
-    for table in (user_patients, user_organizations):
-        await connection.execute(
-            delete(table).where(table.c.user_id == user_id, table.c.organization_id == organization_id)
-        )
-    others = select(user_organizations.c.id).where(user_organizations.c.user_id == user_id).limit(1)
-    return await connection.scalar(others) is not None
 
 
 def instant(seconds: float) -> datetime:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+EXAMPLE: Final = "Example: DATABASE_URL=postgresql://fhir@localhost/fhir fhir-server serve --port 8000 --workers 2"
 
 
 def serve(
@@ -12,16 +14,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on. Default: FHIR_SERVER_PORT.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes. Default: FHIR_SERVER_WORKERS.")] = None,
 ) -> None:
-    """Serve FHIR until a signal ends it.
+    """Serve FHIR until a signal ends it; running requests may finish."""
+    from fhir_server.server import run
+    from fhir_server.settings import load_settings
 
-    Example: DATABASE_URL=postgresql://fhir@localhost/fhir fhir-server serve --port 8000 --workers 2
-    """
-    from fhir_server.server import NotReady, run
-    from fhir_server.settings import SettingsInvalid, load_settings
-
-    given = {name: value for name, value in (("host", host), ("port", port), ("workers", workers)) if value is not None}
-    try:
-        run(load_settings(**given))
-    except (SettingsInvalid, NotReady) as error:
-        typer.echo(f"Cannot serve: {error}", err=True)
-        raise typer.Exit(1) from None
+    given = {"host": host, "port": port, "workers": workers}
+    run(load_settings(**{name: value for name, value in given.items() if value is not None}))

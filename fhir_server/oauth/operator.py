@@ -61,8 +61,6 @@ def user_token(
     A user in the role PATIENT acts for one of `own_patients`, by default for the only one. Raises TokenRefused for any
     other patient, for `system/` scopes and for a `patient/` scope without a patient.
     """
-    if not user.is_active:
-        raise TokenRefused(f"The user {user.email} is not active.")
     granted = _granted(scope, ANYTHING, "A user may be granted patient/ and user/ scopes, openid and fhirUser.")
     chosen = _own_patient(user, own_patients, patient) if membership.role == OrganizationRole.PATIENT else patient
     _check_levels(granted, chosen, user=True)
@@ -81,7 +79,9 @@ def user_token(
 def choose_membership(
     user: User, memberships: Sequence[UserOrganization], organization_id: str | None
 ) -> UserOrganization:
-    """Return the role of a user in an organization, or the only one; raises TokenRefused otherwise (settled §4.2)."""
+    """Return the role of an active user in an organization, or the only one; raises TokenRefused (settled §4.2)."""
+    if not user.is_active:
+        raise TokenRefused(f"The user {user.email} is not active.")
     known = ", ".join(each.organization_id for each in memberships) or "none"
     if organization_id is None:
         if len(memberships) != 1:

@@ -1,0 +1,40 @@
+"""The command line: one module per group of commands, each imported only as far as `--help` needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from fhir_server.cli import audit, client, init, keys, organization, serve, settings, token, user
+from fhir_server.cli.output import explain, fail
+
+app = typer.Typer(
+    name="fhir-server",
+    help="A FHIR R4 server in front of an existing application database.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("init", epilog=init.EXAMPLE)(init.init)
+app.command("serve", epilog=serve.EXAMPLE)(serve.serve)
+app.command("token", epilog=token.EXAMPLE)(token.token)
+app.command("settings", epilog=settings.EXAMPLE)(settings.settings)
+app.add_typer(client.app, name="client")
+app.add_typer(user.app, name="user")
+app.add_typer(organization.app, name="organization")
+app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
+
+
+def main() -> None:
+    """Run the command that the arguments name; a mistake of the user's ends with its remedy and status 1."""
+    os.umask(0o077)  # databases, logs and exports are for nobody else's eyes (security PH-4)
+    try:
+        app()
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        fail(message, as_json="--json" in sys.argv)

@@ -1,0 +1,155 @@
+"""What the `client` commands do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fhir_server.cli.installation import Act, Installation
+from fhir_server.cli.output import CommandFailed
+from fhir_server.oauth.clients import Registration, register
+from fhir_server.oauth.keys import LONGEST_TOKEN_SECONDS
+from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret, new_client_secret
+from storage.grants import RevocationKind, instant, revoke
+from storage.repositories.entities import Client
+from storage.repositories.errors import ValueTaken
+from storage.repositories.platform import ClientRepository
+from storage.tables.enums import ClientType
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The options of `client add`."""
+
+    id: str
+    type: str
+    scope: str
+    name: str | None
+    organization: str | None
+    redirect_uris: tuple[str, ...]
+    launch_uris: tuple[str, ...]
+    origins: tuple[str, ...]
+    jwks: str | None
+
+
+async def add_client(installation: Installation, asked: Asked) -> dict[str, Any]:
+    """Register a client; raises ClientRefused, and CommandFailed for an id in use."""
+    organization = asked.organization
+    if organization is not None or asked.type != ClientType.PUBLIC:
+        organization = (await installation.organization(organization)).id
+    keys, jwks_uri = _keys(asked.jwks)
+    client = register(
+        Registration(
+            id=asked.id,
+            type=asked.type,
+            scope=asked.scope,
+            organization_id=organization,
+            name=asked.name,
+            redirect_uris=asked.redirect_uris,
+            launch_uris=asked.launch_uris,
+            origins=asked.origins,
+            keys=keys,
+            jwks_uri=jwks_uri,
+        )
+    )
+    secret = None
+    if client.type == ClientType.CONFIDENTIAL and keys is None and jwks_uri is None:
+        secret = new_client_secret()
+        client = replace(client, secret=_hashed(installation, secret))
+    try:
+        async with installation.acting(
+            _home(installation, client), Act("clients", "write", "create", (client.id,))
+        ) as unit:
+            await ClientRepository(unit.connection).insert(client)
+    except ValueTaken:
+        raise CommandFailed(f"There is a client {client.id} already; remove it first or take another id.") from None
+    return _facts(client) | ({"client_secret": secret} if secret else {})
+
+
+async def list_clients(installation: Installation) -> list[dict[str, Any]]:
+    """Return the facts of every client."""
+    async with installation.database.platform() as connection:
+        return [_facts(client) for client in await ClientRepository(connection).all()]
+
+
+async def show_client(installation: Installation, client_id: str) -> dict[str, Any]:
+    """Return the facts of a client; raises CommandFailed."""
+    return _facts(await _client(installation, client_id))
+
+
+async def rotate_secret(installation: Installation, client_id: str) -> dict[str, Any]:
+    """Give a client a new secret; raises CommandFailed for one that has none."""
+    client = await _client(installation, client_id)
+    if client.secret is None:
+        raise CommandFailed(f"The client {client_id} has no secret; only confidential clients without keys have one.")
+    secret = new_client_secret()
+    async with installation.acting(
+        _home(installation, client), Act("clients", "write", "rotate", (client_id,))
+    ) as unit:
+        await ClientRepository(unit.connection).update(replace(client, secret=_hashed(installation, secret)))
+    return {"id": client_id, "client_secret": secret}
+
+
+async def remove_client(installation: Installation, client_id: str) -> dict[str, Any]:
+    """Remove a client and revoke its tokens; raises CommandFailed."""
+    client = await _client(installation, client_id)
+    now = time.time()
+    async with installation.acting(
+        _home(installation, client), Act("clients", "delete", "remove", (client_id,))
+    ) as unit:
+        await ClientRepository(unit.connection).delete(client_id)
+        until = instant(now + LONGEST_TOKEN_SECONDS)
+        await revoke(unit.connection, RevocationKind.CLIENT, client_id, instant(now), until)
+    return {"id": client_id, "removed": True}
+
+
+async def _client(installation: Installation, client_id: str) -> Client:
+    async with installation.database.platform() as connection:
+        client = await ClientRepository(connection).find(client_id)
+    if client is None:
+        raise CommandFailed(f"There is no client {client_id}; `fhir-server client list` names them.")
+    return client
+
+
+def _home(installation: Installation, client: Client) -> str:
+    """Return the organization whose audit trail names a change of the client."""
+    return client.organization_id or installation.settings.organization
+
+
+def _hashed(installation: Installation, secret: str) -> str:
+    return hash_client_secret(installation.settings.derive(CLIENT_SECRETS), secret)
+
+
+def _keys(jwks: str | None) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the JWK set of a file, or the address where there is one."""
+    if jwks is None:
+        return None, None
+    if "://" in jwks:
+        return None, jwks
+    try:
+        return msgspec.json.decode(Path(jwks).read_bytes(), type=dict[str, Any]), None
+    except OSError as error:
+        raise CommandFailed(f"The file {jwks} cannot be read: {error.strerror}.") from None
+    except msgspec.MsgspecError:
+        raise CommandFailed(f"The file {jwks} holds no JWK set (RFC 7517 §5).") from None
+
+
+def _facts(client: Client) -> dict[str, Any]:
+    return {
+        "id": client.id,
+        "name": client.name,
+        "type": client.type,
+        "organization": client.organization_id,
+        "scope": client.scope,
+        "redirect_uris": client.redirect_uris,
+        "launch_uris": client.launch_uris,
+        "origins": client.origins,
+        "jwks_uri": client.jwks_uri,
+        "keys": [key.get("kid") for key in (client.jwks or {}).get("keys", ())],
+        "secret": client.secret is not None,
+        "active": client.is_active,
+    }

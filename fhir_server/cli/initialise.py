@@ -1,0 +1,67 @@
+"""Makes an installation ready: everything that `init` and `demo` have to do before the first request."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from sqlalchemy import make_url
+
+from fhir_server.cli.installation import Act, Installation, open_installation
+from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, rotated
+from fhir_server.settings import Settings
+from storage.audit_sqlite import audit_path
+from storage.grants import instant, keys_in, lock_keys, save_keys
+from storage.repositories.platform import OrganizationRepository
+from storage.schema import create_audit_file, create_standard_organizations, head_revision, upgrade
+from storage.tables.enums import KeyState
+
+
+def initialise(settings: Settings) -> dict[str, Any]:
+    """Migrate the database and make what is missing; return what there is now.
+
+    Raises SettingsInvalid without a secret, SchemaOutOfDate for a newer database and DatabaseUnavailable.
+    """
+    _ = settings.secret_bytes
+    upgrade(settings.owner_database_url)
+    create_standard_organizations(settings.owner_database_url)
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite":
+        create_audit_file(audit_path(settings.database_url))
+    return asyncio.run(_complete(settings, url.render_as_string(hide_password=True)))
+
+
+async def _complete(settings: Settings, shown_url: str) -> dict[str, Any]:
+    async with open_installation(settings) as installation:
+        kid = await _ensure_key(installation)
+        async with installation.database.platform() as connection:
+            organizations = [row.id for row in await OrganizationRepository(connection).all()]
+    return {
+        "database": shown_url,
+        "revision": head_revision(),
+        "organizations": organizations,
+        "signing_key": kid,
+        "fhir_base": settings.fhir_base,
+    }
+
+
+async def _ensure_key(installation: Installation) -> str:
+    """Return the kid of the active signing key; makes it and the next one when there is none."""
+    act = Act("signing_keys", "write", "create")
+    async with installation.database.platform() as connection:
+        kid = _active(await keys_in(connection))
+    if kid is not None:
+        return kid
+    async with installation.acting(installation.settings.organization, act) as unit:
+        await lock_keys(unit.connection)
+        known = await keys_in(unit.connection)
+        if _active(known) is None:  # another init may have been faster
+            moment = time.time()
+            made = rotated(known, KeyCipher(installation.settings.derive(SIGNING_KEYS)), int(moment))
+            await save_keys(unit.connection, made, instant(moment))
+        return str(_active(await keys_in(unit.connection)))
+
+
+def _active(keys: list[Any]) -> str | None:
+    return next((key.kid for key in keys if key.state is KeyState.ACTIVE), None)

@@ -1,0 +1,65 @@
+"""What the `organization` commands do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from fhir_server.cli.installation import Act, Installation
+from fhir_server.cli.output import CommandFailed
+from fhir_server.oauth.clients import IDENTIFIER
+from fhir_server.oauth.keys import LONGEST_TOKEN_SECONDS
+from mappers.rows import Organization
+from storage.grants import RevocationKind, instant, revoke
+from storage.repositories.errors import ValueTaken
+from storage.repositories.platform import OrganizationRepository
+from storage.tables.enums import HomeSystem
+
+
+async def add_organization(
+    installation: Installation, organization_id: str, name: str, home_system: str
+) -> dict[str, Any]:
+    """Add an organization, which FHIR shows as an Organization of its own; raises CommandFailed."""
+    if not IDENTIFIER.match(organization_id):
+        raise CommandFailed("An id has 1 to 64 letters, digits, dots, dashes or underscores.")
+    if home_system not in {each.value for each in HomeSystem}:
+        raise CommandFailed(f"The home system is one of: {', '.join(each.value for each in HomeSystem)}.")
+    organization = Organization(organization_id, name, home_system=home_system)
+    act = Act("organizations", "write", "create", (organization_id,))
+    try:
+        async with installation.acting(organization_id, act) as unit:
+            await OrganizationRepository(unit.connection).insert(organization)
+            unit.touch("organizations", organization_id)
+    except ValueTaken:
+        raise CommandFailed(f"There is an organization {organization_id} already.") from None
+    return _facts(organization)
+
+
+async def list_organizations(installation: Installation) -> list[dict[str, Any]]:
+    """Return the facts of every organization."""
+    async with installation.database.platform() as connection:
+        return [_facts(row) for row in await OrganizationRepository(connection).all()]
+
+
+async def disable_organization(installation: Installation, organization_id: str) -> dict[str, Any]:
+    """Disable an organization and revoke its tokens; raises CommandFailed."""
+    organization = await installation.organization(organization_id)
+    disabled = replace(organization, is_active=False)
+    now = time.time()
+    act = Act("organizations", "write", "disable", (organization_id,))
+    async with installation.acting(organization_id, act) as unit:
+        await OrganizationRepository(unit.connection).update(disabled)
+        unit.touch("organizations", organization_id)
+        until = instant(now + LONGEST_TOKEN_SECONDS)
+        await revoke(unit.connection, RevocationKind.ORGANIZATION, organization_id, instant(now), until)
+    return _facts(disabled)
+
+
+def _facts(organization: Organization) -> dict[str, Any]:
+    return {
+        "id": organization.id,
+        "name": organization.name,
+        "home_system": organization.home_system,
+        "active": organization.is_active,
+    }
