@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from typing import Final
 
 import structlog
 import uvicorn
 
-from fhir_server.settings import PREFIX, Settings
-from storage.errors import DatabaseUnavailable, SchemaOutOfDate
+from fhir_server.app import Application, create_app
+from fhir_server.logging import configure_logging
+from fhir_server.settings import PREFIX, Settings, load_settings
 from storage.schema import check_revision
 
 GRACE_SECONDS: Final = 25
 """How long running requests may take after SIGTERM (security DU-8)."""
 FACTORY: Final = "fhir_server.server:application"
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+BACKLOG: Final = 2048
 
 _log = structlog.get_logger("fhir_server")
 
 
-class NotReady(Exception):
-    """The server cannot start; the message says why and the remedy."""
-
-
-def application() -> object:
+def application() -> Application:
     """Return the application of a worker, whose settings are in the environment."""
-    from fhir_server.app import create_app
-    from fhir_server.settings import load_settings
-
-    return create_app(load_settings())
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    return create_app(settings)
 
 
 def run(settings: Settings) -> None:
-    """Serve until a signal ends it; raises NotReady when the database is not there or not migrated."""
-    _check_database(settings)
+    """Serve until a signal ends it.
+
+    Raises SchemaOutOfDate, DatabaseUnavailable and SettingsInvalid before anything is listened to.
+    """
+    configure_logging(settings.log_level)
+    _ = settings.secret_bytes
+    check_revision(settings.database_url)
     if settings.database_url.startswith("sqlite"):
-        _log.warning("no_second_wall", reason="SQLite has no row-level security: see docs/sqlite.md")
+        _log.warning(
+            "no_second_wall", reason="SQLite has no row-level security; organizations are kept apart by us alone"
+        )
+    _log.info("serving", address=f"http://{settings.host}:{settings.port}", fhir_base=settings.fhir_base)
+    _end_well()
     with tempfile.TemporaryDirectory(prefix="fhir-metrics-") as folder:
-        if settings.workers > 1:
-            os.environ[METRICS_VARIABLE] = folder
-        _hand_down(settings)
+        _hand_down(settings, folder)
         uvicorn.run(
             FACTORY,
             factory=True,
@@ -50,23 +55,24 @@ def run(settings: Settings) -> None:
             workers=settings.workers if settings.workers > 1 else None,
             loop="uvloop",
             http="httptools",
+            backlog=BACKLOG,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            log_level="warning",
+            log_config=None,
             timeout_graceful_shutdown=GRACE_SECONDS,
-            h11_max_incomplete_event_size=settings.max_header_bytes,
         )
 
 
-def _check_database(settings: Settings) -> None:
-    try:
-        check_revision(settings.database_url)
-    except (SchemaOutOfDate, DatabaseUnavailable) as error:
-        raise NotReady(f"{error}.") from None
+def _end_well() -> None:
+    """End with status 0 after SIGTERM or Ctrl-C: uvicorn finishes its work and then raises the signal once more."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
 
 
-def _hand_down(settings: Settings) -> None:
+def _hand_down(settings: Settings, metrics_folder: str) -> None:
     """Give the workers, which read the environment anew, what the command line said."""
     for name in ("host", "port", "workers"):
         os.environ[PREFIX + name.upper()] = str(getattr(settings, name))
+    if settings.workers > 1:
+        os.environ[METRICS_VARIABLE] = metrics_folder

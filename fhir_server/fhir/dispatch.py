@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -35,6 +34,8 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
 }
 """Interactions with one type: what can also be an entry of a bundle."""
 
+INTERNAL_ERROR: Final = 500
+
 _log = structlog.get_logger("fhir_server.fhir")
 
 
@@ -51,16 +52,13 @@ async def answer(request: FhirRequest, service: Service) -> Response:
 def failed(error: Exception, origin: Origin) -> Response:
     """Return the answer to a request that failed; what nobody foresaw is logged, without what it says (PH-1)."""
     status, headers, body = outcome_for(error, origin.request_id)
-    if status >= 500:
-        frames = [
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
+    if status >= INTERNAL_ERROR:
         _log.error(
-            "request failed",
+            "request_failed",
             error=type(error).__name__,
             status=status,
             request_id=origin.request_id,
-            frames=frames if status == 500 else frames[-1:],
+            exc_info=error if status == INTERNAL_ERROR else None,
         )
     return Response(status, body, headers)
 

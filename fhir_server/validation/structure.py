@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 import fhirkit
 
-from fhir_server.errors import Issue
+from fhir_server.errors import MAX_ISSUES, Issue
 
 _NOT_FROM_VALUES: Final = ("expected ", "null ", "an empty ", "has ")
 """Openings of messages that hold counts and JSON kinds but nothing of the resource."""
@@ -32,15 +33,15 @@ _SEGMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}(?:\[(?:\d{1,9}|x)\]
 
 
 def structure_issues(data: bytes) -> list[Issue]:
-    """Return all faults in the structure of a resource, in its JSON bytes; expressions have JSON names.
+    """Return the faults in the structure of a resource, in its JSON bytes; expressions have JSON names.
 
-    What else `data` may hold is checked before: it must be JSON that `parse_json` accepts.
+    All of them, or one more than MAX_ISSUES. `data` must be JSON that `parse_json` accepts.
     """
     try:
         found = fhirkit.validate(data)
     except fhirkit.ParseError:
         return [Issue("structure", _OTHER, "")]
-    return list(_told(found)) if found else []
+    return list(islice(_told(found), MAX_ISSUES + 1)) if found else []
 
 
 def _told(found: Iterable[fhirkit.Issue]) -> Iterable[Issue]:

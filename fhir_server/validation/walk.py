@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from capability import elements
-from capability.bindings import REQUIRED, Binding
-from capability.validation_tables import INVARIANTS
-from fhir_server.errors import Issue
+from capability.bindings import Binding
+from capability.validation_tables import BINDINGS, INVARIANTS
+from fhir_server.errors import MAX_ISSUES, Issue
 from fhir_server.validation.invariants import Invariant, invariants_of
 from fhir_server.validation.narrative import narrative_fault
 from fhir_server.validation.places import Place, expression
@@ -53,8 +53,9 @@ class Walk:
         }
 
     def add(self, code: str, diagnostics: str, place: Place) -> None:
-        """Note a fault."""
-        self.issues.append(Issue(code, diagnostics, expression(place)))
+        """Note a fault; nobody reads more of them than are listed in an answer."""
+        if len(self.issues) <= MAX_ISSUES:
+            self.issues.append(Issue(code, diagnostics, expression(place)))
 
     def broken(self, path: str, key: str, place: Place) -> None:
         """Note a broken rule, in the words of the specification."""
@@ -144,7 +145,7 @@ def _compile(type_name: str, name: str, kind: str) -> Iterator[tuple[str, tuple[
 
 def _visit_of(datatype: str, path: str) -> Visit | None:
     """Return how to check a value of a data type at an element path; None when every value is right."""
-    binding = REQUIRED.get(path)
+    binding = BINDINGS.get(path)
     if binding is not None and datatype in _BOUND:
         return _BOUND[datatype](binding)
     if datatype == "Reference":
@@ -288,13 +289,14 @@ def _resource(value: Any, place: Place, walk: Walk) -> None:
 
 def _contained(value: Any, place: Place, walk: Walk) -> None:
     """Check a contained resource, whose local references lead to its siblings and its container."""
-    if type(value) is not dict or value.get("resourceType") not in _RESOURCES:
+    resource_type = value.get("resourceType") if type(value) is dict else None
+    if type(resource_type) is not str or resource_type not in _RESOURCES:
         return
     if "contained" in value:
         walk.broken("DomainResource", "dom-2", place)
         return
     walk.is_contained = True
-    table_of(value["resourceType"]).visit(value, place, walk)
+    table_of(resource_type).visit(value, place, walk)
     walk.is_contained = False
     meta = value.get("meta")
     if type(meta) is dict:
@@ -307,7 +309,7 @@ def _contained(value: Any, place: Place, walk: Walk) -> None:
 def walk_resource(place: Place, walk: Walk) -> None:
     """Check the root of a walk and all it holds."""
     resource_type = walk.root.get("resourceType")
-    if resource_type not in _RESOURCES:
+    if type(resource_type) is not str or resource_type not in _RESOURCES:
         return
     table_of(resource_type).visit(walk.root, place, walk)
     if walk.contained and walk.rules:
