@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from capability.elements import elements_of
 from fhir_server.errors import InvalidResource, Issue, RuleBroken, TypeMismatch
 from fhir_server.fhir.json_body import encode_json
 from fhir_server.validation.validate import resource_issues, validate_resource
@@ -337,3 +340,39 @@ def test_no_more_faults_are_kept_than_are_listed():
 def test_an_issue_knows_whether_it_is_about_a_rule():
     assert Issue("invariant", "", "").breaks_rule
     assert not Issue("structure", "", "").breaks_rule
+
+
+# --- laws -------------------------------------------------------------------------------------------------------------
+
+ODD_KEYS = (
+    "id extension url valueString reference coding code system value start end resourceType contained meta text status "
+    "div fhir_comments low high x:y"
+).split()
+odd_values = st.recursive(
+    st.sampled_from(
+        [None, True, 0, -1, 10**20, "", " ", "x", "#", "#a", "Patient/1", "Patient?a=b", "2020-02-30", "urn:x"]
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(ODD_KEYS),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+keys = [
+    name.replace("[x]", "Period")
+    for each in ("Observation", "Patient", "Condition", "Bundle")
+    for name in elements_of(each)
+]
+
+
+@given(
+    st.sampled_from(["Observation", "Patient", "Condition", "Bundle"]),
+    st.dictionaries(st.sampled_from(keys), odd_values),
+)
+def test_whatever_a_resource_holds_faults_are_found_and_nothing_fails(resource_type, members):
+    resource = {**members, "resourceType": resource_type, "contained": [{"resourceType": {}}, members]}
+    assert resource_issues(resource)
