@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Final
 
 from mappers import isos, systems
 from mappers.errors import Refusal
-from mappers.fields import Context, constant, derived, field, lens, profile, status
+from mappers.fields import Context, constant, field, lens, profile, status
 from mappers.identity import part_resource_id
 from mappers.json_values import ABSENT, Json
-from mappers.lab_observation import REPORT_STATUS, SUBJECT, show_lab_date
-from mappers.labs import LAB_RESULTS
-from mappers.lens import ResourceMapper
+from mappers.lab_observation import LAB_OBSERVATION, REPORT_STATUS, SUBJECT, VALUES, show_lab_date
+from mappers.labs import LAB_RESULTS, biomarker_key, biomarker_keys
+from mappers.lens import NotClaimed, ResourceMapper
+from mappers.lookups import MEMBER, Lookups, Need
 from mappers.nodes import Node, Slot, Whole
 from mappers.rows import LabResult
 
@@ -30,19 +32,74 @@ def _take_lab_date(found: tuple[Json, ...], _: Context) -> tuple[str, date | Non
     return written, date.fromisoformat(written[:10]) if len(written) >= len("2026-03-15") else None
 
 
-def _results(values: tuple[Any, ...], context: Context) -> Node:
-    """Refer to the Observation of each biomarker."""
-    keys = values[0] if isinstance(values[0], dict) else {}
-    row = context.view
-    nodes = []
-    for key in keys:
-        chosen = context.lookups.resource_ids.get(("Observation", f"{LAB_RESULTS}/{key}", row.id))
-        literal = f"Observation/{chosen or part_resource_id(LAB_RESULTS, row.id, key)}"
-        words = isos.fhir_text(key)
-        nodes.append(
-            Whole({"reference": literal} if words is ABSENT else {"reference": literal, "display": words}, key)
-        )
-    return nodes or ABSENT
+def _results(context: Context) -> Node:
+    """Refer to the Observation of each biomarker; a result is known by its biomarker's key."""
+    return {key: _result(context.view.id, key) for key in biomarker_keys(context.view)} or ABSENT
+
+
+def _result(row_id: str, key: str) -> Whole:
+    literal = f"Observation/{part_resource_id(LAB_RESULTS, row_id, key)}"
+    words = isos.fhir_text(key)
+    return Whole({"reference": literal} if words is ABSENT else {"reference": literal, "display": words}, key)
+
+
+def _members(found: tuple[Json, ...]) -> Iterable[Need]:
+    """Yield the need of each result, which makes a new row only if it is written together with the report."""
+    for element in found[0] or ():
+        if isinstance(element.get("reference"), str):
+            yield Need(MEMBER, element["reference"])
+
+
+def _take_results(found: tuple[Json, ...], context: Context) -> tuple[Json]:
+    """Take the biomarkers of a new report from its results; later ones are written through their Observations."""
+    if context.view is not None:
+        return (context.view.biomarkers,)
+    parts = result_parts(context.written, context.lookups)
+    if parts is None or len(parts) != len(found[0]):
+        raise Refusal("names results that do not come with it", final=True)
+    row = LabResult("", "", _customer(context.written, context.lookups), "pending", dict.fromkeys(parts.values()))
+    for reference, key in parts.items():
+        observation = context.lookups.members[reference]
+        outcome = LAB_OBSERVATION.absorb(observation, context.lookups, row, key)
+        if isinstance(outcome, NotClaimed):
+            raise Refusal(f"has a result that is no biomarker ({outcome.reason})", final=True)
+        row = outcome.row
+    return (row.biomarkers,)
+
+
+def _customer(resource: Json, lookups: Lookups) -> str:
+    home = lookups.homes.get(resource.get("subject", {}).get("reference", ""))
+    return home.key if home is not None and home.table == "customer_profiles" else ""
+
+
+def result_parts(report: Json, lookups: Lookups) -> Mapping[str, str] | None:
+    """Return the biomarker key of each result of a new report: reference → key.
+
+    None unless every result is a laboratory Observation with a value, written in the same transaction about the same
+    customer, and no two have one key.
+    """
+    references = [element.get("reference", "") for element in report.get("result", ())]
+    parts = {reference: _biomarker(lookups.members.get(reference), report, lookups) for reference in references}
+    keys = {reference: key for reference, key in parts.items() if key is not None}
+    if not keys or len(keys) != len(references) or len(set(keys.values())) != len(keys):
+        return None
+    return keys
+
+
+def _biomarker(observation: Json, report: Json, lookups: Lookups) -> str | None:
+    """Return the key that an Observation gets in a report, None where it is no plain laboratory value."""
+    if not isinstance(observation, dict) or observation.get("resourceType") != "Observation":
+        return None
+    same_customer = _customer(observation, lookups) == _customer(report, lookups)
+    plain_value = any(element in observation for element in VALUES) and "component" not in observation
+    laboratory = any(
+        coding.get("system") == systems.OBSERVATION_CATEGORY and coding.get("code") == "laboratory"
+        for concept in observation.get("category", ())
+        for coding in concept.get("coding", ())
+    )
+    if not (same_customer and plain_value and laboratory) or observation.get("status") not in REPORT_STATUS.defaults:
+        return None
+    return biomarker_key(observation.get("code", {}))
 
 
 def _provider(values: tuple[Any, ...], _: Context) -> tuple[Node]:
@@ -62,7 +119,7 @@ LAB_REPORT: Final = ResourceMapper(
     name="lab_report",
     row_type=LabResult,
     internal_endpoint="/graph/labs",
-    creatable=False,
+    adopts=result_parts,
     together=(("effective",),),
     slots={
         "identifier": (Slot("upload", {"system": systems.LAB_UPLOAD}),),
@@ -87,7 +144,15 @@ LAB_REPORT: Final = ResourceMapper(
         ),
         field("reviewed_at", "issued", isos.instant),
         lens(("provider",), ("performer[provider]",), _provider, _take_provider, note="by name"),
-        derived(("biomarkers",), "result[biomarkers]", _results, note="one Observation each"),
+        lens(
+            ("biomarkers",),
+            ("result[biomarkers]",),
+            lambda _, context: (_results(context),),
+            _take_results,
+            needed=True,
+            needs=_members,
+            note="one Observation each; a new report takes those that are written with it",
+        ),
         field("notes", "conclusion"),
         field("file_url", "presentedForm[file].url", isos.uri),
     ),

@@ -41,7 +41,7 @@ class Context:
 
 
 Show: TypeAlias = Callable[[tuple[Any, ...], Context], tuple[Node, ...]]
-"""Column values → one node (or ABSENT) per path."""
+"""Column values → one node (or ABSENT) per path; for a `many` slot a list of nodes, or a dict by stable keys."""
 Take: TypeAlias = Callable[[tuple[Json, ...], Context], tuple[Any, ...]]
 """What was written at each path (or ABSENT, but not everywhere) → one value per column; may raise Refusal."""
 

@@ -11,7 +11,7 @@ from mappers.codes.units import ucum
 from mappers.errors import Refusal
 from mappers.fields import Context, constant, derived, field, lens, profile, reference_needs
 from mappers.json_values import ABSENT, Json, encode
-from mappers.labs import BIOMARKERS_OF, LAB_RESULTS, biomarker_code, is_loinc, loinc_of
+from mappers.labs import BIOMARKERS_OF, LAB_RESULTS, biomarker_code, is_loinc
 from mappers.lens import ResourceMapper
 from mappers.nodes import Node, Slot, Whole
 from mappers.quantities import Measured, quantity, quantity_unit, read_number
@@ -96,12 +96,12 @@ def _show_code(_values: tuple[Any, ...], context: Context) -> tuple[Node]:
 
 
 def _take_code(found: tuple[Json, ...], context: Context) -> tuple[Json]:
-    """Take the LOINC code that was written; the current spelling of the same code stays."""
+    """Take the LOINC code that was written; the current spelling of the same code stays, and so does any other code."""
     codings = found[0].get("coding", []) if isinstance(found[0], dict) else []
     written = [is_loinc(str(coding.get("code"))) for coding in codings if coding.get("system") == systems.LOINC]
-    shown = loinc_of(context.view)
-    if not written or written[0] is None or (shown is not None and shown.code == written[0]):
-        return (context.view.code,)
+    current = context.view.code
+    if not written or written[0] is None or (isinstance(current, str) and is_loinc(current) == written[0]):
+        return (current,)
     return (f"LOINC:{written[0]}",)
 
 
@@ -169,10 +169,12 @@ def _written_unit(context: Context) -> str | None:
 
 
 def _same_patient(found: tuple[Json, ...], context: Context) -> tuple[str]:
-    """Refuse another subject (settled §1.9)."""
+    """Take the customer of a new report; refuse another one for an old report (settled §1.9)."""
     home = context.lookups.homes.get(found[0].get("reference", "")) if isinstance(found[0], dict) else None
-    if home is None or home.table != "customer_profiles" or home.key != context.view.customer_id:
+    if context.view is not None and (home is None or home.key != context.view.customer_id):
         raise Refusal("may not change: mark this one entered-in-error and write a new one", final=True)
+    if home is None or home.table != "customer_profiles":
+        raise Refusal("refers to nothing in customer_profiles")
     return (home.key,)
 
 

@@ -52,8 +52,8 @@ class LabValue:
 
 
 def biomarker_keys(row: LabResult) -> tuple[str, ...]:
-    """Return the part keys of a report: its biomarkers."""
-    return tuple(row.biomarkers) if isinstance(row.biomarkers, dict) else ()
+    """Return the part keys of a report: its biomarkers, sorted, since databases do not keep the order of members."""
+    return tuple(sorted(row.biomarkers)) if isinstance(row.biomarkers, dict) else ()
 
 
 def lab_value(row: LabResult, key: str) -> LabValue:
@@ -84,12 +84,31 @@ def with_lab_value(row: LabResult, key: str, view: LabValue) -> LabResult:
     return dataclasses.replace(row, biomarkers={**row.biomarkers, key: members})
 
 
+def without_lab_value(row: LabResult, key: str) -> LabResult:
+    """Return the row without one biomarker."""
+    return dataclasses.replace(row, biomarkers={name: value for name, value in row.biomarkers.items() if name != key})
+
+
 BIOMARKERS_OF: Final = Split(
     biomarker_keys,
     lab_value,
     with_lab_value,
+    without_lab_value,
     columns={**dict.fromkeys(["key", *_MEMBERS], "biomarkers"), "report_status": "status"},
 )
+
+
+def biomarker_key(concept: Json) -> str | None:
+    """Return the key of a written code: this server's own, else the table's of its LOINC code, else its words."""
+    codings = concept.get("coding", [])
+    for coding in codings:
+        if coding.get("system") == systems.BIOMARKER and isinstance(coding.get("code"), str):
+            return str(coding["code"])
+    for coding in codings:
+        if coding.get("system") == systems.LOINC and coding.get("code") in _KEYS:
+            return _KEYS[coding["code"]]
+    words = [concept.get("text"), *(coding.get("display") for coding in codings)]
+    return next((word for word in words if isinstance(word, str)), None)
 
 
 def is_loinc(code: str) -> str | None:
@@ -115,6 +134,7 @@ def loinc_of(view: LabValue) -> Code | None:
     return known.code if unit is None or same_kind(ucum(unit), known.ucum) else None
 
 
+_KEYS: Final = {entry.code.code: key for key, entry in BIOMARKERS.items() if entry.code is not None}
 _DISPLAYS: Final = {entry.code.code: entry.code.display for entry in BIOMARKERS.values() if entry.code is not None}
 
 

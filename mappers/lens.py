@@ -91,6 +91,8 @@ class ResourceMapper:
     """Whether a row is such a resource at all (a prescription that was never shipped is no dispense)."""
     id_of: Callable[[Row], str] | None = None
     """The resource id, where it is not the row's own (a device known by several columns)."""
+    adopts: Callable[[Json, Lookups], Mapping[str, str] | None] | None = None
+    """Which other resources of its transaction a new resource brings into its row: reference → part key."""
     about: str = ""
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
+from urllib.parse import quote
 
 from mappers.errors import MappingError
 from mappers.json_values import ABSENT, Absent, Json
@@ -65,10 +66,22 @@ def put(base: dict[str, Node], place: Steps, node: Node) -> list[tuple[str, ...]
         container[last.element] = node
         return [(*here, last.element)]
     slots = container.setdefault(last.element, Slots())
-    named = [(f"{last.slot.name}:{i}", n) for i, n in enumerate(node)] if last.slot.many else [(last.slot.name, node)]
+    named = _named(last.slot.name, node) if last.slot.many else [(last.slot.name, node)]
     for key, item in named:
         slots.add(key, item, last.slot)
     return [(*here, last.element, key) for key, _ in named]
+
+
+def _named(slot: str, nodes: list[Node] | dict[str, Node]) -> list[tuple[str, Node]]:
+    """Return the elements of a `many` slot by key: the keys that a dict gives them, or their positions."""
+    keys = map(_key, nodes) if isinstance(nodes, dict) else map(str, range(len(nodes)))
+    items = nodes.values() if isinstance(nodes, dict) else nodes
+    return [(f"{slot}:{key}", item) for key, item in zip(keys, items, strict=True)]
+
+
+def _key(name: str) -> str:
+    """Return a key without the characters that separate the steps of a stored path."""
+    return quote(name, safe=" ")
 
 
 def take(resource: Json, place: Steps, shown: Node | Absent = ABSENT) -> Json | Absent:

@@ -8,16 +8,22 @@ from typing import Final
 
 from mappers.codes.unit_table import UNITS
 
+_CODES: Final = frozenset(UNITS.values())
 _LITRE: Final = re.compile(r"(?<=[/dmunpf\u00b5])l(?=$|/)")
 _TERM: Final = re.compile(r"(?:da|[YZEPTGMkhdcmunpf])?(g|mol|\[IU\]|U|L|m|s|eq)")
 
 
 @lru_cache(maxsize=4096)
 def ucum(unit: str | None) -> str | None:
-    """Return the UCUM code of a unit as written, or None; `ng/dl` is taken for `ng/dL`, and µ of either alphabet."""
+    """Return the UCUM code of a unit as written, or None.
+
+    A known UCUM code stands for itself; `ng/dl` is taken for `ng/dL`, and µ of either alphabet.
+    """
     if unit is None:
         return None
     written = unit.strip().replace("\u03bc", "\u00b5")
+    if written in _CODES:
+        return written
     return UNITS.get(written) or UNITS.get(_LITRE.sub("L", written))
 
 

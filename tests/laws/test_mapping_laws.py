@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from typing import Any
 
+import fhirkit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from tests.builders import ROWS, edited, lookups
 
 every_mapper = pytest.mark.parametrize("name", [mapper.name for mapper in MAPPERS])
 writable = pytest.mark.parametrize("name", [mapper.name for mapper in MAPPERS if not mapper.read_only])
-LAW = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+LAW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def comparable(resource: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +134,15 @@ def test_law_6_every_element_names_its_source(name: str, data: Any) -> None:
     leaves = set(expressions(mapper.render(row, part, lookups(), residual), mapper.resource_type))
     assert set(lineage) == leaves
     assert all(source in {"residual", "constant"} or f"{mapper.table}." in source for source in lineage.values())
+
+
+@every_mapper
+@LAW
+@given(data=st.data())
+def test_what_a_row_renders_is_a_valid_resource(name: str, data: Any) -> None:
+    mapper = mapper_named(name)
+    row, part = a_part(data, mapper)
+    assert fhirkit.validate(encode(mapper.render(row, part, lookups())).decode()) == []
 
 
 def expressions(value: Any, path: str) -> list[str]:

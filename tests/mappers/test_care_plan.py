@@ -199,6 +199,21 @@ def test_an_end_before_the_start_is_not_shown_and_not_lost() -> None:
     assert claimed(PROTOCOL, shown, odd).row == odd
 
 
+def test_an_end_that_was_not_shown_does_not_appear_when_the_start_is_dropped() -> None:
+    odd = replace(PLAN, end_date=date(2026, 1, 1))
+    written = {key: value for key, value in PROTOCOL.render(odd, "", LOOKUPS).items() if key != "period"}
+    assert claimed(PROTOCOL, written, odd).row == replace(odd, start_date=None, end_date=None)
+    moved = {**written, "period": {"start": "2026-03-03"}}
+    assert claimed(PROTOCOL, moved, odd).row == replace(odd, start_date=date(2026, 3, 3))
+
+
+def test_a_new_start_leaves_the_end_where_it_was() -> None:
+    done = replace(PLAN, status="completed", completed_at=datetime(2026, 4, 1, 8, tzinfo=UTC))
+    written = {**PROTOCOL.render(done, "", LOOKUPS)}
+    written["period"] = {**written["period"], "start": "2026-03-05"}
+    assert claimed(PROTOCOL, written, done).row == replace(done, start_date=date(2026, 3, 5))
+
+
 # ---- treatments ------------------------------------------------------------------------------------------------------
 
 
