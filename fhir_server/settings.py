@@ -13,11 +13,11 @@ import secrets
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX: Final = "FHIR_SERVER_"
 MINIMUM_SECRET_BYTES: Final = 32
@@ -90,8 +90,8 @@ class Settings(BaseSettings):
     )
     audit_batch: int = Field(200, ge=1, le=10_000, description="Most audit records of reads in one commit.")
     audit_queue: int = Field(10_000, ge=1, description="Audit records that may wait; above it reads answer 503.")
-    cors_origins: tuple[str, ...] = Field(
-        (), description='Origins of browser apps, as JSON (`["https://app.example"]`), beside those of the clients.'
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins of browser apps, separated by spaces, beside those that clients registered."
     )
     host: str = Field("127.0.0.1", description="Address that `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
@@ -105,6 +105,20 @@ class Settings(BaseSettings):
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
             raise ValueError("must be an absolute http or https address without query")
         return value.rstrip("/")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
+                raise ValueError("must be origins such as https://app.example, separated by spaces")
+        return value
 
     @field_validator("secret")
     @classmethod
@@ -218,7 +232,7 @@ def _default(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, tuple):
-        return "`[]`"
+        return "empty"
     if isinstance(value, bool):
         return f"`{int(value)}`"
     return f"`{value}`" if str(value) else "empty"

@@ -14,7 +14,7 @@ from fhir_server.settings import Settings, load_settings
 from mappers.rows import Organization
 from storage.audit import AuditKey, AuditRecord, insert_records
 from storage.engine import Database, create_database
-from storage.projection.flush import project_touched
+from storage.projection.flush import flush
 from storage.repositories.platform import OrganizationRepository
 from storage.schema import check_revision
 from storage.transaction import Change, UnitOfWork
@@ -79,17 +79,13 @@ class Installation:
         return found
 
 
-async def _project(unit: UnitOfWork) -> None:
-    await project_touched(unit, list(unit.touched))
-
-
 @asynccontextmanager
 async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
     """Open the database; raises SchemaOutOfDate when it is not migrated, DatabaseUnavailable when it is away."""
     _ = settings.secret_bytes  # a missing secret is told before anything else happens
     await asyncio.to_thread(check_revision, settings.database_url)
     database = create_database(settings.database_url, pool_size=1, role=settings.database_role or None)
-    database.flush = _project
+    database.flush = flush
     await database.open()
     try:
         yield Installation(settings, database)
