@@ -44,7 +44,6 @@ from storage.search.shape import (
     IndexTest,
     Inner,
     Name,
-    NoPatient,
     Not,
     PatientIs,
     PatientLinked,
@@ -115,7 +114,7 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
     match test:
         case IndexTest():
             return _probe(test, node)
-        case PatientIs() | PatientLinked() | NoPatient():
+        case PatientIs() | PatientLinked():
             return patient_condition(test, node.patient)
         case SubjectTest(column, rows):
             return or_(patient_condition(column, node.patient), _probe(rows, node))
@@ -143,13 +142,11 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
             return not_(condition_of(negated, node))
 
 
-def patient_condition(test: PatientTest | NoPatient, column: ColumnElement[int]) -> Condition:
+def patient_condition(test: PatientTest, column: ColumnElement[int]) -> Condition:
     """Return the condition on a `patient` column."""
     match test:
         case PatientIs(patients, many):
             return is_one_of(column, patients, many)
-        case NoPatient():
-            return column == 0
         case PatientLinked(inner):
             return column.in_(_inner_rows(inner, "self_key"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any, Final
 
 import msgspec
@@ -37,16 +37,20 @@ class CursorSigner:
         cursor = search.cursor or ""
         if len(cursor) > LONGEST_CURSOR:
             raise CursorInvalid
+        serializer = self._serializer(search, access)
         try:
-            made, place = self._serializer(search, access).loads(cursor)
+            content = serializer.loads(cursor)
         except BadData as error:
             raise CursorInvalid from error
-        if not made <= now + LIFETIME_MILLISECONDS or now - made > LIFETIME_MILLISECONDS:
+        if serializer.dumps(content) != cursor:  # base64 leaves spare bits in the last letter
+            raise CursorInvalid
+        made, place = content
+        if now - made > LIFETIME_MILLISECONDS:
             raise CursorExpired
         return [_value(each) for each in place]
 
     def _serializer(self, search: Search, access: Access) -> URLSafeSerializer:
-        return URLSafeSerializer(self._secret, salt=_binding(search, access))
+        return URLSafeSerializer(self._secret, salt=_binding(search, access), signer_kwargs={"digest_method": sha256})
 
 
 def _binding(search: Search, access: Access) -> bytes:

@@ -28,7 +28,6 @@ from storage.search.shape import (
     IndexTable,
     IndexTest,
     Name,
-    NoPatient,
     PatientIs,
     PatientTest,
     ReferredByPatient,
@@ -66,7 +65,7 @@ class Branch:
     """
 
     lead: IndexTest | InCompartment | None
-    patient: PatientTest | NoPatient | None
+    patient: PatientTest | None
     tests: tuple[Test, ...]
 
 
@@ -148,10 +147,10 @@ def plan_branches(
     if subject is not None:
         tests.remove(subject)
         by_column = _led_by_token(subject.column, tests)
-        return by_column, Branch(subject.rows, NoPatient(), tuple(tests))
+        return by_column, Branch(subject.rows, None, tuple(tests))
     if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
         by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
-        return by_column, Branch(InCompartment(), NoPatient(), tuple(tests))
+        return by_column, Branch(InCompartment(), None, tuple(tests))
     rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))
     if rank < _RANK_NEVER and isinstance(test, IndexTest):
         return (Branch(test, None, tuple(tests[1:])),)

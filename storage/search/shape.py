@@ -166,11 +166,6 @@ class PatientLinked:
     inner: Inner
 
 
-@dataclass(frozen=True, slots=True)
-class NoPatient:
-    """The column `patient` names nobody: rows tell what the resource is about."""
-
-
 PatientTest = PatientIs | PatientLinked
 
 
@@ -276,7 +271,6 @@ Test = (
     IndexTest
     | PatientIs
     | PatientLinked
-    | NoPatient
     | SubjectTest
     | InCompartment
     | ClinicalDateTest
