@@ -18,7 +18,9 @@ ROLE: Final = "fhir_server_app"
 """The role that the server takes: owns nothing, bypasses nothing."""
 
 POLICY: Final = "organization"
-CONDITION: Final = "organization_id = current_setting('app.organization_id', true)"
+CONDITION: Final = "organization_id = (SELECT current_setting('app.organization_id', true))"
+"""Run once per statement, when the first row is asked for. Without the SELECT the planner looks at the setting itself
+while it plans, where a read's context is not set yet: it then expects no row at all and takes any index."""
 
 TENANT_TABLES: Final[tuple[Table, ...]] = (*patient_graph.TENANT_TABLES, *fhir.TENANT_TABLES, *audit.TENANT_TABLES)
 """Tables whose rows belong to one organization and are hidden from the others."""

@@ -206,143 +206,143 @@ ALTER TABLE customer_profiles ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE customer_profiles FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON customer_profiles USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON customer_profiles USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE identity_mappings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE identity_mappings FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON identity_mappings USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON identity_mappings USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE lab_results ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE lab_results FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON lab_results USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON lab_results USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE protocols ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE protocols FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON protocols USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON protocols USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE patient_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE patient_events FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON patient_events USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON patient_events USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE conversation_history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE conversation_history FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON conversation_history USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON conversation_history USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE subscriptions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE subscriptions FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON subscriptions USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON subscriptions USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE patient_prescriptions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE patient_prescriptions FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON patient_prescriptions USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON patient_prescriptions USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE patient_wearable_readings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE patient_wearable_readings FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON patient_wearable_readings USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON patient_wearable_readings USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE patient_wearable_daily_stats ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE patient_wearable_daily_stats FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON patient_wearable_daily_stats USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON patient_wearable_daily_stats USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE wearable_data ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE wearable_data FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON wearable_data USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON wearable_data USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_resources ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_resources FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_resources USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_resources USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_history ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_history FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_history USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_history USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_compartments ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_compartments FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_compartments USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_compartments USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_index_tokens ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_index_tokens FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_index_tokens USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_index_tokens USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_index_strings ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_index_strings FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_index_strings USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_index_strings USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_index_dates ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_index_dates FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_index_dates USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_index_dates USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_index_quantities ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_index_quantities FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_index_quantities USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_index_quantities USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_index_references ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_index_references FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_index_references USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_index_references USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_changes ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_changes FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_changes USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_changes USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE fhir_conditional_locks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE fhir_conditional_locks FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON fhir_conditional_locks USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON fhir_conditional_locks USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE projection_failures ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE projection_failures FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON projection_failures USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON projection_failures USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE rbac_logs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE rbac_logs FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON rbac_logs USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON rbac_logs USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE audit_seals ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE audit_seals FORCE ROW LEVEL SECURITY;
 
-CREATE POLICY organization ON audit_seals USING (organization_id = current_setting('app.organization_id', true)) WITH CHECK (organization_id = current_setting('app.organization_id', true));
+CREATE POLICY organization ON audit_seals USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
