@@ -6,7 +6,6 @@ The two are told apart by a category of this server and by the intent: a protoco
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
 from typing import Any, Final
 
 from mappers import isos, systems
@@ -31,6 +30,7 @@ from mappers.lens import ResourceMapper
 from mappers.lookups import CLINICIAN, Lookups
 from mappers.narrative import narrative
 from mappers.nodes import Node, Slot, Whole, contains
+from mappers.plan_periods import ended, protocol_period, treatment_period
 from mappers.practitioner import CLINICIAN_TABLE, clinician_name
 from mappers.prescription import PRESCRIPTION_TABLE
 from mappers.rows import Protocol, Subscription
@@ -113,28 +113,6 @@ def _text(value: str | None) -> str | None:
 # ---- protocols -----------------------------------------------------------------------------------------------------
 
 
-def _ended(values: tuple[Any, ...], context: Context) -> Node:
-    """Show when a protocol without an end date was completed or cancelled."""
-    view = context.view
-    end = next((value for value in values if value is not None), None)
-    if end is None or view.end_date is not None or (view.start_date is not None and end.date() < view.start_date):
-        return ABSENT
-    return isos.instant_text(end)
-
-
-def _end_date() -> Field:
-    """The last day; one before the first is not shown (FHIR R4 invariant per-1)."""
-
-    def show(values: tuple[Any, ...], context: Context) -> tuple[Node]:
-        end, start = values[0], context.view.start_date
-        return (ABSENT if end is None or (start is not None and end < start) else isos.day_of.forwards(end),)
-
-    def take(found: tuple[Json, ...], _: Context) -> tuple[date]:
-        return (isos.day_of.backwards(found[0]),)
-
-    return lens(("end_date",), ("period.end",), show, take, note=f"{isos.day_of.note}; not shown before start_date")
-
-
 def _goal_text(goal: Json) -> str | None:
     if isinstance(goal, dict):
         goal = next((goal[key] for key in ("description", "text", "name", "title") if key in goal), None)
@@ -183,9 +161,8 @@ PROTOCOL: Final = ResourceMapper(
         field("name", "title", needed=True),
         field("description", "description"),
         reference("customer_id", "subject", "Patient", "customer_profiles", needed=True),
-        field("start_date", "period.start", isos.day_of),
-        derived(("completed_at", "cancelled_at"), "period.end", _ended, note="where end_date is NULL"),
-        _end_date(),
+        derived(("completed_at", "cancelled_at"), "period.end", ended, note="where end_date is NULL"),
+        protocol_period(),
         reference("created_by", "author", "Practitioner", CLINICIAN_TABLE, display=clinician_name),
         derived(("goals",), "goal", _goals, note="in words"),
         compounds(),
@@ -269,28 +246,6 @@ def _clinician() -> Field:
     return lens(("clinician_id", "clinician_name"), ("author",), show, take, needs=reference_needs, note=note)
 
 
-def _end() -> Field:
-    """When a treatment was completed or cancelled; a planned end of one that goes on stays in the residual."""
-
-    def show(values: tuple[Any, ...], context: Context) -> tuple[Node]:
-        ends = values if context.view.status == "completed" else values[::-1]
-        end, start = next((value for value in ends if value is not None), None), context.view.started_at
-        return (ABSENT if end is None or (start is not None and end < start) else isos.instant_text(end),)
-
-    def take(found: tuple[Json, ...], context: Context) -> tuple[datetime | None, datetime | None]:
-        end, view = isos.column_instant(found[0]), context.view
-        match TREATMENT_STATUSES.defaults.get(context.written.get("status")):
-            case "completed":
-                return end, view.cancelled_at if view is not None else None
-            case "cancelled":
-                return view.completed_at if view is not None else None, end
-            case _:
-                raise Refusal("is not over yet")
-
-    note = "by status; not shown before started_at; a planned end stays in the residual"
-    return lens(("completed_at", "cancelled_at"), ("period.end",), show, take, note=note)
-
-
 def _prescriptions(values: tuple[Any, ...], context: Context) -> Node:
     refer = context.lookups.reference
     literals = [refer("MedicationRequest", PRESCRIPTION_TABLE, prescription.id) for prescription in values[0]]
@@ -337,8 +292,7 @@ TREATMENT: Final = ResourceMapper(
         fixed("category[kind]", _category("treatment"), note="of this server"),
         _names(),
         reference("customer_id", "subject", "Patient", "customer_profiles", needed=True),
-        field("started_at", "period.start", isos.instant),
-        _end(),
+        treatment_period(),
         _clinician(),
         _product(),
         derived(("product_id", "status"), "activity[product].detail.status", _product_status),
