@@ -91,9 +91,9 @@ class AuditTrail:
         for organization_id in organizations:
             try:
                 sealed = await asyncio.to_thread(self._seal, organization_id)
-            except AuditUnavailable:
+            except AuditUnavailable as error:
                 sealed = 0
-                log.warning("audit_not_sealed", organization=organization_id)
+                log.warning("audit_not_sealed", organization=organization_id, reason=str(error))
             self._plan(organization_id, found=sealed > 0)
             total += sealed
         return total

@@ -13,6 +13,7 @@ from storage.audit_seals import Fault, Trail, export, open_trails, seal, verify
 from storage.audit_sqlite import audit_path
 from storage.audit_trail import AuditTrail, create_audit_trail
 from storage.engine import Database
+from storage.errors import AuditUnavailable
 from storage.rls import ROLE
 from storage.transaction import Change
 from tests.audit.conftest import KEY, a_record
@@ -181,6 +182,16 @@ async def test_records_of_a_running_transaction_are_sealed_after_it(
         assert await asyncio.to_thread(seal, trail, "loop-health", KEY) == 0
     assert await asyncio.to_thread(seal, trail, "loop-health", KEY) == 2
     assert not faults(trail)
+
+
+async def test_a_database_restored_into_a_younger_cluster_is_not_sealed_wrongly(store, trail: Trail, tamper):
+    if trail.name == "reads":
+        pytest.skip("ids on SQLite do not depend on the cluster")
+    await store.append([a_record(0)])
+    seal(trail, "loop-health", KEY)
+    tamper("UPDATE audit_seals SET last_id = last_id + (1::int8 << 50)")
+    with pytest.raises(AuditUnavailable, match="Restoring"):
+        seal(trail, "loop-health", KEY)
 
 
 async def test_reads_and_writes_of_one_worker_are_sealed_and_verified(
