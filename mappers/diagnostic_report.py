@@ -119,6 +119,7 @@ LAB_REPORT: Final = ResourceMapper(
     name="lab_report",
     row_type=LabResult,
     internal_endpoint="/graph/labs",
+    about="Claimed with results that are laboratory Observations of the same transaction and customer.",
     adopts=result_parts,
     together=(("effective",),),
     slots={

@@ -206,6 +206,7 @@ LAB_OBSERVATION: Final = ResourceMapper(
     name="lab_biomarker",
     row_type=LabResult,
     internal_endpoint="/graph/labs",
+    about="One for each biomarker. A new one is claimed with its DiagnosticReport only.",
     creatable=False,
     split=BIOMARKERS_OF,
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange"), ("effective",)),

@@ -56,11 +56,19 @@ def _subject() -> Field:
 # ---- readings -----------------------------------------------------------------------------------------------------
 
 
-def _show_value(values: tuple[Any, ...], _: Context) -> tuple[Node]:
-    return (quantity(Measured(isos.number(values[0])), values[1]),)
+def _show_value(values: tuple[Any, ...], _: Context) -> tuple[Node, Node]:
+    """Show the value; or, of a number that JSON cannot say, which kind it is."""
+    value, unit = values
+    if value.is_finite():
+        return quantity(Measured(isos.number(value)), unit), ABSENT
+    code = "not-a-number" if value.is_nan() else "positive-infinity" if value > 0 else "negative-infinity"
+    return ABSENT, Whole({"coding": [{"system": systems.DATA_ABSENT_CODE, "code": code}]}, code)
 
 
 def _take_value(found: tuple[Json, ...], context: Context) -> tuple[Decimal, str]:
+    """Take value and unit; a value that an update takes back stays in its column (settled §1.4)."""
+    if found[0] is ABSENT and context.view is not None:
+        return context.view.value, context.view.unit
     value = plain_number(found[0])
     unit = quantity_unit(found[0], context.view.unit if context.view else None)
     if unit is None:
@@ -122,6 +130,7 @@ WEARABLE_READING: Final = ResourceMapper(
     name="wearable_reading",
     row_type=WearableReading,
     internal_endpoint="/graph/wearables/readings",
+    about="Claimed with a wearable metric's code, a dateTime with time, and a Quantity with a unit.",
     telemetry=True,
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange", "component"), ("effective",)),
     slots={"category": (Slot("metric"),)},
@@ -132,7 +141,14 @@ WEARABLE_READING: Final = ResourceMapper(
         _metric(wearables.READING_CODES, wearables.READING_TYPES),
         _subject(),
         field("recorded_at", "effectiveDateTime", isos.instant, needed=True),
-        lens(("value", "unit"), ("valueQuantity",), _show_value, _take_value, needed=True, note="UCUM where known"),
+        lens(
+            ("value", "unit"),
+            ("valueQuantity", "dataAbsentReason"),
+            _show_value,
+            _take_value,
+            needed=True,
+            note="UCUM where known; dataAbsentReason of a number that is none",
+        ),
         _device(),
     ),
 )
@@ -215,7 +231,7 @@ def _zone_of_written(context: Context) -> str:
 def _show_statistics(values: tuple[Any, ...], _: Context) -> tuple[Node, ...]:
     """Show the average as the value, and every statistic as a component."""
     *numbers, count, unit = values
-    nodes = [ABSENT if n is None else quantity(Measured(isos.number(n)), unit) for n in numbers]
+    nodes = [quantity(Measured(isos.number(n)), unit) if n is not None and n.is_finite() else ABSENT for n in numbers]
     counted = ABSENT if count is None else quantity(Measured(count), COUNT_UNIT)
     return (nodes[0], *nodes, counted)
 
@@ -261,6 +277,7 @@ DAILY_STATISTIC: Final = ResourceMapper(
     name="wearable_daily_stat",
     row_type=WearableDailyStat,
     internal_endpoint="/graph/wearables/daily-stats",
+    about="Claimed with a wearable metric's code and a Period that is one day in the customer's time zone.",
     telemetry=True,
     lookups=(TIME_ZONE,),
     refuses=_no_daily_statistic,

@@ -113,6 +113,7 @@ PATIENT: Final = ResourceMapper(
     name="customer_profile",
     row_type=CustomerProfile,
     internal_endpoint="/graph/profiles",
+    about="Claimed with an identifier of the login provider and an e-mail address.",
     children=("identity_mappings",),
     lookups=("organization",),
     slots={

@@ -27,6 +27,8 @@ def read_number(value: Json) -> Measured | None:
 
     What could be read in two ways (`"9,8"`, `"1,200"`) is no number.
     """
+    if isinstance(value, Decimal) and not value.is_finite():
+        return None
     if is_number(value):
         return Measured(isos.number(isos.column_number(value)))
     match = _READ.fullmatch(value) if isinstance(value, str) else None

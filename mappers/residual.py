@@ -149,6 +149,8 @@ def _compare_members(
 
 def align(base: Slots, target: list[Json]) -> dict[str, int]:
     """Return which element of a written list stands for which slot key."""
+    if len(base.items) == len(target) == 1:
+        return _align_one(base, target[0])
     found: dict[str, int] = {}
     taken: set[int] = set()
 
@@ -172,6 +174,14 @@ def align(base: Slots, target: list[Json]) -> dict[str, int]:
             if key not in found:
                 take(key, (i for i, element in enumerate(target) if i not in taken and test(key, element)))
     return found
+
+
+def _align_one(base: Slots, element: Json) -> dict[str, int]:
+    """Return what `align` does for one slot and one element, which is nearly every list."""
+    ((key, node),) = base.items.items()
+    slot = base.slots[key]
+    fits = slot.fits(element) or slot.otherwise(element) or contains(element, plain(node))
+    return {key: 0} if fits else {}
 
 
 def _compare_slots(base: Slots, target: list[Json], path: Path, groups: Groups, out: list[ResidualEntry]) -> None:

@@ -83,7 +83,9 @@ def concept(row: Any, codes: Mapping[str, Code | None], bare: bool) -> Node:
     words = fhir_text(row.data_type.replace("_", " "))
     if words is not ABSENT and not (bare and codings):
         value["text"] = words
-    return Whole(value, [row.data_type, loinc.code if loinc else None]) if value else ABSENT
+    if not value:
+        value["coding"] = [{"system": systems.DATA_ABSENT_CODE, "code": "unknown"}]
+    return Whole(value, [row.data_type, loinc.code if loinc else None])
 
 
 def _always(_: Any) -> bool:

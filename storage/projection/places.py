@@ -23,7 +23,7 @@ from storage.rows import load_rows, taken_unique
 from storage.transaction import UnitOfWork
 from storage.versions import Pending
 
-FIRST_TYPES: Final = ("Organization", "Practitioner", "Patient", "CarePlan")
+FIRST_TYPES: Final = ("Organization", "Practitioner", "Patient", "CarePlan", "DiagnosticReport")
 """Types that others' homes depend on, in the order of dependence."""
 RowKey = tuple[str, str]
 
@@ -85,6 +85,8 @@ class _Work:
         self.rows: dict[RowKey, Row] = {}
         self.changed: dict[RowKey, None] = {}
         self.unclaimed: dict[ResourceKey, str] = {}
+        self.adopted: dict[str, Home] = {}
+        """Resources that become parts of the row of another one in this unit of work (settled §1.9)."""
 
     async def prepare(self, pendings: Sequence[Pending]) -> None:
         """Fetch in bulk what claims need: rows of existing homes, and answers to the mappers' needs."""
@@ -95,8 +97,8 @@ class _Work:
             if home is not None:
                 homes.setdefault(home.table, []).append(home.key)
             if pending.resource is not None:
-                reference = str(pending.key)
-                self.facts.members[reference] = pending.resource
+                if home is None:  # what has a row already cannot become part of another one
+                    self.facts.members[str(pending.key)] = pending.resource
                 for mapper in mappers_of_type(pending.key.resource_type):
                     needs |= mapper.needs(pending.resource)
         for table, keys in homes.items():
@@ -138,6 +140,8 @@ class _Work:
 
     async def _claim(self, pending: Pending) -> Pending:
         """Offer a new (or so far native) resource to the mappers of its type."""
+        if str(pending.key) in self.adopted:
+            return await self._adopt(pending, self.adopted[str(pending.key)])
         reasons: list[str] = []
         for mapper in writable_mappers(pending.key.resource_type):
             absorbed = mapper.absorb(pending.resource, self.facts.lookups())
@@ -149,10 +153,22 @@ class _Work:
             if reason is not None:
                 reasons.append(reason)
                 continue
-            home = Home(mapper.table, row.id, "")
-            return await self._keep(pending, mapper, home, None, absorbed)
+            parts = mapper.adopts(pending.resource, self.facts.lookups()) if mapper.adopts else None
+            for name, part in (parts or {}).items():
+                self.adopted[name] = Home(mapper.table, row.id, part)
+                self.facts.members.pop(name)  # of one row only
+            return await self._keep(pending, mapper, Home(mapper.table, row.id, ""), None, absorbed)
         self.unclaimed[pending.key] = "; ".join(reasons)
         return pending
+
+    async def _adopt(self, pending: Pending, home: Home) -> Pending:
+        """Give a new resource its place in a row that another one of this unit of work made."""
+        mapper = self._mapper(pending, home)
+        current = self.rows[home.table, home.key]
+        absorbed = mapper.absorb(pending.resource, self.facts.lookups(), current, home.part)
+        if isinstance(absorbed, NotClaimed):
+            raise MappingRefused(pending.key.resource_type, pending.key.id, absorbed.reason)
+        return await self._keep(pending, mapper, home, current, absorbed)
 
     async def _refused_row(self, mapper: ResourceMapper, row: Row) -> str | None:
         if self.facts.home_system != "graph":

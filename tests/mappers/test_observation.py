@@ -83,6 +83,15 @@ def test_a_resting_heart_rate_has_the_general_code_of_the_vital_sign_too() -> No
     assert shown["valueQuantity"]["code"] == "/min"
 
 
+@pytest.mark.parametrize(
+    ("value", "code"), [("NaN", "not-a-number"), ("Infinity", "positive-infinity"), ("-Infinity", "negative-infinity")]
+)
+def test_a_number_that_is_none_shows_why(value: str, code: str) -> None:
+    shown = WEARABLE_READING.render(dataclasses.replace(READING, value=Decimal(value)), "", lookups())
+    assert "valueQuantity" not in shown
+    assert shown["dataAbsentReason"]["coding"][0]["code"] == code
+
+
 def test_a_written_weight_becomes_a_reading() -> None:
     outcome = WEARABLE_READING.absorb(weight(), lookups())
     assert isinstance(outcome, Absorbed)
@@ -131,6 +140,22 @@ def test_a_narrative_goes_when_any_column_changes_behind_fhir() -> None:
     assert WEARABLE_READING.render(outcome.row, "", lookups(), outcome.residual)["text"] == text
     changed = dataclasses.replace(outcome.row, value=Decimal(80))
     assert "text" not in WEARABLE_READING.render(changed, "", lookups(), outcome.residual)
+
+
+def test_a_value_that_an_update_takes_back_stays_in_the_column_and_out_of_fhir() -> None:
+    shown = WEARABLE_READING.render(READING, "", lookups())
+    reason = {"coding": [{"system": systems.DATA_ABSENT_CODE, "code": "error"}]}
+    del shown["valueQuantity"]
+    outcome = WEARABLE_READING.absorb({**shown, "dataAbsentReason": reason}, lookups(), READING)
+    assert isinstance(outcome, Absorbed)
+    assert outcome.row == READING
+    read = WEARABLE_READING.render(outcome.row, "", lookups(), outcome.residual)
+    assert "valueQuantity" not in read
+    assert read["dataAbsentReason"] == reason
+    corrected = dataclasses.replace(READING, value=Decimal(90))
+    read = WEARABLE_READING.render(corrected, "", lookups(), outcome.residual)
+    assert "dataAbsentReason" not in read
+    assert read["valueQuantity"]["value"] == 90
 
 
 def test_a_reading_that_names_a_known_device_takes_its_columns() -> None:
