@@ -19,7 +19,9 @@ LOINC = (
     "and available at no cost under the licence at https://loinc.org/license."
 )
 RXNORM = "RxNorm codes and names come from the US National Library of Medicine, which does not endorse this product."
-UCUM = "UCUM is copyright Regenstrief Institute, Inc.; the codes are used under the licence at https://ucum.org/license."
+UCUM = (
+    "UCUM is copyright Regenstrief Institute, Inc.; the codes are used under the licence at https://ucum.org/license."
+)
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
