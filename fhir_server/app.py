@@ -53,7 +53,8 @@ class Application:
         if scope["type"] == "http":
             path: str = scope["path"]
             if path.startswith(FHIR_PATH) and path[len(FHIR_PATH) : len(FHIR_PATH) + 1] in {"", "/"}:
-                await self._cross_origin(scope, receive, send)
+                asked_by_page = any(name == b"origin" for name, _ in scope["headers"])
+                await (self._cross_origin if asked_by_page else self._fhir)(scope, receive, send)
                 return
         await self._rest(scope, receive, send)
 

@@ -57,7 +57,7 @@ def history_entry(version: Version, before: Version | None, base_url: str) -> by
 
 
 def response_entry(
-    status: int, *, location: str | None, version: Version | None, resource: bytes, outcome: bytes, full_url: str | None
+    status: int, *, location: str | None, version: Version | None, resource: bytes, outcome: bytes
 ) -> bytes:
     """Return an entry of a batch-response or transaction-response; `outcome` is that of a failure (B1)."""
     response: dict[str, object] = {"status": str(status)}
@@ -67,8 +67,6 @@ def response_entry(
         response["etag"] = etag(version.version)
         response["lastModified"] = instant(version.last_updated)
     facts: dict[str, object] = {"response": response}
-    if full_url is not None:
-        facts = {"fullUrl": full_url, **facts}
     if outcome:
         start = encode_json(facts)
         return b"".join((start[:-2], b',"outcome":', outcome, b"}}"))

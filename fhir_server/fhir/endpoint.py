@@ -6,8 +6,8 @@ It is plain ASGI because every read passes here (design Decision 9). Errors beco
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from random import getrandbits
 from time import perf_counter
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONTENT_TYPE: Final = (b"content-type", b"application/fhir+json; charset=utf-8")
 _COMMON: Final = (
     (b"cache-control", b"no-store"),
-    (b"vary", b"Accept, Authorization, Prefer"),  # and Origin, see cors.py
+    (b"vary", b"Accept, Authorization, Origin, Prefer"),
     (b"x-content-type-options", b"nosniff"),
 )
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
@@ -172,7 +172,7 @@ def _request_id(sent: str | None) -> str:
     """Return the id that the client gave the request, or a new one (H10)."""
     if sent is not None and _REQUEST_ID.match(sent):
         return sent
-    return secrets.token_hex(8)
+    return f"{getrandbits(64):016x}"
 
 
 async def _send(send: Send, call: _Call, response: Response) -> None:

@@ -31,7 +31,7 @@ def entry_request(entry: Entry, request: FhirRequest) -> FhirRequest:
     )
 
 
-def entry_answer(response: Response, full_url: str | None = None) -> bytes:
+def entry_answer(response: Response) -> bytes:
     """Return the entry of a batch-response or transaction-response; a failure's body is its outcome."""
     failed = response.status >= 400
     created = response.version is not None and "Location" in response.headers
@@ -43,5 +43,4 @@ def entry_answer(response: Response, full_url: str | None = None) -> bytes:
         version=response.version,
         resource=b"" if failed else response.body,
         outcome=response.body if failed else b"",
-        full_url=full_url,
     )

@@ -55,7 +55,7 @@ class Route:
         return ResourceKey(self.resource_type, self.id)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Place:
     """A path with what its methods mean; `GET` stands for HEAD as well."""
 

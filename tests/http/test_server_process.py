@@ -1,0 +1,97 @@
+"""The server process (design 'Addresses and commands'; security DU-7 to DU-9, RL-4, PH-1)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.site import free_port
+
+
+def environment(folder: Path, port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder}/fhir.sqlite",
+        "FHIR_SERVER_SECRET": "s" * 40,
+        "FHIR_SERVER_BASE_URL": f"http://127.0.0.1:{port}",
+    }
+
+
+def command(*arguments: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "fhir_server", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    port = free_port()
+    env = environment(folder, port)
+    made = command("init", env=env)
+    made.communicate(timeout=60)
+    assert made.returncode == 0
+    process = command("serve", "--port", str(port), *arguments, env=env)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                if httpx.get(f"{base}/readyz").status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield process, base
+    finally:
+        if process.returncode is None:
+            process.terminate()  # its workers end with it
+            process.communicate(timeout=30)
+
+
+def test_sigterm_ends_the_server_with_status_0(tmp_path):
+    with serving(tmp_path) as (process, base):
+        assert httpx.get(f"{base}/fhir/metadata").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert b"no_second_wall" in logged
+    assert b"Traceback" not in logged
+
+
+def test_workers_share_their_figures(tmp_path):
+    with serving(tmp_path, "--workers", "2") as (_, base):
+        for _ in range(20):
+            with httpx.Client() as client:
+                assert client.get(f"{base}/fhir/metadata").status_code == 200
+        figures = httpx.get(f"{base}/metrics").text
+        assert 'fhir_answers_total{interaction="capabilities",status="200",type=""} 20.0' in figures
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{folder}/nothing.sqlite", "postgresql://nobody@127.0.0.1:9/nothing"])
+def test_without_a_migrated_database_it_says_so_and_does_not_start(tmp_path, url):
+    env = environment(tmp_path, free_port()) | {"DATABASE_URL": url.format(folder=tmp_path)}
+    process = command("serve", env=env)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert b"Error: The database" in told
+    assert b"Traceback" not in told
+
+
+def test_logs_hold_no_value_of_a_request(tmp_path):
+    with serving(tmp_path) as (process, base):
+        httpx.get(f"{base}/fhir/Patient?name=CanaryInQuery", headers={"Authorization": "Bearer CanaryInToken"})
+        httpx.get(f"{base}/fhir/Patient/CanaryInPath")
+        httpx.post(f"{base}/fhir/Patient", content=b'{"CanaryInBody"', headers={"User-Agent": "CanaryAgent"})
+        process.send_signal(signal.SIGTERM)
+        output, logged = process.communicate(timeout=30)
+    assert b"Canary" not in output + logged
