@@ -7,11 +7,12 @@ from capability.data_files import read_data
 
 PATIENT_COMPARTMENT: Final[Mapping[str, tuple[str, ...]]] = {
     name: tuple(codes) for name, codes in read_data("compartment_patient.json").items() if name != "Patient"
-}
+} | {"Device": ("patient",)}
 """Per resource type the codes of the parameters that refer to the compartment's patient.
 
 Patient is left out: its own compartment holds a Patient by identity alone. The published definition adds
-`Patient.link`, which would show one patient's record to another whom somebody linked to it.
+`Patient.link`, which would show one patient's record to another whom somebody linked to it. Device is added: the
+published definition leaves it out, yet a patient's device is the patient's own (settled §4.4).
 """
 
 

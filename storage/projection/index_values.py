@@ -27,7 +27,7 @@ from storage.projection.paths import Condition, Path, UnsupportedExpression, com
 from storage.projection.rows import DateValue, Emit, QuantityValue, ReferenceValue, Rows, StringValue, TokenValue
 from storage.search.keys import parse_reference, reference_targets, self_key
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 """Raised by hand whenever the rules of this module, of the emitters, keys or values change what is stored."""
 
 _HOLDS_OTHERS: Final = frozenset({"Bundle", "Parameters"})
@@ -63,9 +63,8 @@ def index_values(resource: Mapping[str, Any], base: str = "") -> IndexValues:
     """
     plan = _plan(resource["resourceType"])
     about, patients = plan.patients(resource, base)
-    own = about if patients == (about,) else 0
-    rows = Rows(base, own)
-    present = plan.always | (1 << PATIENT_BIT if own else 0)
+    rows = Rows(base, about)
+    present = plan.always | (1 << PATIENT_BIT if about else 0)
     for name in resource:
         for handle in plan.by_element.get(name, ()):
             present |= handle(resource, rows)
@@ -121,12 +120,18 @@ class _Plan:
     about: PatientElement | None
 
     def patients(self, resource: Mapping[str, Any], base: str) -> tuple[int, tuple[int, ...]]:
-        """Return the key of the patient the resource is about (0 for none) and of all whose compartment it is in."""
+        """Return the key of the patient the resource is about (0 for none) and of all whose compartment it is in.
+
+        Whoever merely performed, received or asserted what is about another patient does not get to see it (smart.md
+        E11): then the compartment is that patient's alone.
+        """
         if self.resource_type == "Patient":
             own = self_key("Patient", resource["id"])
             return own, (own,)
         about = next(iter(_patient_keys(self.about.path, resource, base)), 0) if self.about else 0
-        found = dict.fromkeys((about,) if about else ())
+        if about:
+            return about, (about,)
+        found: dict[int, None] = {}
         for path in self.compartment:
             if path.steps[0].key in resource:
                 found.update(dict.fromkeys(_patient_keys(path, resource, base)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -48,10 +50,22 @@ async def test_sec_AZ_2_a_patient_finds_what_a_world_of_its_compartment_alone_wo
 
 
 def in_compartment(resource: Resource, patient: str) -> bool:
-    """Say whether a resource of a drawn world is in the compartment (CompartmentDefinition/patient)."""
+    """Say whether a resource of a drawn world is the patient's (CompartmentDefinition/patient, smart.md E11).
+
+    What is about a patient is that patient's alone, whoever performed it.
+    """
     if resource["resourceType"] == "Patient":
         return bool(resource["id"] == patient)
-    places = {"Observation": ("subject", "performer"), "Encounter": ("subject",), "Condition": ("subject", "asserter")}
-    found = [resource.get(place, []) for place in places.get(resource["resourceType"], ())]
-    references = [each for place in found for each in (place if isinstance(place, list) else [place])]
-    return any(each.get("reference", "").partition("/_history/")[0] == f"Patient/{patient}" for each in references)
+    places = {"Observation": ("performer",), "Encounter": (), "Condition": ("asserter",)}
+    if resource["resourceType"] not in places:
+        return False
+    subjects = _patients(resource.get("subject"))
+    others = [name for place in places[resource["resourceType"]] for name in _patients(resource.get(place))]
+    return f"Patient/{patient}" in (subjects or others)
+
+
+def _patients(place: Any) -> list[str]:
+    """Return the patients that an element refers to, whatever version is named."""
+    values = place if isinstance(place, list) else [place or {}]
+    names = [each.get("reference", "").partition("/_history/")[0] for each in values]
+    return [name for name in names if name.startswith("Patient/")]

@@ -320,13 +320,23 @@ def test_a_patient_by_another_element_only_is_no_subject():
     assert ReferenceValue(parameter_key("Observation", "performer"), PATIENT) in values.references
 
 
-def test_a_resource_of_two_patients_has_rows_for_both():
+def test_smart_E11_a_performer_does_not_share_what_is_about_another_patient():
     values = index_values(observation(performer=[{"reference": "Patient/q"}, {"reference": "Patient/p"}]))
+    assert values.patients == (PATIENT,)
+    assert values.present >> PATIENT_BIT & 1
+    assert {row.key for row in values.references} == {parameter_key("Observation", "performer")}
+
+
+def test_a_resource_about_no_patient_is_of_every_patient_in_it():
+    participants = [{"actor": {"reference": f"Patient/{name}"}, "status": "accepted"} for name in ("p", "q")]
+    values = index_values({"resourceType": "Appointment", "id": "a", "status": "booked", "participant": participants})
     assert values.patients == (PATIENT, self_key("Patient", "q"))
-    assert not values.present >> PATIENT_BIT & 1
-    assert {row.key for row in values.references if row.target == PATIENT} == {
-        parameter_key("Observation", code) for code in ("subject", "patient", "performer")
-    }
+
+
+def test_settled_4_4_a_device_is_its_patients():
+    device = {"resourceType": "Device", "id": "d"}
+    assert index_values(device | {"patient": {"reference": "Patient/p"}}).patients == (PATIENT,)
+    assert index_values(device).patients == ()
 
 
 def test_a_patient_that_performs_its_own_observation_is_still_one_patient():
@@ -399,7 +409,7 @@ def test_fhir_8_5_canonicals_and_versions_are_found_with_and_without():
         ("Encounter", "Encounter.subject"),
         ("EnrollmentRequest", "EnrollmentRequest.candidate"),
         ("Claim", "Claim.patient"),
-        ("Device", None),
+        ("Device", "Device.patient"),
         ("Appointment", None),
         ("Provenance", None),
         ("Practitioner", None),
@@ -414,7 +424,7 @@ def test_parameters_are_answered_where_their_kind_says():
     assert answered_by_patient_column("Observation", "subject")
     assert answered_by_patient_column("Coverage", "beneficiary")
     assert not answered_by_patient_column("Observation", "performer")
-    assert not answered_by_patient_column("Device", "patient")
+    assert answered_by_patient_column("Device", "patient")
     assert answered_by_date_columns("Observation", "date")
     assert not answered_by_date_columns("Condition", "recorded-date")
     assert answer("Patient", "_id") is Answer.OWN_COLUMNS
