@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import aiosqlite
 import psycopg
@@ -18,6 +19,9 @@ from sqlalchemy import Table
 from storage.sql import Prepared
 
 Row = tuple[Any, ...]
+
+FEW_ROWS: Final = 8
+"""Up to so many rows are sent as single values; each number of rows is a statement of its own."""
 
 
 class Driver(Protocol):
@@ -42,6 +46,10 @@ class Driver(Protocol):
 
         With `replace`, a row whose primary key exists takes the place of the old one.
         """
+        ...
+
+    def batch(self) -> AbstractAsyncContextManager[Any]:
+        """Let the statements inside, none of which is a fetch, travel together where the driver can."""
         ...
 
 
@@ -71,10 +79,20 @@ class PsycopgDriver:
                 await cursor.executemany(statement.sql, [statement.bind(each) for each in parameters])
 
     async def insert(self, table: Table, rows: Sequence[Row], *, replace: bool = False) -> None:
-        """Insert rows by one statement over arrays (COPY is refused under row-level security)."""
-        if rows:
-            columns = [list(column) for column in zip(*rows, strict=True)]
-            await self.connection.execute(_insert_arrays(table, replace), columns, prepare=True, binary=True)
+        """Insert rows by one statement: over arrays when they are many (COPY is refused under row-level security)."""
+        if not rows:
+            return
+        if len(rows) <= FEW_ROWS:
+            values = [value for row in rows for value in row]
+            await self.connection.execute(_insert_rows(table, len(rows), replace), values, prepare=True)
+        else:
+            kinds = [_array_type(str(column.type)) for column in table.columns]
+            columns = [_array(kind, column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]
+            await self.connection.execute(_insert_arrays(table, replace), columns, prepare=True)
+
+    def batch(self) -> AbstractAsyncContextManager[Any]:
+        """Send the statements inside in one pipeline (postgresql.org libpq-pipeline-mode)."""
+        return self.connection.pipeline()
 
 
 class SqliteDriver:
@@ -110,6 +128,10 @@ class SqliteDriver:
             cursor = await self.connection.executemany(_insert_values(table, replace), rows)
             await cursor.close()
 
+    def batch(self) -> AbstractAsyncContextManager[Any]:
+        """Do nothing: there is no network between the statements."""
+        return nullcontext()
+
 
 def _as_sqlite(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     """Replace lists by their JSON text, which json_each takes apart."""
@@ -125,6 +147,14 @@ def _conflict_clause(table: Table, replace: bool) -> str:
     others = [column.name for column in table.columns if not column.primary_key]
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
     return f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+
+
+@lru_cache(maxsize=256)
+def _insert_rows(table: Table, count: int, replace: bool) -> str:
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    row = ", ".join(f"%s::{_array_type(str(column.type))}" for column in table.columns)
+    rows = ", ".join([f"({row})"] * count)
+    return f"INSERT INTO {table.name} ({names}) VALUES {rows}" + _conflict_clause(table, replace)  # noqa: S608 names of our own tables
 
 
 @lru_cache(maxsize=256)
@@ -146,3 +176,18 @@ _ARRAY_TYPES = {"BIGINT": "int8", "INTEGER": "int4", "SMALLINT": "int2", "BOOLEA
 
 def _array_type(sql_type: str) -> str:
     return _ARRAY_TYPES.get(sql_type, "text")
+
+
+def _array(kind: str, column: Sequence[Any]) -> str:
+    """Return an array literal; written here because psycopg looks at every element of a list several times."""
+    if kind == "text":
+        elements = ("NULL" if value is None else _quoted(value) for value in column)
+    elif kind == "bytea":
+        elements = ("NULL" if value is None else f'"\\\\x{value.hex()}"' for value in column)
+    else:
+        elements = ("NULL" if value is None else str(value) for value in column)
+    return "{" + ",".join(elements) + "}"
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -92,13 +92,14 @@ async def write_versions(unit: UnitOfWork, pendings: Sequence[Pending]) -> list[
     """
     batch = _Batch(unit.organization_id, unit.xid)
     results: list[Written] = []
-    for pending in pendings:
-        if is_unchanged(pending):
-            results.append(_unchanged(pending))
-            batch.relabel(pending)
-        else:
-            results.append(batch.add(pending, unit, await unit.change_id()))
-    await batch.store(unit.driver)
+    async with unit.driver.batch():
+        for pending in pendings:
+            if is_unchanged(pending):
+                results.append(_unchanged(pending))
+                batch.relabel(pending)
+            else:
+                results.append(batch.add(pending, unit, await unit.change_id()))
+        await batch.store(unit.driver)
     return results
 
 

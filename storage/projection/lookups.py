@@ -76,13 +76,17 @@ def _renamed_statement(dialect: str) -> Prepared:
     return prepare(statement, dialect)
 
 
+@lru_cache
+def _organization_statement(dialect: str) -> Prepared:
+    columns = organizations.c
+    return prepare(select(columns.name, columns.home_system).where(columns.id == bindparam("organization_id")), dialect)
+
+
 async def open_facts(unit: UnitOfWork) -> Facts:
     """Return facts that know the unit's organization."""
-    statement = select(organizations.c.name, organizations.c.home_system).where(
-        organizations.c.id == unit.organization_id
-    )
-    row = (await unit.connection.execute(statement)).one_or_none()
-    name, home_system = (row[0], row[1]) if row else (None, None)
+    statement = _organization_statement(unit.driver.dialect)
+    rows = await unit.driver.fetch(statement, {"organization_id": unit.organization_id})
+    name, home_system = rows[0] if rows else (None, None)
     return Facts(unit.organization_id, name, home_system)
 
 
