@@ -24,7 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from storage.search.predicates.date import date_condition
+from storage.search.predicates.date import bound_condition, date_condition
 from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.predicates.quantity import quantity_condition
 from storage.search.predicates.ranges import RANGE_TESTS, Range, range_of
@@ -239,7 +239,6 @@ _OPEN_MATCHES: Final = frozenset({Prefix.NE, Prefix.GT, Prefix.LT, Prefix.GE, Pr
 
 def _clinical_condition(test: ClinicalDateTest, node: Node) -> Condition:
     low: ColumnElement[Any] = node.date
-    start, end = parameter_like(low, test.low), parameter_like(low, test.high)
     if node.row is not None:
         date = range_of(low, node.row.c.date_high)
     else:
@@ -248,8 +247,8 @@ def _clinical_condition(test: ClinicalDateTest, node: Node) -> Condition:
             lambda bound: node.of_row(lambda row: row.c.date_high <= bound),
             lambda bound: node.of_row(lambda row: row.c.date_high > bound),
         )
-    found = RANGE_TESTS[test.prefix](date, start, end)
-    if test.prefix not in _OPEN_MATCHES:
+    found = bound_condition(test.bound, date)
+    if test.bound.prefix not in _OPEN_MATCHES or test.bound.floor is not None:
         return found
     return and_(found, or_(low > OPEN_LOW, node.of_row(lambda row: _present(row, test.bit))))
 

@@ -5,7 +5,7 @@ The rules of `storage/projection/coverage.py` say where: rows, columns, other pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -74,6 +74,10 @@ class Lowering:
                 return self._lower_chain(criterion)
             case Has(parameter, inner):
                 return self._lower_has(parameter, inner)
+
+    def lower_dates(self, parameter: SearchParameter, values: Sequence[Value]) -> Test:
+        """Return the test that one row of a date parameter keeps within all values."""
+        return IndexTest((date_test(parameter, values, self.now, self.binder),))
 
     def _lower_values(self, parameter: SearchParameter, modifier: Modifier, values: tuple[Value, ...]) -> Test:
         kind = answer(parameter.resource_type, parameter.code)
@@ -147,7 +151,7 @@ _BY_VALUE: Final[Mapping[SearchType, Callable[[Lowering, SearchParameter, Modifi
         (string_test(parameter, modifier, value, to.binder),)
     ),
     SearchType.URI: lambda to, parameter, modifier, value: IndexTest(uri_tests(parameter, modifier, value, to.binder)),
-    SearchType.DATE: lambda to, parameter, _, value: IndexTest((date_test(parameter, value, to.now, to.binder),)),
+    SearchType.DATE: lambda to, parameter, _, value: IndexTest((date_test(parameter, [value], to.now, to.binder),)),
     SearchType.NUMBER: lambda to, parameter, _, value: IndexTest((quantity_test(parameter, value, to.binder),)),
     SearchType.QUANTITY: lambda to, parameter, _, value: IndexTest((quantity_test(parameter, value, to.binder),)),
     SearchType.COMPOSITE: lambda to, parameter, _, value: composite_test(parameter, value, to.binder),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeGuard
 
 from capability.compartments import in_patient_compartment
 from capability.search_parameters import SearchParameter, SearchType
@@ -18,7 +18,8 @@ from storage.access import Access, Reach, Right
 from storage.projection.coverage import Answer, answer
 from storage.search.keys import parameter_key
 from storage.search.lower import Lowering
-from storage.search.query import Chain, Criterion, Date, Has, Ids, Match, Modifier, Prefix, Search, SortKey
+from storage.search.predicates.date import occurs_once
+from storage.search.query import Chain, Criterion, Date, Has, Ids, Match, Modifier, Prefix, Search, SortKey, Value
 from storage.search.shape import (
     AllOf,
     AnyOf,
@@ -162,10 +163,26 @@ def _is_referred_by_patient(test: Test) -> bool:
 
 
 def _ranked_tests(criteria: Sequence[Criterion], lowering: Lowering) -> Iterator[tuple[int, Test]]:
+    spans: dict[SearchParameter, list[Value]] = {}
     for criterion in criteria:
+        if _is_part_of_span(criterion):
+            spans.setdefault(criterion.parameter, []).extend(criterion.values)
+            continue
         rank, test = _rank(criterion), lowering.lower(criterion)
         for each in test.tests if isinstance(test, AllOf) else (test,):
             yield rank, each
+    for parameter, values in spans.items():
+        whole = Match(parameter, Modifier.NONE, tuple(values))
+        yield min(_rank(whole), _RANK_SPAN if len(values) > 1 else _RANK_NEVER), lowering.lower_dates(parameter, values)
+
+
+def _is_part_of_span(criterion: Criterion) -> TypeGuard[Match]:
+    """Say whether a criterion is one bound of a date that occurs once: `birthdate=ge1950` beside `birthdate=lt1960`."""
+    if not isinstance(criterion, Match) or len(criterion.values) != 1:
+        return False
+    parameter = criterion.parameter
+    is_row = parameter.type is SearchType.DATE and answer(parameter.resource_type, parameter.code) is Answer.ROWS
+    return is_row and occurs_once(parameter)
 
 
 def _led_by_token(patient: PatientTest, tests: Sequence[Test]) -> Branch:
@@ -175,6 +192,7 @@ def _led_by_token(patient: PatientTest, tests: Sequence[Test]) -> Branch:
 
 
 _RANK_ID: Final = 0
+_RANK_SPAN: Final = 5
 _RANK_NEVER: Final = 9
 _COARSE: Final = frozenset(
     {

@@ -75,13 +75,24 @@ class TextHas:
 
 
 @dataclass(frozen=True, slots=True)
-class DateIs:
-    """Row of fhir_index_dates that compares with the range [low, high) as the prefix says."""
+class DateBound:
+    """A comparison with the range [low, high) of time.
 
-    key: Name
+    `floor` is a time before which nothing that matches can begin, None where there is no such time.
+    """
+
     prefix: Prefix
     low: Name
     high: Name
+    floor: Name | None
+
+
+@dataclass(frozen=True, slots=True)
+class DateIs:
+    """Row of fhir_index_dates that keeps within all the bounds."""
+
+    key: Name
+    bounds: tuple[DateBound, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +195,12 @@ class InCompartment:
 
 @dataclass(frozen=True, slots=True)
 class ClinicalDateTest:
-    """The clinical date of the resource's own row compares with [low, high) as the prefix says.
+    """The clinical date of the resource's own row keeps within the bound.
 
     `bit` holds the mask of the date parameter's bit: rows without a date never match.
     """
 
-    prefix: Prefix
-    low: Name
-    high: Name
+    bound: DateBound
     bit: Name
 
 
