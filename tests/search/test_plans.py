@@ -1,0 +1,208 @@
+"""The searches that matter read index ranges and little else, as the role that row-level security binds.
+
+`performance.md` says why: the cost of a search must follow its answer, not the size of the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import psycopg
+import pytest
+
+from storage.clock import IdSource
+from storage.driver import Driver, Row
+from storage.engine import PLANNED_ONCE, create_database, in_context
+from storage.rls import ROLE
+from storage.search.searcher import Searcher
+from storage.sql import Prepared
+from tests.postgres import PostgresServer
+from tests.search.library import SECRET, Library
+
+PATIENTS = 60
+OBSERVATIONS = 60
+"""Per patient."""
+STRANGERS = 2000
+"""Patients without a record."""
+LOINC = "http://loinc.org"
+
+
+def concept(system: str, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def record(number: int) -> Iterator[dict[str, Any]]:
+    """Yield one patient's resources."""
+    subject = {"reference": f"Patient/p{number}"}
+    yield {
+        "resourceType": "Patient",
+        "id": f"p{number}",
+        "gender": ("male", "female")[number % 2],
+        "birthDate": f"{1930 + number}-03-11",
+        "name": [{"family": f"Family{number}", "given": [f"Given{number % 7}"]}],
+        "identifier": [{"system": "urn:mrn", "value": f"M{number}"}],
+    }
+    for at in range(OBSERVATIONS):
+        yield {
+            "resourceType": "Observation",
+            "id": f"o{number}-{at}",
+            "status": "final",
+            "subject": subject,
+            "encounter": {"reference": f"Encounter/e{number}-{at % 6}"},
+            "effectiveDateTime": f"20{10 + at % 10}-0{1 + at % 9}-{10 + at % 18}T10:00:00Z",
+            "code": concept(LOINC, f"c{at % 12}"),
+            "category": [concept("http://category", ("vital-signs", "laboratory")[at % 2])],
+            "valueQuantity": {"value": at, "unit": "mg"},
+        }
+    for at in range(6):
+        yield {
+            "resourceType": "MedicationRequest",
+            "id": f"m{number}-{at}",
+            "status": ("active", "stopped")[at % 2],
+            "intent": "order",
+            "subject": subject,
+            "authoredOn": f"20{10 + at}-01-01",
+            "medicationReference": {"reference": f"Medication/d{at}"},
+        }
+    for at in range(3):
+        yield {
+            "resourceType": "CarePlan",
+            "id": f"c{number}-{at}",
+            "status": "active",
+            "intent": "plan",
+            "subject": subject,
+            "category": [concept("http://snomed.info/sct", f"cat{at}")],
+        }
+
+
+def stranger(number: int) -> dict[str, Any]:
+    return {
+        "resourceType": "Patient",
+        "id": f"s{number}",
+        "gender": ("male", "female")[number % 2],
+        "birthDate": f"{1850 + number % 150}-0{1 + number % 9}-12",
+        "name": [{"family": f"Stranger{number}", "given": [f"Given{number % 7}"]}],
+    }
+
+
+class Explaining:
+    """Reads on one connection, and keeps the plan of each statement with what it touched."""
+
+    dialect = "postgresql"
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.connection = connection
+        self.plans: list[dict[str, Any]] = []
+
+    async def fetch(self, organization_id: str, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
+        values = dict(statement.bind(parameters)) | {"organization_id": organization_id}
+        sql = in_context(statement.sql)
+        explained = await self.connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql, values)
+        ((found,),) = await explained.fetchall()
+        self.plans.append(found[0]["Plan"])
+        cursor = await self.connection.cursor(binary=True).execute(sql, values)
+        return await cursor.fetchall()
+
+    def read(self, organization_id: str) -> AbstractAsyncContextManager[Driver]:
+        raise NotImplementedError
+
+
+@pytest.fixture(scope="module")
+async def stocked(postgres: PostgresServer) -> AsyncIterator[tuple[Library, psycopg.AsyncConnection[Any]]]:
+    """Some thousands of resources with fresh statistics, and a connection bound by row-level security."""
+    url = postgres.fresh()
+    database = create_database(url, ids=IdSource(), role=ROLE)
+    await database.open()
+    library = Library(database)
+    for number in range(PATIENTS):
+        await library.add(*record(number))
+    await library.add(*(stranger(number) for number in range(STRANGERS)))
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as owner:
+        await owner.execute("VACUUM ANALYZE")
+    bound = await psycopg.AsyncConnection.connect(url, autocommit=True, options=f"-c role={ROLE}{PLANNED_ONCE}")
+    async with bound as connection:
+        yield library, connection
+    await database.close()
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+def touched(node: dict[str, Any]) -> int:
+    """Return how many rows a scan looked at."""
+    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+CASES = [
+    # (search, index of the rows to begin with, matches, most rows to look at)
+    (
+        "Observation?patient=p5&category=http://category|vital-signs&_sort=-date&_count=10",
+        "fhir_index_tokens_pkey",
+        10,
+        24,
+    ),
+    ("Observation?patient=p5&category=vital-signs&_sort=-date&_count=10", "fhir_index_tokens_pkey", 10, 24),
+    (f"Observation?patient=p5&code={LOINC}|c3&date=ge2014-01-01", "fhir_index_tokens_pkey", 3, 16),
+    (f"Observation?code={LOINC}|c3&patient=p5", "fhir_index_tokens_pkey", 5, 12),
+    ("Patient?identifier=urn:mrn|M5", "fhir_index_tokens_pkey", 1, 4),
+    ("Observation?code=c3&_count=20", "fhir_index_tokens_pkey", 20, 360),
+    ("Patient?name=family5&_count=20", "fhir_index_strings_pkey", 11, 60),
+    ("Patient?birthdate=1950-03-11", "fhir_index_dates_pkey", 1, 5),
+    ("Patient?birthdate=ge1950-01-01&birthdate=lt1960-01-01&gender=female", "fhir_index_dates_pkey", 50, 1300),
+    (f"Observation?patient.identifier=urn:mrn|M5&code={LOINC}|c3", "fhir_index_tokens_pkey", 5, 20),
+    ("MedicationRequest?patient=p5&status=active", "fhir_index_tokens_pkey", 3, 10),
+    ("MedicationRequest?patient=p5&status=active&_include=MedicationRequest:patient", "fhir_index_tokens_pkey", 3, 20),
+    ("CarePlan?patient=p5&category=cat1", "fhir_index_tokens_pkey", 1, 8),
+    ("Patient?_id=p5&_revinclude=CarePlan:patient", "fhir_resources_pkey", 1, 20),
+    ("Observation?encounter=Encounter/e5-1&code=c1", "fhir_index_references_pkey", 5, 40),
+    ("Observation?patient=p5&_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 30),
+    ("Observation?patient=p5&date=ge2018&_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 40),
+    ("Observation?_id=o5-1,o6-1&status=final", "fhir_resources_pkey", 2, 10),
+    ("Patient?_has:Observation:patient:code=c3&_id=p5", "fhir_resources_pkey", 1, 10),
+    ("Patient?_has:Observation:patient:code=c3&identifier=urn:mrn|M5", "fhir_index_tokens_pkey", 1, 20),
+]
+
+
+@pytest.mark.parametrize(("query", "index", "matches", "rows"), CASES)
+async def test_a_search_reads_index_ranges_only(
+    stocked: tuple[Library, psycopg.AsyncConnection[Any]], query: str, index: str, matches: int, rows: int
+) -> None:
+    library, connection = stocked
+    reader = Explaining(connection)
+    page = await Searcher(reader, SECRET, lambda: library.now).search(library.parse(query), library.access)
+    assert len(page.matches) == matches
+    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
+    assert index in {node.get("Index Name") for plan in reader.plans for node in nodes(plan)}
+    large = [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 100]
+    assert large == []
+    assert sum(touched(node) for node in scans) <= rows
+
+
+@pytest.mark.parametrize("query", ["Observation?category=vital-signs&_sort=-date&_count=10", "Observation?_count=10"])
+async def test_a_patients_app_begins_with_its_own_rows(
+    stocked: tuple[Library, psycopg.AsyncConnection[Any]], query: str
+) -> None:
+    library, connection = stocked
+    reader = Explaining(connection)
+    searcher = Searcher(reader, SECRET, lambda: library.now)
+    page = await searcher.search(library.parse(query), library.patient_access("p5"))
+    assert len(page.matches) == 10
+    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
+    assert sum(touched(node) for node in scans) <= 120
+
+
+async def test_the_answer_and_its_includes_take_two_statements(
+    stocked: tuple[Library, psycopg.AsyncConnection[Any]],
+) -> None:
+    library, connection = stocked
+    reader = Explaining(connection)
+    search = library.parse("MedicationRequest?patient=p5&_include=MedicationRequest:patient")
+    page = await Searcher(reader, SECRET, lambda: library.now).search(search, library.access)
+    assert [str(version.key) for version in page.includes] == ["Patient/p5"]
+    assert len(reader.plans) == 2
