@@ -94,3 +94,38 @@ def _role(name: str, entry: Mapping[str, Any]) -> Role:
 def assignable_roles() -> tuple[str, ...]:
     """Return the roles that a user may hold."""
     return tuple(role.name for role in roles().values() if role.assignable)
+
+
+def roles_markdown() -> str:
+    """Return the page that shows the matrix: rights by group of types, and the actions on /graph."""
+    groups = (CLINICAL, *dict.fromkeys(_groups().values()))
+    lines = [
+        "# Roles",
+        "",
+        "Written from `capability/roles.json`, the one place that decides. Letters are those of SMART scopes: create,",
+        "read, update, delete, search. A scope never adds to them. *own* roles reach the caller's own compartment only,",
+        "directory types (read and search) the whole organization. SERVICE acts for a backend client, APP for a client",
+        "that was given a patient; no user holds them.",
+        "",
+        f"| role | reach | {' | '.join(groups)} | other types |",
+        f"| --- | --- |{' --- |' * (len(groups) + 1)}",
+    ]
+    for role in roles().values():
+        letters = " | ".join(role.fhir.get(group, "") or "–" for group in groups)
+        others = ", ".join(f"{name}: {text or '–'}" for name, text in role.fhir.items() if name not in groups)
+        lines.append(f"| {role.name} | {'own' if role.own else 'organization'} | {letters} | {others} |")
+    lines += ["", f"`{CLINICAL}` is every type that no other group names:", ""]
+    lines += [f"- `{group}`: {', '.join(_document()['groups'][group])}" for group in groups[1:]]
+    resources_of_graph = tuple(dict.fromkeys(name for role in roles().values() for name in role.graph))
+    lines += [
+        "",
+        "## On /graph",
+        "",
+        f"| role | there | {' | '.join(resources_of_graph)} |",
+        f"| --- | --- |{' --- |' * len(resources_of_graph)}",
+    ]
+    for role in roles().values():
+        if role.graph:
+            actions = " | ".join(", ".join(sorted(role.actions(name))) or "–" for name in resources_of_graph)
+            lines.append(f"| {role.name} | {role.graph_role or '–'} | {actions} |")
+    return "\n".join(lines) + "\n"
