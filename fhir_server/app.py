@@ -6,6 +6,7 @@ everything else is FastAPI's.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -17,8 +18,9 @@ from fastapi.responses import JSONResponse
 from fhir_server import metrics
 from fhir_server.cors import CrossOrigin
 from fhir_server.fhir.endpoint import FhirApplication
+from fhir_server.logging import configure_logging
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
-from fhir_server.settings import Settings
+from fhir_server.settings import Settings, load_settings
 from fhir_server.worker import Worker, open_worker
 from storage.errors import StorageError
 
@@ -64,8 +66,16 @@ class Application:
         async with open_worker(self.settings, self._cross_origin.allow) as worker:
             self.worker = worker
             self._fhir.start(worker.service, worker.authenticator)
+            gc.freeze()  # what start-up made stays for good: no collection need look at it again
             yield
             self.worker = None
+
+
+def application() -> Application:
+    """Return the application of a worker process, whose settings are in the environment."""
+    settings = load_settings()
+    configure_logging(settings.log_level)
+    return create_app(settings)
 
 
 def create_app(settings: Settings) -> Application:

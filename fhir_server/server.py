@@ -10,25 +10,19 @@ from typing import Final
 import structlog
 import uvicorn
 
-from fhir_server.app import Application, create_app
 from fhir_server.logging import configure_logging
-from fhir_server.settings import PREFIX, Settings, load_settings
-from storage.schema import check_revision
+from fhir_server.settings import PREFIX, Settings
+from storage.revision import check_revision
 
 GRACE_SECONDS: Final = 25
 """How long running requests may take after SIGTERM (security DU-8)."""
-FACTORY: Final = "fhir_server.server:application"
+FACTORY: Final = "fhir_server.app:application"
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+ARENAS_VARIABLE: Final = "MALLOC_ARENA_MAX"
+"""glibc keeps a heap per thread, and none gives much back after a large bundle; two are enough for us."""
 BACKLOG: Final = 2048
 
 _log = structlog.get_logger("fhir_server")
-
-
-def application() -> Application:
-    """Return the application of a worker, whose settings are in the environment."""
-    settings = load_settings()
-    configure_logging(settings.log_level)
-    return create_app(settings)
 
 
 def run(settings: Settings) -> None:
@@ -76,3 +70,4 @@ def _hand_down(settings: Settings, metrics_folder: str) -> None:
         os.environ[PREFIX + name.upper()] = str(getattr(settings, name))
     if settings.workers > 1:
         os.environ[METRICS_VARIABLE] = metrics_folder
+        os.environ.setdefault(ARENAS_VARIABLE, "2")

@@ -26,7 +26,7 @@ from storage.projection.flush import flush
 from storage.projection.outbox import Projector
 from storage.projection.places import Places
 from storage.reading import Reader
-from storage.schema import check_revision
+from storage.revision import check_revision
 from storage.search.searcher import Searcher
 from storage.store import ResourceStore
 

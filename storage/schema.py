@@ -12,17 +12,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, exc, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, inspect, make_url, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from storage import triggers
 from storage.errors import DatabaseUnavailable, SchemaOutOfDate
+from storage.revision import HEAD
 from storage.tables import audit
 from storage.tables.platform import organizations
-
-HEAD: Final = "0007"
-"""The revision that this version of the server needs; named here so that a start need not load Alembic."""
 
 STANDARD_ORGANIZATIONS: Final = (
     {"id": "loop-health", "name": "Loop Health", "home_system": "graph"},
@@ -32,34 +30,6 @@ STANDARD_ORGANIZATIONS: Final = (
 UPGRADE_LOCK: Final = 0x66686972  # "fhir"
 LOCK_TIMEOUT: Final = "10s"
 """How long an upgrade waits for a table that others use, before it gives up and nothing has happened."""
-
-
-def head_revision() -> str:
-    """Return the revision that this version needs."""
-    return HEAD
-
-
-def current_revision(url: str) -> str | None:
-    """Return the revision of a database, None when it has no schema of ours.
-
-    Raises DatabaseUnavailable when it cannot be reached.
-    """
-    if _missing_file(make_url(url)):
-        return None
-    with _translated_errors(), _engine(url, writes=False).connect() as connection:
-        return _revision(connection)
-
-
-def check_revision(url: str) -> None:
-    """Raise SchemaOutOfDate unless the database is at the revision that this version needs."""
-    found = current_revision(url)
-    if found == HEAD:
-        return
-    if found is None:
-        raise SchemaOutOfDate("the database has no schema yet: run `fhir-server init`")
-    if found > HEAD:
-        raise SchemaOutOfDate(f"the database is at revision {found}, newer than {HEAD}: install the newer server")
-    raise SchemaOutOfDate(f"the database is at revision {found}, older than {HEAD}: run `fhir-server init`")
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -135,10 +105,6 @@ def _translated_errors() -> Iterator[None]:
         if not isinstance(error.orig, sqlite3.Error) or "unable to open" in reason or "locked" in reason:
             raise DatabaseUnavailable from None
         raise
-
-
-def _missing_file(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists())
 
 
 def _engine(url: str, *, writes: bool = True) -> Engine:

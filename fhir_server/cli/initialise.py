@@ -14,7 +14,8 @@ from fhir_server.settings import Settings
 from storage.audit_sqlite import audit_path
 from storage.grants import instant, keys_in, lock_keys, save_keys
 from storage.repositories.platform import OrganizationRepository
-from storage.schema import create_audit_file, create_standard_organizations, head_revision, upgrade
+from storage.revision import head_revision
+from storage.schema import create_audit_file, create_standard_organizations, upgrade
 from storage.tables.enums import KeyState
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import NullPool, create_engine, make_url, select
 
 import migrations
 from migrations.scripts import split_statements
-from storage import schema
+from storage import revision, schema
 from storage.errors import DatabaseUnavailable, SchemaOutOfDate
 from storage.tables import audit, patient_graph
 from storage.tables.platform import organizations
@@ -78,7 +78,7 @@ def test_the_needed_revision_is_the_newest_one() -> None:
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD == schema.head_revision()
+    assert ScriptDirectory.from_config(config).get_current_head() == revision.HEAD == revision.head_revision()
 
 
 @pytest.mark.parametrize("revision", sorted(FOLDER.glob("versions/0*.py")), ids=lambda path: path.stem)
@@ -220,23 +220,23 @@ def test_the_standard_organizations_keep_what_was_changed(empty_url: str) -> Non
 
 def test_a_database_that_is_not_at_the_needed_revision_is_refused_with_the_remedy(empty_url: str) -> None:
     with pytest.raises(SchemaOutOfDate, match="no schema yet: run `fhir-server init`"):
-        schema.check_revision(empty_url)
+        revision.check_revision(empty_url)
     schema.upgrade(empty_url, "0004")
-    assert schema.current_revision(empty_url) == "0004"
+    assert revision.current_revision(empty_url) == "0004"
     with pytest.raises(SchemaOutOfDate, match=r"older than .* run `fhir-server init`"):
-        schema.check_revision(empty_url)
+        revision.check_revision(empty_url)
     schema.upgrade(empty_url)
-    schema.check_revision(empty_url)
+    revision.check_revision(empty_url)
 
 
 def test_a_newer_schema_is_refused_and_left_alone(empty_url: str) -> None:
     schema.upgrade(empty_url)
     run(empty_url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SchemaOutOfDate, match="newer"):
-        schema.check_revision(empty_url)
+        revision.check_revision(empty_url)
     with pytest.raises(SchemaOutOfDate, match="newer"):
         schema.upgrade(empty_url)
-    assert schema.current_revision(empty_url) == "9999"
+    assert revision.current_revision(empty_url) == "9999"
 
 
 def test_an_upgrade_that_fails_half_way_did_not_happen(empty_url: str) -> None:
@@ -246,7 +246,7 @@ def test_an_upgrade_that_fails_half_way_did_not_happen(empty_url: str) -> None:
     with pytest.raises(Exception, match="fhir_history"):
         schema.upgrade(empty_url)
     run(empty_url, "DROP TABLE fhir_history")
-    assert schema.current_revision(empty_url) == "0003"
+    assert revision.current_revision(empty_url) == "0003"
     assert describe(empty_url) == before
 
 
@@ -258,7 +258,7 @@ def test_two_upgrades_at_a_time_run_one_after_the_other(empty_url: str) -> None:
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    schema.check_revision(empty_url)
+    revision.check_revision(empty_url)
 
 
 def test_the_revision_is_read_while_another_session_writes(empty_url: str) -> None:
@@ -266,12 +266,12 @@ def test_the_revision_is_read_while_another_session_writes(empty_url: str) -> No
     if empty_url.startswith("postgresql"):
         with psycopg.connect(empty_url) as writer:
             writer.execute("UPDATE alembic_version SET version_num = version_num")
-            assert schema.current_revision(empty_url) == schema.HEAD
+            assert revision.current_revision(empty_url) == revision.HEAD
     else:
         writer = sqlite3.connect(str(make_url(empty_url).database), isolation_level=None)
         writer.execute("PRAGMA journal_mode=WAL")
         writer.execute("BEGIN IMMEDIATE")
-        assert schema.current_revision(empty_url) == schema.HEAD
+        assert revision.current_revision(empty_url) == revision.HEAD
         writer.close()
 
 
@@ -314,7 +314,7 @@ def test_an_owner_who_may_create_roles_but_is_no_superuser_can_install(postgres:
 
 def test_a_database_that_cannot_be_reached_is_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable):
-        schema.current_revision("postgresql://nobody@127.0.0.1:1/none")
+        revision.current_revision("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(DatabaseUnavailable):
         schema.upgrade("postgresql://nobody@127.0.0.1:1/none")
 
