@@ -16,7 +16,7 @@ from storage.audit import AuditKey, AuditRecord, insert_records
 from storage.engine import Database, create_database
 from storage.projection.flush import flush
 from storage.repositories.platform import OrganizationRepository
-from storage.schema import check_revision
+from storage.revision import check_revision
 from storage.transaction import Change, UnitOfWork
 
 T = TypeVar("T")
