@@ -103,7 +103,7 @@ def roles_markdown() -> str:
         "# Roles",
         "",
         "Written from `capability/roles.json`, the one place that decides. Letters are those of SMART scopes: create,",
-        "read, update, delete, search. A scope never adds to them. *own* roles reach the caller's own compartment only,",
+        "read, update, delete, search. A scope never adds to them. *own* roles reach their own compartment only,",
         "directory types (read and search) the whole organization. SERVICE acts for a backend client, APP for a client",
         "that was given a patient; no user holds them.",
         "",
