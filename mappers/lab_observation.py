@@ -11,7 +11,7 @@ from mappers.codes.units import ucum
 from mappers.errors import Refusal
 from mappers.fields import Context, constant, derived, field, lens, profile, reference_needs
 from mappers.json_values import ABSENT, Json, encode
-from mappers.labs import BIOMARKERS_OF, LAB_RESULTS, biomarker_code, is_loinc
+from mappers.labs import BIOMARKERS_OF, LAB_RESULTS, LabValue, biomarker_code, is_loinc
 from mappers.lens import ResourceMapper
 from mappers.nodes import Node, Slot, Whole
 from mappers.quantities import Measured, quantity, quantity_unit, read_number
@@ -32,6 +32,7 @@ FLAGS: Final[Mapping[str, str]] = {
 _FLAGS_NOTE: Final = ", ".join(f"{flag} ⇄ {code}" for flag, code in FLAGS.items())
 _FLAG_OF: Final = {code: flag for flag, code in FLAGS.items()}
 LABORATORY: Final = Whole({"coding": [{"system": systems.OBSERVATION_CATEGORY, "code": "laboratory"}]}, "laboratory")
+LIMITS: Final = {"low": "min", "high": "max"}
 VALUES: Final = ("valueQuantity", "valueString", "valueBoolean", "valueCodeableConcept", "dataAbsentReason")
 
 
@@ -47,13 +48,12 @@ def _unit(unit: Json) -> str | None:
     return unit if isinstance(unit, str) else None
 
 
-def _show_value(values: tuple[Json, Json], _: Context) -> tuple[Node, ...]:
+def _show_value(value: Json, unit: str | None) -> tuple[Node, ...]:
     """Show a value by what it is: a number, words, yes or no, or nothing known."""
-    value, unit = values
     measured = read_number(value)
     shown: dict[str, Node] = {}
     if measured is not None:
-        shown["valueQuantity"] = quantity(measured, _unit(unit))
+        shown["valueQuantity"] = quantity(measured, unit)
     elif isinstance(value, bool):
         shown["valueBoolean"] = value
     else:
@@ -66,24 +66,19 @@ def _show_value(values: tuple[Json, Json], _: Context) -> tuple[Node, ...]:
     return tuple(shown.get(element, ABSENT) for element in VALUES)
 
 
-def _take_value(found: tuple[Json, ...], context: Context) -> tuple[Json, Json]:
+def _take_value(found: list[Json], view: LabValue) -> tuple[Json, Json]:
     """Take a value back in the shape that the biomarker had: a number stays a number, a text a text."""
     amount, words, truth, concept, _ = found
-    current, unit = context.view.value, context.view.unit
-    if amount is not ABSENT:
-        if not isinstance(amount, dict) or "value" not in amount:
-            raise Refusal("has no value")
+    if isinstance(amount, dict) and "value" in amount:
         number = isos.number(isos.column_number(amount["value"]))
         comparator = amount.get("comparator", "")
-        text = isinstance(current, str) or comparator
-        if read_number(current) == Measured(number, comparator or None):
-            value = current
-        else:
-            value = f"{comparator}{number}" if text else number
-        return value, quantity_unit(amount, _unit(unit))
+        unit = quantity_unit(amount, _unit(view.unit))
+        if read_number(view.value) == Measured(number, comparator or None):
+            return view.value, unit
+        return (f"{comparator}{number}" if isinstance(view.value, str) or comparator else number), unit
     if isinstance(words, str) or isinstance(truth, bool):
-        return (words if isinstance(words, str) else truth), unit
-    return (_in_words(concept) if isinstance(concept, dict) else None), unit
+        return (words if isinstance(words, str) else truth), view.unit
+    return (_in_words(concept) if isinstance(concept, dict) else None), view.unit
 
 
 def _in_words(concept: dict[str, Json]) -> Json:
@@ -122,50 +117,64 @@ def _take_flag(found: tuple[Json, ...], context: Context) -> tuple[Json]:
     return (current if same_flag else _FLAG_OF[codes[0]],)
 
 
-def _show_range(values: tuple[Json, Json], _: Context) -> tuple[Node]:
-    """Show the limits that are numbers, and the range in words."""
-    limits, unit = values
+def _show_range(limits: Json, unit: str | None) -> Node:
+    """Show the limits that are numbers, in the unit of the value, and the range in words."""
     if not isinstance(limits, dict):
-        return (ABSENT,)
+        return ABSENT
     shown: dict[str, Json] = {}
-    for element, member in (("low", "min"), ("high", "max")):
-        measured = read_number(limits.get(member))
-        if measured is not None and measured.comparator is None:
-            shown[element] = quantity(measured, _unit(unit)).value
-    words = isos.fhir_text(limits["text"]) if isinstance(limits.get("text"), str) else ABSENT
+    for element, member in LIMITS.items():
+        measured = _limit(limits.get(member))
+        if measured is not None:
+            shown[element] = quantity(measured, unit).value
+    words = _range_words(limits)
     if words is not ABSENT:
         shown["text"] = words
-    return (Whole(shown, shown) if shown else ABSENT,)
+    return Whole(shown, shown) if shown else ABSENT
 
 
-def _take_range(found: tuple[Json, ...], context: Context) -> tuple[Json]:
-    """Take limits in the unit of the value; members that FHIR does not show stay."""
-    written = found[0]
-    current = context.view.reference_range if isinstance(context.view.reference_range, dict) else {}
-    out = {member: value for member, value in current.items() if member not in {"min", "max", "text"}}
-    for element, member in (("low", "min"), ("high", "max")):
-        if element in written:
-            out[member] = _limit(written[element], current.get(member), context)
+def _range_words(limits: dict[str, Json]) -> Node:
+    return isos.fhir_text(limits["text"]) if isinstance(limits.get("text"), str) else ABSENT
+
+
+def _limit(value: Json) -> Measured | None:
+    measured = read_number(value)
+    return measured if measured is not None and measured.comparator is None else None
+
+
+def _take_range(written: Json, current: Json, unit: str | None) -> Json:
+    """Take limits in the unit of the value; members that FHIR does not show stay.
+
+    Returns None for a range in another unit, or with limits that are no numbers: the residual keeps it.
+    """
+    before = current if isinstance(current, dict) else {}
+    shown = {member for member in LIMITS.values() if _limit(before.get(member)) is not None}
+    if _range_words(before) is not ABSENT:
+        shown.add("text")
+    out = {member: value for member, value in before.items() if member not in shown}
+    for element, member in LIMITS.items():
+        if element not in written:
+            continue
+        measured = _limit(written[element].get("value"))
+        own = quantity_unit(written[element], unit)
+        if measured is None or (own is not None and (ucum(own) or own) != (ucum(unit) or unit)):
+            return None
+        out[member] = before[member] if _limit(before.get(member)) == measured else measured.number
     if isinstance(written.get("text"), str):
         out["text"] = written["text"]
-    return (out or None,)
+    return out or None
 
 
-def _limit(written: Json, current: Json, context: Context) -> Json:
-    if "value" not in written:
-        raise Refusal("has a limit without a value")
-    measured = read_number(written["value"])
-    unit = quantity_unit(written, _unit(context.view.unit))
-    if unit is not None and ucum(unit) != ucum(_written_unit(context)):
-        raise Refusal("has a limit in another unit than the value")
-    if measured is None:
-        raise Refusal("has a limit that is no number")
-    return current if read_number(current) == measured else measured.number
+def _show_measured(values: tuple[Json, Json, Json], _: Context) -> tuple[Node, ...]:
+    value, unit, limits = values
+    return (*_show_value(value, _unit(unit)), _show_range(limits, _unit(unit)))
 
 
-def _written_unit(context: Context) -> str | None:
-    amount = context.written.get("valueQuantity")
-    return quantity_unit(amount) if isinstance(amount, dict) else _unit(context.view.unit)
+def _take_measured(found: tuple[Json, ...], context: Context) -> tuple[Json, Json, Json]:
+    """Take value, unit and limits together: limits are in the unit of the value."""
+    *values, limits = found
+    value, unit = _take_value(values, context.view)
+    current = context.view.reference_range
+    return value, unit, _take_range(limits, current, _unit(unit)) if isinstance(limits, dict) else None
 
 
 def _same_patient(found: tuple[Json, ...], context: Context) -> tuple[str]:
@@ -227,11 +236,14 @@ LAB_OBSERVATION: Final = ResourceMapper(
         derived(("lab_date", "lab_day"), "effectiveDateTime", show_lab_date, note="of the whole report"),
         derived(("provider",), "performer", _performer, note="of the whole report"),
         lens(
-            ("value", "unit"),
-            VALUES,
-            _show_value,
-            _take_value,
-            note="a number or a text that reads as one → Quantity, a comparator kept, other text as it is",
+            ("value", "unit", "reference_range"),
+            (*VALUES, "referenceRange[usual]"),
+            _show_measured,
+            _take_measured,
+            always=True,
+            sources=(*[("value", "unit")] * len(VALUES), ("reference_range", "unit")),
+            note="a number or a text that reads as one → Quantity, a comparator kept, other text as it is; "
+            "limits in the unit of the value",
         ),
         lens(
             ("flag",),
@@ -241,12 +253,5 @@ LAB_OBSERVATION: Final = ResourceMapper(
             note=", ".join(f"{flag} ⇄ {code}" for flag, code in FLAGS.items()),
         ),
         field("note", "note[note].text"),
-        lens(
-            ("reference_range", "unit"),
-            ("referenceRange[usual]",),
-            _show_range,
-            lambda found, context: (*_take_range(found, context), context.view.unit),
-            note="min → low, max → high, text",
-        ),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 
@@ -73,7 +73,7 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
 class AnyHome(dict[str, Home]):
     """Homes of references that tests make: `Patient/<id>` is the customer of that id, and so on."""
 
-    TABLES = {
+    TABLES: ClassVar[dict[str, str]] = {
         "Patient": "customer_profiles",
         **HOME_TABLES,
         "Organization": "organizations",

@@ -137,6 +137,22 @@ def test_updating_one_observation_patches_that_biomarker_alone() -> None:
     assert outcome == Absorbed(dataclasses.replace(REPORT, biomarkers=biomarkers), NOTHING)
 
 
+def test_a_unit_changes_with_the_limits_in_it() -> None:
+    new = {"unit": "mIU/L", "system": systems.UCUM, "code": "m[IU]/L"}
+    outcome = updated(valueQuantity={"value": 5, **new}, referenceRange=[{"high": {"value": 4, **new}}])
+    assert isinstance(outcome, Absorbed)
+    tsh = outcome.row.biomarkers["tsh"]
+    assert (tsh["value"], tsh["unit"], tsh["referenceRange"]) == (5, "mIU/L", {"max": 4})
+
+
+def test_limits_in_another_unit_than_the_value_stay_out_of_the_row() -> None:
+    outcome = updated(referenceRange=[{"high": {"value": 4, "unit": "mg/dL"}}])
+    assert isinstance(outcome, Absorbed)
+    assert "referenceRange" not in outcome.row.biomarkers["tsh"]
+    read = LAB_OBSERVATION.render(outcome.row, "tsh", lookups(), outcome.residual)
+    assert read["referenceRange"] == [{"high": {"value": 4, "unit": "mg/dL"}}]
+
+
 def test_a_text_that_was_a_number_stays_a_text() -> None:
     outcome = updated("vitamin_d", valueQuantity={"value": Decimal("28.50"), "unit": "ng/mL"})
     assert isinstance(outcome, Absorbed)
