@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from storage import triggers
 from storage.errors import DatabaseUnavailable, SchemaOutOfDate
 from storage.revision import HEAD
+from storage.statistics import seed_statistics
 from storage.tables import audit
 from storage.tables.platform import organizations
 
@@ -52,6 +53,7 @@ def upgrade(url: str, revision: str = "head") -> None:
             _migrate(connection, revision)
         if _revision(connection) == HEAD:
             restore_triggers(connection)
+            seed_statistics(connection)
         _check_foreign_keys(connection)
 
 

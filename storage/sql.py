@@ -13,6 +13,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import Boolean, String
 
 DIALECTS: Final[Mapping[str, Dialect]] = {
@@ -52,6 +53,10 @@ class MemberOf(ColumnElement[bool]):
         self.column = column
         self.parameter: BindParameter[Any] = bindparam(name, type_=String())
         self.element_type = element_type
+
+    def self_group(self, against: OperatorType | None = None) -> MemberOf:  # noqa: ARG002 the base class's signature
+        """Return the element itself: for SQLite `= 1` would be added to a truth value, and no index be used then."""
+        return self
 
 
 @compiles(MemberOf, "postgresql")

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    UnaryExpression,
     and_,
     bindparam,
     case,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     tuple_,
     union,
 )
+from sqlalchemy.sql.operators import custom_op
 
 from storage.search.conditions import (
     ORGANIZATION,
@@ -36,7 +38,7 @@ from storage.search.conditions import (
 )
 from storage.search.plan import Branch, Plan, SortKind, SortShape, Wanted
 from storage.search.predicates.parameters import parameter_like
-from storage.search.shape import IndexTable, IndexTest, TokenIs
+from storage.search.shape import IdTest, IndexTable, IndexTest, TokenIs
 from storage.search.values import HIGHEST, LOWEST, OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
@@ -114,7 +116,8 @@ def _matches(branch: Branch, plan: Plan, dialect: str, *, ordered: bool) -> Sele
     else:
         node, conditions, distinct = _row_lead(branch, plan)
     conditions += [condition_of(test, node) for test in branch.tests]
-    order = _order(plan, node) if ordered else [(node.rid, True)]
+    place = node.rid if dialect != "sqlite" or not _is_narrow(branch) else _not_by_index(node.rid)
+    order = _order(plan, node, place) if ordered else [(node.rid, True)]
     if plan.after:
         conditions.append(_after(order))
     if plan.settled and dialect == "postgresql":
@@ -189,9 +192,20 @@ def _directions(plan: Plan) -> list[bool]:
     return [*given, given[-1] if given else True]
 
 
-def _order(plan: Plan, node: Node) -> Order:
+def _order(plan: Plan, node: Node, place: ColumnElement[int]) -> Order:
+    """Return the sort keys, and `place`, the rid, to tell equal ones apart."""
     keys = [_sort_expression(key, node) for key in plan.sort]
-    return list(zip([*keys, node.rid], _directions(plan), strict=True))
+    return list(zip([*keys, place], _directions(plan), strict=True))
+
+
+def _is_narrow(branch: Branch) -> bool:
+    """Say whether a branch begins with few rows: these are to be found first and put in order then."""
+    return branch.lead is not None or branch.patient is not None or any(isinstance(t, IdTest) for t in branch.tests)
+
+
+def _not_by_index(column: ColumnElement[int]) -> ColumnElement[int]:
+    """Return the column as SQLite sorts it: by an index it would walk all rows in order instead of the few."""
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,8 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
             return _clinical_condition(test, node)
         case UpdatedTest(prefix, low, high):
             return node.of_row(lambda row: _updated_condition(row, prefix, low, high))
-        case IdTest(ids, many):
-            return node.of_row(lambda row: is_one_of(row.c.id, ids, many))
+        case IdTest(keys, many):
+            return node.of_row(lambda row: is_one_of(row.c.self_key, keys, many))
         case PresentTest(mask, missing):
             return node.of_row(lambda row: _present(row, mask) if not missing else not_(_present(row, mask)))
         case ReferredByPatient(inner):

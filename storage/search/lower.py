@@ -13,7 +13,7 @@ from capability.search_parameters import SearchParameter, SearchType, find
 from storage.access import Access, Reach, Right
 from storage.errors import InteractionForbidden
 from storage.projection.coverage import Answer, answer, answered_by_patient_column, variants
-from storage.search.keys import parameter_key
+from storage.search.keys import parameter_key, self_key
 from storage.search.predicates.composite import composite_test, expect_composite
 from storage.search.predicates.date import clinical_date_test, date_test, updated_test
 from storage.search.predicates.quantity import quantity_test
@@ -66,8 +66,8 @@ class Lowering:
                 return self._lower_values(parameter, modifier, values)
             case Missing(parameter, missing):
                 return self._lower_missing(parameter, missing)
-            case Ids(ids):
-                return IdTest(*self.binder.bind_list(ids))
+            case Ids(resource_type, ids):
+                return IdTest(*self.binder.bind_list(self_key(resource_type, each) for each in ids))
             case LastUpdated(values):
                 return any_of(updated_test(value, self.now, self.binder) for value in values)
             case Chain():

@@ -166,6 +166,7 @@ class Missing:
 class Ids:
     """The resource has one of the ids (`_id`)."""
 
+    resource_type: str
     ids: tuple[str, ...]
 
 

@@ -215,9 +215,9 @@ class UpdatedTest:
 
 @dataclass(frozen=True, slots=True)
 class IdTest:
-    """The id is (one of) these."""
+    """The resource has (one of) these keys."""
 
-    ids: Name
+    keys: Name
     many: bool
 
 

@@ -64,7 +64,7 @@ class World:
                 return any(self._has_value(resource, parameter, modifier, value) for value in values)
             case Missing(parameter, missing):
                 return missing is not any(True for _ in elements(resource, parameter))
-            case Ids(ids):
+            case Ids(_, ids):
                 return resource["id"] in ids
             case Chain(parameter, targets):
                 return any(

@@ -5,17 +5,25 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from fhir_server.fhir.parse.search import parse_pairs, parse_search
+from storage.access import system_access
 from storage.clock import IdSource
 from storage.driver import Driver, Row
 from storage.engine import PLANNED_ONCE, create_database, in_context
 from storage.rls import ROLE
+from storage.search.compile import compile_plan
+from storage.search.lower import Lowering
+from storage.search.plan import plan_page
 from storage.search.searcher import Searcher
 from storage.sql import Prepared
 from tests.postgres import PostgresServer
@@ -195,6 +203,36 @@ async def test_a_patients_app_begins_with_its_own_rows(
     assert len(page.matches) == 10
     scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
     assert sum(touched(node) for node in scans) <= 120
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("Observation?patient=p5", "fhir_resources_patient_idx (organization_id=? AND patient=? AND resource_type=?)"),
+        ("Observation?patient=p5&code=c1", "PRIMARY KEY (organization_id=? AND key=? AND patient=?)"),
+        ("Patient?identifier=x", "PRIMARY KEY (organization_id=? AND key=?)"),
+        ("Patient?name=x", "fhir_resources_rid_idx (organization_id=? AND rid=?)"),
+        ("Observation?encounter=Encounter/e", "fhir_resources_rid_idx (organization_id=? AND rid=?)"),
+        ("Observation?_id=a,b", "sqlite_autoindex_fhir_resources_1 (organization_id=? AND self_key=?)"),
+        ("Patient?birthdate=1950-03", "PRIMARY KEY (organization_id=? AND key=? AND low>? AND low<?)"),
+    ],
+)
+def test_sqlite_never_gathers_statistics_and_reads_index_ranges_still(
+    sqlite_template: Path, query: str, index: str
+) -> None:
+    resource_type, _, rest = query.partition("?")
+    search = parse_search(resource_type, parse_pairs(rest), strict=True, base_url="").search
+    access = system_access("organization", "tester")
+    lowering = Lowering(access, 0)
+    statement = compile_plan(plan_page(search, access, lowering, after=False), "sqlite")
+    asked = lowering.binder.values
+    values = {name: json.dumps(each) if isinstance(each, list) else each for name, each in asked.items()}
+    with closing(sqlite3.connect(sqlite_template)) as connection:
+        bound = statement.bind({**values, "organization_id": "organization"})
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", bound)]
+    assert any(index in step for step in steps), steps
+    whole = [step for step in steps if step.startswith("SCAN fhir_") or step.endswith("_idx (organization_id=?)")]
+    assert whole == []
 
 
 async def test_the_answer_and_its_includes_take_two_statements(

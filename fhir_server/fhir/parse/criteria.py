@@ -68,7 +68,7 @@ class CriterionParser:
             return Missing(parameter, _parse_boolean(pieces))
         if parameter.code == "_id":
             _require_none(parameter, modifier)
-            return Ids(tuple(dict.fromkeys(parse_id(piece) for piece in pieces)))
+            return Ids(parameter.resource_type, tuple(dict.fromkeys(parse_id(piece) for piece in pieces)))
         if parameter.code == "_lastUpdated":
             _require_none(parameter, modifier)
             return LastUpdated(tuple(parse_date(piece) for piece in pieces))
