@@ -55,6 +55,7 @@ class HistoryPage:
 def _parameters(key: ResourceKey, access: Access, reach: Reach) -> dict[str, Any]:
     return {
         "organization_id": access.organization_id,
+        "self_key": key.hash,
         "resource_type": key.resource_type,
         "id": key.id,
         **access_parameters(access, reach),
@@ -62,7 +63,8 @@ def _parameters(key: ResourceKey, access: Access, reach: Reach) -> dict[str, Any
 
 
 def _is_at_key(table: Any) -> Any:
-    return and_(*(table.c[name] == bindparam(name) for name in ("organization_id", "resource_type", "id")))
+    names = ["organization_id", "resource_type", "id", *(["self_key"] if "self_key" in table.c else [])]
+    return and_(*(table.c[name] == bindparam(name) for name in names))
 
 
 @lru_cache

@@ -176,8 +176,7 @@ class _Batch:
             self.relabelled.append(
                 {
                     "at_organization_id": self.organization_id,
-                    "at_resource_type": stored.key.resource_type,
-                    "at_id": stored.key.id,
+                    "at_self_key": stored.key.hash,
                     "home_table": table,
                     "home_key": key,
                     "home_part": part,
@@ -266,7 +265,7 @@ def _supersede_statement(dialect: str) -> Prepared:
 
 @lru_cache
 def _relabel_statement(dialect: str) -> Prepared:
-    keys = ("organization_id", "resource_type", "id")
+    keys = ("organization_id", "self_key")
     values = ("home_table", "home_key", "home_part", "residual")
     statement = (
         update(fhir.resources)

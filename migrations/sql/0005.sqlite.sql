@@ -20,7 +20,7 @@ CREATE TABLE fhir_resources (
 	change_id BIGINT NOT NULL,
 	xid BIGINT NOT NULL,
 	body BLOB NOT NULL,
-	CONSTRAINT fhir_resources_pkey PRIMARY KEY (organization_id, resource_type, id)
+	CONSTRAINT fhir_resources_pkey PRIMARY KEY (organization_id, self_key)
 );
 
 CREATE INDEX fhir_resources_home_idx ON fhir_resources (organization_id, home_table, home_key) WHERE home_table IS NOT NULL;
@@ -28,8 +28,6 @@ CREATE INDEX fhir_resources_home_idx ON fhir_resources (organization_id, home_ta
 CREATE INDEX fhir_resources_patient_idx ON fhir_resources (organization_id, patient, resource_type, date_low, rid);
 
 CREATE UNIQUE INDEX fhir_resources_rid_idx ON fhir_resources (organization_id, rid);
-
-CREATE INDEX fhir_resources_self_key_idx ON fhir_resources (organization_id, self_key);
 
 CREATE TABLE fhir_history (
 	organization_id TEXT NOT NULL,
@@ -73,7 +71,7 @@ CREATE TABLE fhir_index_strings (
 )
  WITHOUT ROWID;
 
-CREATE INDEX fhir_index_strings_rid_idx ON fhir_index_strings (organization_id, rid, "key");
+CREATE INDEX fhir_index_strings_rid_idx ON fhir_index_strings (organization_id, rid);
 
 CREATE TABLE fhir_index_dates (
 	organization_id TEXT NOT NULL,
@@ -85,7 +83,7 @@ CREATE TABLE fhir_index_dates (
 )
  WITHOUT ROWID;
 
-CREATE INDEX fhir_index_dates_rid_idx ON fhir_index_dates (organization_id, rid, "key");
+CREATE INDEX fhir_index_dates_rid_idx ON fhir_index_dates (organization_id, rid);
 
 CREATE TABLE fhir_index_quantities (
 	organization_id TEXT NOT NULL,
@@ -98,7 +96,7 @@ CREATE TABLE fhir_index_quantities (
 )
  WITHOUT ROWID;
 
-CREATE INDEX fhir_index_quantities_rid_idx ON fhir_index_quantities (organization_id, rid, "key");
+CREATE INDEX fhir_index_quantities_rid_idx ON fhir_index_quantities (organization_id, rid);
 
 CREATE TABLE fhir_index_references (
 	organization_id TEXT NOT NULL,
@@ -109,7 +107,7 @@ CREATE TABLE fhir_index_references (
 )
  WITHOUT ROWID;
 
-CREATE INDEX fhir_index_references_rid_idx ON fhir_index_references (organization_id, rid, "key");
+CREATE INDEX fhir_index_references_rid_idx ON fhir_index_references (organization_id, rid);
 
 CREATE TABLE fhir_changes (
 	organization_id TEXT NOT NULL,
@@ -120,12 +118,6 @@ CREATE TABLE fhir_changes (
 	api TEXT NOT NULL,
 	request_id TEXT NOT NULL,
 	CONSTRAINT fhir_changes_pkey PRIMARY KEY (organization_id, id)
-);
-
-CREATE TABLE fhir_conditional_locks (
-	organization_id TEXT NOT NULL,
-	"key" BIGINT NOT NULL,
-	CONSTRAINT fhir_conditional_locks_pkey PRIMARY KEY (organization_id, "key")
 );
 
 CREATE TABLE projection_failures (

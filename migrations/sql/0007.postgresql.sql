@@ -172,8 +172,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON fhir_index_references TO fhir_server_app
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON fhir_changes TO fhir_server_app;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON fhir_conditional_locks TO fhir_server_app;
-
 GRANT SELECT, INSERT, UPDATE, DELETE ON projection_failures TO fhir_server_app;
 
 GRANT SELECT, INSERT ON rbac_logs TO fhir_server_app;
@@ -321,12 +319,6 @@ ALTER TABLE fhir_changes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE fhir_changes FORCE ROW LEVEL SECURITY;
 
 CREATE POLICY organization ON fhir_changes USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
-
-ALTER TABLE fhir_conditional_locks ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE fhir_conditional_locks FORCE ROW LEVEL SECURITY;
-
-CREATE POLICY organization ON fhir_conditional_locks USING (organization_id = (SELECT current_setting('app.organization_id', true))) WITH CHECK (organization_id = (SELECT current_setting('app.organization_id', true)));
 
 ALTER TABLE projection_failures ENABLE ROW LEVEL SECURITY;
 

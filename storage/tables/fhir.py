@@ -17,7 +17,7 @@ resources = Table(
     Column("resource_type", Identifier, nullable=False),
     Column("id", Identifier, nullable=False),
     Column("rid", Int8, nullable=False, comment="surrogate key, ascending with creation; index rows point to it"),
-    Column("self_key", Int8, nullable=False, comment="hash of Type/id; what reference rows name as target"),
+    Column("self_key", Int8, nullable=False, comment="hash of Type/id, hence unique with them; reference rows name it"),
     Column("version", Integer, nullable=False),
     Column("last_updated", Int8, nullable=False, comment="milliseconds since 1970 UTC"),
     Column("deleted", Boolean, nullable=False),
@@ -37,9 +37,8 @@ resources = Table(
     Column("change_id", Int8, nullable=False, comment="the unit of work that wrote this version"),
     Column("xid", Int8, nullable=False, comment="database transaction id (0 on SQLite)"),
     Column("body", Bytes, nullable=False, comment="finished JSON; of a deleted resource its last body"),
-    PrimaryKeyConstraint("organization_id", "resource_type", "id"),
+    PrimaryKeyConstraint("organization_id", "self_key"),
     Index("fhir_resources_rid_idx", "organization_id", "rid", unique=True),
-    Index("fhir_resources_self_key_idx", "organization_id", "self_key"),
     Index("fhir_resources_patient_idx", "organization_id", "patient", "resource_type", "date_low", "rid"),
     Index(
         "fhir_resources_home_idx",
@@ -100,7 +99,7 @@ index_strings = Table(
     Column("rid", Int8, nullable=False),
     Column("exact", Identifier, nullable=False, comment="as written, NFC"),
     PrimaryKeyConstraint("organization_id", "key", "value", "rid", "exact"),
-    Index("fhir_index_strings_rid_idx", "organization_id", "rid", "key"),
+    Index("fhir_index_strings_rid_idx", "organization_id", "rid"),
     sqlite_with_rowid=False,
 )
 
@@ -113,7 +112,7 @@ index_dates = Table(
     Column("high", Int8, nullable=False),
     Column("rid", Int8, nullable=False),
     PrimaryKeyConstraint("organization_id", "key", "low", "rid", "high"),
-    Index("fhir_index_dates_rid_idx", "organization_id", "rid", "key"),
+    Index("fhir_index_dates_rid_idx", "organization_id", "rid"),
     sqlite_with_rowid=False,
 )
 
@@ -127,7 +126,7 @@ index_quantities = Table(
     Column("rid", Int8, nullable=False),
     Column("qualifier", Int8, nullable=False),
     PrimaryKeyConstraint("organization_id", "key", "low", "rid", "qualifier", "high"),
-    Index("fhir_index_quantities_rid_idx", "organization_id", "rid", "key"),
+    Index("fhir_index_quantities_rid_idx", "organization_id", "rid"),
     sqlite_with_rowid=False,
 )
 
@@ -139,7 +138,7 @@ index_references = Table(
     Column("key", Int8, nullable=False, comment="hash of type and parameter; 0: no parameter covers the reference"),
     Column("rid", Int8, nullable=False),
     PrimaryKeyConstraint("organization_id", "target", "key", "rid"),
-    Index("fhir_index_references_rid_idx", "organization_id", "rid", "key"),
+    Index("fhir_index_references_rid_idx", "organization_id", "rid"),
     sqlite_with_rowid=False,
 )
 
@@ -157,15 +156,6 @@ changes = Table(
     Column("request_id", Identifier, nullable=False),
     PrimaryKeyConstraint("organization_id", "id"),
     comment="one row per unit of work: who wrote, through which API (settled §1.15)",
-)
-
-conditional_locks = Table(
-    "fhir_conditional_locks",
-    metadata,
-    Column("organization_id", Identifier, nullable=False),
-    Column("key", Int8, nullable=False, comment="hash of type and criteria of a conditional interaction"),
-    PrimaryKeyConstraint("organization_id", "key"),
-    comment="serialises equal conditional creates (settled §3.11)",
 )
 
 outbox = Table(
@@ -197,4 +187,4 @@ projection_guard = Table(
     comment="SQLite: holds a row while the server itself writes, so that triggers stay silent",
 )
 
-TENANT_TABLES = (resources, history, compartments, *INDEX_TABLES, changes, conditional_locks, projection_failures)
+TENANT_TABLES = (resources, history, compartments, *INDEX_TABLES, changes, projection_failures)
