@@ -18,8 +18,12 @@ GRACE_SECONDS: Final = 25
 """How long running requests may take after SIGTERM (security DU-8)."""
 FACTORY: Final = "fhir_server.app:application"
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-ARENAS_VARIABLE: Final = "MALLOC_ARENA_MAX"
-"""glibc keeps a heap per thread, and none gives much back after a large bundle; two are enough for us."""
+MEMORY_VARIABLES: Final = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
+"""For glibc in the workers: few heaps, and what a large bundle took is given back (mallopt(3))."""
 BACKLOG: Final = 2048
 
 _log = structlog.get_logger("fhir_server")
@@ -70,4 +74,5 @@ def _hand_down(settings: Settings, metrics_folder: str) -> None:
         os.environ[PREFIX + name.upper()] = str(getattr(settings, name))
     if settings.workers > 1:
         os.environ[METRICS_VARIABLE] = metrics_folder
-        os.environ.setdefault(ARENAS_VARIABLE, "2")
+        for name, value in MEMORY_VARIABLES.items():
+            os.environ.setdefault(name, value)
