@@ -32,6 +32,7 @@ MIN_EXPONENT: Final = -323
 _BOM: Final = b"\xef\xbb\xbf"
 # Groups are possessive: a body is scanned once, whatever it holds (security IN-7).
 _STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_NUL: Final = re.compile("\0")
 _ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _DIGITS_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_INTEGER: Final = b"0" * MAX_EXPONENT
@@ -64,7 +65,7 @@ def parse_json(data: bytes, limits: JsonLimits = DEFAULT_LIMITS) -> Json:
     if data.count(b"[") + data.count(b"{") > limits.depth and _is_deeper(value, limits.depth):
         raise BodyTooComplex("levels of nesting", limits.depth)
     if b"\\" in data and b"\\u0000" in data and _ESCAPED_NUL.search(data):
-        _refuse_places("U+0000 cannot be stored; leave it out.", value, _has_nul)
+        _refuse_places("U+0000 cannot be stored; leave it out.", value, _holds(_NUL))
     if _is_odd(data, value):
         value = _decode_slowly(data)
     return value
@@ -112,6 +113,7 @@ def _decode(data: bytes, limits: JsonLimits) -> Json:
     except msgspec.DecodeError as error:
         if "out of range" in str(error):  # an integer of thousands of digits
             _refuse_number()
+        _refuse_what_others_take(data, limits)
         raise MalformedBody(_explain(data, str(error))) from None
 
 
@@ -126,6 +128,48 @@ def _explain(data: bytes, message: str) -> str:
     line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
     fault = message.removeprefix("JSON is malformed: ").partition(" (byte")[0]
     return f"The body is no JSON: {fault} at line {line}, column {column}."
+
+
+def _holds(characters: re.Pattern[str]) -> Callable[[Json], bool]:
+    """Return whether a text, or a key of an object, has one of some characters."""
+
+    def test(value: Json) -> bool:
+        texts = value if isinstance(value, dict) else (value,) if isinstance(value, str) else ()
+        return any(map(characters.search, texts))
+
+    return test
+
+
+class _NotANumber:
+    """Stands for NaN and Infinity, which JavaScript has and JSON has not."""
+
+
+_NOT_A_NUMBER: Final = _NotANumber()
+_READ_TWICE: Final = 2**18
+_TAKEN_BY_OTHERS: Final[tuple[tuple[str, Callable[[Json], bool]], ...]] = (
+    ("The body is no JSON: it has NaN or Infinity; leave the element out.", lambda value: value is _NOT_A_NUMBER),
+    ("Half of a surrogate pair is no character; send both halves, or none.", _holds(re.compile("[\ud800-\udfff]"))),
+    (
+        "The body is no JSON: control characters in texts are escaped, and U+0000 is left out.",
+        _holds(re.compile("[\0-\x1f]")),
+    ),
+)
+
+
+def _refuse_what_others_take(data: bytes, limits: JsonLimits) -> None:
+    """Name the elements with what lenient parsers take and JSON has not; return when that is not what is wrong.
+
+    Large bodies are not looked at twice: for them line and column have to do.
+    """
+    if len(data) > _READ_TWICE:
+        return
+    try:
+        value = json.loads(data, strict=False, parse_constant=lambda _: _NOT_A_NUMBER, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        return
+    if not _is_deeper(value, limits.depth):
+        for message, is_at_fault in _TAKEN_BY_OTHERS:
+            _refuse_places(message, value, is_at_fault)
 
 
 def _is_not_utf8(data: bytes) -> bool:
@@ -215,14 +259,11 @@ def _decode_slowly(data: bytes) -> Json:
     return value
 
 
-def _refuse_places(message: str, value: Json, is_at_fault: Callable[[Json], bool]) -> NoReturn:
+def _refuse_places(message: str, value: Json, is_at_fault: Callable[[Json], bool]) -> None:
+    """Raise MalformedBody with the places in a value that are at fault, if there are any."""
     places = [path for path, found in walk_json(value, root_name(value)) if is_at_fault(found)]
-    raise MalformedBody(message, places[:20])
-
-
-def _has_nul(value: Json) -> bool:
-    """Say whether a text, or a key of an object, holds U+0000."""
-    return "\0" in value if isinstance(value, str) else isinstance(value, dict) and any("\0" in key for key in value)
+    if places:
+        raise MalformedBody(message, places[:20])
 
 
 # --- places -----------------------------------------------------------------------------------------------------------

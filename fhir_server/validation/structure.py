@@ -7,7 +7,7 @@ put another checker in its place, give `structure_issues` from it: the tests say
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
@@ -27,6 +27,25 @@ _WORDS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = (
     (re.compile(r".* is outside the 32-bit range"), "value", "An integer has at most 32 bits."),
     (re.compile(r".* is not (?:a valid|a|an)(?: FHIR)? (\w+)", re.DOTALL), "value", "The value is no valid {0}."),
 )
+_FORMS: Final[Mapping[str, str]] = {
+    "base64Binary": "base64 has groups of four of A-Z, a-z, 0-9, +, / and =",
+    "canonical": "it is a uri without white space, perhaps with |version",
+    "code": "it has no white space but single spaces between words",
+    "date": "write YYYY, YYYY-MM or YYYY-MM-DD",
+    "dateTime": "write a date, or date, time to the second and zone as in 2020-02-29T13:05:00+01:00",
+    "decimal": "write a number",
+    "id": "it has 1 to 64 of the characters A-Z, a-z, 0-9, '-' and '.'",
+    "instant": "write date, time to the second and zone as in 2020-02-29T13:05:00+01:00",
+    "integer": "write a whole number without fraction or exponent",
+    "oid": "write urn:oid: and the identifier",
+    "positiveInt": "write a whole number from 1",
+    "time": "write hh:mm:ss",
+    "unsignedInt": "write a whole number from 0",
+    "uri": "it has no white space",
+    "url": "it has no white space",
+    "uuid": "write urn:uuid: and the identifier in lower case",
+}
+"""How primitives are written (datatypes.html#primitive)."""
 _OTHER: Final = "This is not as the resource type demands."
 _CONSEQUENCE: Final = "unknown element"
 _SEGMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}(?:\[(?:\d{1,9}|x)\])*\Z")
@@ -67,10 +86,16 @@ def _in_our_words(message: str) -> tuple[str, str]:
     for pattern, code, words in _WORDS:
         match = pattern.match(message)
         if match:
-            return code, words.format(*match.groups())
+            return code, words.format(*match.groups()) + _form(match)
     if message.startswith(_NOT_FROM_VALUES):
         return "structure", f"{message[0].upper()}{message[1:]}."
     return "structure", _OTHER
+
+
+def _form(match: re.Match[str]) -> str:
+    """Return how the type that a message names is written, after a space; "" where it names none."""
+    form = _FORMS.get(match[1]) if match.re.groups else None
+    return f" {form[0].upper()}{form[1:]}." if form else ""
 
 
 def _without_oddities(path: str) -> str:
