@@ -35,7 +35,7 @@ def _key(kind: str, *parts: str) -> int:
 # --- resources and references -----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def self_key(resource_type: str, resource_id: str) -> int:
     """Return the key of a resource: its own, and the target of every reference to it."""
     return _key("r", f"{resource_type}/{resource_id}")
@@ -47,7 +47,7 @@ def url_key(url: str) -> int:
     return _key("u", url)
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def parse_reference(text: str, base: str = "") -> LocalReference | None:
     """Return the parts of `Type/id`, `Type/id/_history/version` or the same under `base`; None for anything else.
 
@@ -86,7 +86,7 @@ def parameter_key(resource_type: str, code: str) -> int:
     return _key("p", resource_type, code)
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def token_key(resource_type: str, code: str, value: str) -> int:
     """Return the key of a token's row; its system stands beside it (`system_key`)."""
     parameter = find(resource_type, code)
