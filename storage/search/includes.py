@@ -102,7 +102,7 @@ def _forward_steps(include: Include, starts: list[Included], access: Access, bin
         targets = RESOURCE_TYPES
     else:
         targets = tuple(dict.fromkeys(target for parameter in parameters for target in parameter.targets))
-    found = _within_reach(targets, access, binder)
+    found = within_reach(targets, access, binder)
     if not found:
         return
     keys = [parameter_key(include.source, parameter.code) for parameter in parameters]
@@ -111,7 +111,7 @@ def _forward_steps(include: Include, starts: list[Included], access: Access, bin
     patients = [start.patient for start in starts if start.patient]
     by_column = any(answered_by_patient_column(include.source, parameter.code) for parameter in parameters)
     if patients and by_column and "Patient" in targets:
-        own = _within_reach(("Patient",), access, binder)
+        own = within_reach(("Patient",), access, binder)
         if own:
             yield Step(ByPatient(False, *binder.bind_list(patients)), own)
 
@@ -120,7 +120,7 @@ def _reverse_steps(
     include: Include, by_type: dict[str, list[Included]], access: Access, binder: Binder
 ) -> Iterable[Step]:
     parameters = _parameters(include)
-    found = _within_reach((include.source,), access, binder)
+    found = within_reach((include.source,), access, binder)
     wanted = [kind for kind in by_type if include.target in {None, kind}]
     for kind in wanted if found else ():
         leading = [parameter for parameter in parameters if parameter.permits(kind)]
@@ -140,7 +140,7 @@ def _parameters(include: Include) -> list[SearchParameter]:
     return [parameter for parameter in known if parameter.type is SearchType.REFERENCE]
 
 
-def _within_reach(types: Sequence[str], access: Access, binder: Binder) -> tuple[TypesWithin, ...]:
+def within_reach(types: Sequence[str], access: Access, binder: Binder) -> tuple[TypesWithin, ...]:
     """Return the types in groups of equal reach; those out of reach are left out."""
     by_reach: dict[Reach, list[str]] = {}
     for each in types:
@@ -163,13 +163,14 @@ def compile_includes(steps: tuple[Step, ...], dialect: str) -> Prepared:
 
 def _found(step: Step) -> Select[Any]:
     row = fhir.resources.alias()
-    kinds = or_(*(_of_types(kind, row) for kind in step.found))
+    kinds = or_(*(of_types(kind, row) for kind in step.found))
     return select(*(row.c[name] for name in INCLUDE_COLUMNS)).where(
         row.c.organization_id == ORGANIZATION, row.c.deleted.is_(False), _reached(step.way, row), kinds
     )
 
 
-def _of_types(kind: TypesWithin, row: FromClause) -> ColumnElement[bool]:
+def of_types(kind: TypesWithin, row: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a row is of one of the types and within their reach."""
     seen = visible(row, kind.reach)
     return seen if kind.types is None else and_(is_one_of(row.c.resource_type, kind.types, kind.many), seen)
 

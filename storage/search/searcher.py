@@ -12,11 +12,13 @@ from storage.reading import Reader
 from storage.resources import ResourceKey, Version
 from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan
 from storage.search.cursor import CursorSigner
+from storage.search.everything import Everything
 from storage.search.includes import INCLUDE_COLUMNS, Included, compile_includes, plan_includes
 from storage.search.lower import Lowering
 from storage.search.page import Page
 from storage.search.plan import Plan, plan_count, plan_ids, plan_page
 from storage.search.query import MAX_INCLUDED, MAX_ROUNDS, Criterion, Include, Search, Total
+from storage.search.records import RecordReader
 from storage.search.shape import Binder
 from storage.visibility import access_parameters
 
@@ -65,6 +67,13 @@ class Searcher:
         plan = plan_ids(resource_type, criteria, access, lowering, limit)
         rows = await driver.fetch(compile_plan(plan, driver.dialect), _parameters(access, lowering.binder))
         return [ResourceKey(resource_type, row[0]) for row in rows]
+
+    async def everything(self, asked: Everything, access: Access) -> Page:
+        """Return one page of a patient's record: the Patient, its compartment, then what these refer to.
+
+        Raises InteractionForbidden, ResourceNotFound, ResourceGone, CursorInvalid and CursorExpired.
+        """
+        return await RecordReader(self.reader, self._signer, access, self.clock()).page(asked)
 
     async def _page_rows(self, search: Search, access: Access) -> list[Row]:
         lowering = self._lowering(access)

@@ -22,6 +22,7 @@ from storage.driver import Driver, Row
 from storage.engine import PLANNED_ONCE, create_database, in_context
 from storage.rls import ROLE
 from storage.search.compile import compile_plan
+from storage.search.everything import Everything
 from storage.search.lower import Lowering
 from storage.search.plan import plan_page
 from storage.search.searcher import Searcher
@@ -203,6 +204,17 @@ async def test_a_patients_app_begins_with_its_own_rows(
     assert len(page.matches) == 10
     scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
     assert sum(touched(node) for node in scans) <= 120
+
+
+async def test_a_record_is_read_by_its_patient(stocked: tuple[Library, psycopg.AsyncConnection[Any]]) -> None:
+    library, connection = stocked
+    reader = Explaining(connection)
+    searcher = Searcher(reader, SECRET, lambda: library.now)
+    page = await searcher.everything(Everything("p5", 100), library.access)
+    assert len(page.matches) == 70
+    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
+    assert [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
+    assert sum(touched(node) for node in scans) <= 400
 
 
 @pytest.mark.parametrize(
