@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Date, Integer, Table
 
-from fhir_server.loading.bundles import NotLoadable
+from fhir_server.loading.errors import NotLoadable
 from storage.tables import patient_graph as tables
 from storage.tables.types import ExactDecimal, Json, TextList, Timestamp
 
 ALIASES: Final = {"patient_treatments": "subscriptions"}
+LARGEST_EXPONENT: Final = 18
+"""Of ten; no whole number of a table is larger."""
 _CAPITAL: Final = re.compile(r"[A-Z]")
 
 LOADED_TABLES: Final[Mapping[str, Table]] = {
@@ -47,11 +49,16 @@ def tables_of(document: Mapping[str, Any]) -> list[tuple[Table, list[Any]]]:
     unknown = sorted(named.keys() - LOADED_TABLES.keys())
     if unknown:
         raise NotLoadable(f"no such table of the patient graph: {', '.join(unknown)}")
-    return [(table, list(named[name])) for name, table in LOADED_TABLES.items() if name in named]
+    for name, rows in named.items():
+        if not isinstance(rows, list):
+            raise NotLoadable(f"{name} is a list of rows")
+    return [(table, named[name]) for name, table in LOADED_TABLES.items() if name in named]
 
 
-def row_of(table: Table, item: Mapping[str, Any], organization_id: str) -> dict[str, Any]:
+def row_of(table: Table, item: Any, organization_id: str) -> dict[str, Any]:
     """Return column values of one JSON row; raises NotLoadable naming the field that does not fit."""
+    if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+        raise NotLoadable("a row is an object with an id, which is a text")
     row: dict[str, Any] = {"organization_id": organization_id}
     for name, value in item.items():
         column = table.columns.get(_CAPITAL.sub(lambda match: f"_{match[0].lower()}", name))
@@ -60,7 +67,7 @@ def row_of(table: Table, item: Mapping[str, Any], organization_id: str) -> dict[
         try:
             row[column.name] = _column_value(column, value)
         except (ValueError, TypeError, InvalidOperation):
-            raise NotLoadable(f"{table.name}.{column.name}: the value of {name} is no {column.type!r}") from None
+            raise NotLoadable(f"{table.name}.{column.name}: {name} has to be {_kind(column)}") from None
     if table is tables.lab_results:
         row["lab_day"] = day_of(row.get("lab_date"))
     return row
@@ -92,25 +99,52 @@ def _column_value(column: Column[Any], value: Any) -> Any:
         return value
     if value is None:
         return None
-    for kind, convert in CONVERSIONS:
+    for kind, convert, _ in CONVERSIONS:
         if isinstance(column.type, kind):
             return None if value == "" and column.nullable else convert(value)
-    return value if isinstance(value, str) else _wrong(value)
+    return _text(value)
 
 
-def _wrong(value: Any) -> Any:
-    raise TypeError(type(value).__name__)
+def _kind(column: Column[Any]) -> str:
+    return next((name for kind, _, name in CONVERSIONS if isinstance(column.type, kind)), "a text")
 
 
-def _instant(value: str) -> datetime:
-    moment = datetime.fromisoformat(value)
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _instant(value: Any) -> datetime:
+    moment = datetime.fromisoformat(_text(value))
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-CONVERSIONS: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
-    (Timestamp, _instant),
-    (Date, date.fromisoformat),
-    (Integer, int),
-    (ExactDecimal, lambda value: Decimal(str(value))),
-    (TextList, list),
+def _number(value: Any) -> Decimal:
+    number = Decimal(_text(value) if not isinstance(value, int | Decimal) else value)
+    if isinstance(value, bool) or not number.is_finite():
+        raise ValueError
+    return number
+
+
+def _whole(value: Any) -> int:
+    number = _number(value)
+    if number.adjusted() > LARGEST_EXPONENT or number != number.to_integral_value():
+        raise ValueError
+    return int(number)
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise TypeError
+    return [_text(each) for each in value]
+
+
+CONVERSIONS: Final[tuple[tuple[type, Callable[[Any], Any], str], ...]] = (
+    (Timestamp, _instant, "a date with a time"),
+    (Date, lambda value: date.fromisoformat(_text(value)), "a date"),
+    (Integer, _whole, "a whole number"),
+    (ExactDecimal, _number, "a number"),
+    (TextList, _texts, "a list of texts"),
 )
+"""Type of column, how its values are read, and what to call them."""

@@ -1,4 +1,7 @@
-"""Loading into one organization: in batches, twice changes nothing, what is refused is listed and the rest goes on."""
+"""Loading into one organization: in batches, twice changes nothing, what is refused is listed and the rest goes on.
+
+Every batch is a unit of work of its own, so a load that was cut off is resumed by running it again.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,37 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table
 
 from fhir_server.errors import RequestError
 from fhir_server.fhir.json_body import parse_json
-from fhir_server.loading.bundles import WHOLE, NotLoadable, Resource, resources_of
+from fhir_server.loading.bundles import UNPACKED, WHOLE, Loadable, Resource, identify, require_all, resources_of
+from fhir_server.loading.errors import NotLoadable, reason_of
 from fhir_server.loading.graph import row_of, tables_of, without_repeats
 from fhir_server.loading.sources import Source
+from fhir_server.loading.trail import LoadTrail
 from fhir_server.validation.validate import validate_resource
 from storage.access import Access
+from storage.audit import AuditKey
 from storage.engine import Database
 from storage.errors import AuditUnavailable, DatabaseUnavailable, StorageError
-from storage.projection.sources import MAPPED_TABLES
-from storage.resources import ResourceKey, Write
+from storage.repositories.loading import RowsRefused, Saved, save_rows
+from storage.resources import ResourceKey, Version, Write
 from storage.store import ResourceStore
 from storage.transaction import Change, UnitOfWork
 
 BATCH: Final = 500
-ROW_BATCH: Final = 500
+"""Resources or rows of a unit of work, a transaction Bundle aside, which is one whatever its size."""
+AT_ONCE: Final = 3
+"""Files that are loaded at a time on PostgreSQL: while it writes for one, the next is parsed."""
+API: Final = "load"
 FATAL: Final = (DatabaseUnavailable, AuditUnavailable)
 """Failures of the database itself: loading stops, nothing half-written."""
-Progress = Callable[[int], None]
-Audit = Callable[[UnitOfWork, Sequence[ResourceKey]], Any]
+Progress = Callable[[int, int], None]
+"""Told how many resources or rows were dealt with, and how many bytes of the files, since it was last told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +52,64 @@ class Refused:
 
 
 @dataclass(slots=True)
+class Outcome:
+    """How many of one resource type, or of one table, were written, were there already, and were refused."""
+
+    written: int = 0
+    unchanged: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
 class Summary:
-    """What loading did. `written` counts resources by type, `rows` table rows, both without the unchanged ones."""
+    """What loading did. `refused` holds files and lines that were not understood, too."""
 
     sources: int = 0
-    resources: int = 0
-    table_rows: int = 0
-    written: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
+    resources: dict[str, Outcome] = field(default_factory=dict)
+    rows: dict[str, Outcome] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+
+    @property
+    def loaded(self) -> int:
+        """How many resources and rows are there now because of these files, or were before."""
+        return sum(each.written + each.unchanged for each in (*self.resources.values(), *self.rows.values()))
+
+    @property
+    def written(self) -> int:
+        """How many resources and rows were new or differed."""
+        return sum(each.written for each in (*self.resources.values(), *self.rows.values()))
 
 
 class Loader:
-    """Loads files with the given access. `progress` is told how many resources or rows were dealt with."""
+    """Loads files with the given access, on the record; `key` signs the records."""
 
     def __init__(
         self,
         database: Database,
         store: ResourceStore,
         access: Access,
-        *,
-        audit: Audit,
-        progress: Progress = lambda _: None,
+        key: AuditKey,
+        progress: Progress = lambda _count, _read: None,
     ) -> None:
         self.database = database
         self.store = store
         self.access = access
-        self.audit = audit
+        self.trail = LoadTrail(access, key)
         self.progress = progress
         self.summary = Summary()
-        self.change = Change(actor=access.actor, client_id=access.client_id, api="load")
-        self._slots = asyncio.Semaphore(3 if database.dialect == "postgresql" else 1)
+        self.change = Change(actor=access.actor, client_id=access.client_id, api=API)
+        self._slots = asyncio.Semaphore(AT_ONCE if database.dialect == "postgresql" else 1)
 
     async def load(self, sources: Iterable[Source]) -> Summary:
-        """Load every source; raises DatabaseUnavailable when the database is away."""
-        async with asyncio.TaskGroup() as tasks:
-            for source in sources:
-                await self._slots.acquire()
-                task = tasks.create_task(self._load_source(source))
-                task.add_done_callback(lambda _: self._slots.release())
+        """Load every source, stage by stage; raises DatabaseUnavailable when the database is away."""
+        for _, stage in groupby(sources, key=lambda source: source.stage):
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for source in stage:
+                        await self._slots.acquire()
+                        tasks.create_task(self._load_source(source)).add_done_callback(lambda _: self._slots.release())
+            except BaseExceptionGroup as group:
+                raise group.exceptions[0] from None
         return self.summary
 
     async def _load_source(self, source: Source) -> None:
@@ -92,7 +121,7 @@ class Loader:
                 await self._load_document(source)
         except FATAL:
             raise
-        except (OSError, EOFError, RequestError, StorageError) as error:
+        except (OSError, RequestError, StorageError) as error:
             self._refuse(source, "the whole file", error)
 
     async def _load_document(self, source: Source) -> None:
@@ -101,79 +130,98 @@ class Loader:
             raise NotLoadable("the file holds neither a resource nor tables of rows")
         if "resourceType" not in document:
             await self._load_tables(source, document)
-        elif document["resourceType"] != "Bundle":
-            await self._write_each(source, [("the resource", document)])
-        elif document.get("type") in WHOLE:
-            resources = resources_of(document)
-            for resource in resources:
-                validate_resource(resource)
-            await self._write(resources)
+        elif document["resourceType"] == "Bundle" and document.get("type") in UNPACKED:
+            await self._load_bundle(source, document)
         else:
-            await self._write_each(source, [(_name(each), each) for each in resources_of(document)])
+            identify(document)
+            await self._write_each(source, [Loadable("the resource", document)])
+        self.progress(0, source.size)
+
+    async def _load_bundle(self, source: Source, bundle: Resource) -> None:
+        found = resources_of(bundle)
+        if bundle["type"] not in WHOLE:
+            await self._write_each(source, found)
+            return
+        try:
+            require_all(found)
+            for each in found:
+                _validate(each)
+            await self._write(found)
+        except FATAL:
+            raise
+        except (RequestError, StorageError) as error:
+            for each in found:
+                _outcome(self.summary.resources, each.resource.get("resourceType")).refused += 1
+            self._refuse(source, "the whole transaction", error)
 
     async def _load_lines(self, source: Source) -> None:
-        batch: list[tuple[str, Resource]] = []
-        for number, line in source.lines():
+        batch: list[Loadable] = []
+        told = 0
+        for number, read, line in source.lines():
             try:
                 resource = parse_json(line)
-                if not isinstance(resource, dict) or "id" not in resource:
-                    raise NotLoadable("the line holds no resource with an id")
+                if not isinstance(resource, dict):
+                    raise NotLoadable("the line holds no resource")
             except RequestError as error:
                 self._refuse(source, f"line {number}", error)
                 continue
-            batch.append((f"line {number}", resource))
+            identify(resource)
+            batch.append(Loadable(f"line {number}", resource))
             if len(batch) >= BATCH:
                 await self._write_each(source, batch)
-                batch = []
+                self.progress(0, read - told)
+                batch, told = [], read
         await self._write_each(source, batch)
+        self.progress(0, source.size - told)
 
-    async def _write_each(self, source: Source, named: Sequence[tuple[str, Resource]]) -> None:
+    async def _write_each(self, source: Source, found: Sequence[Loadable]) -> None:
         """Write resources that stand for themselves: in batches, and one by one where a batch is refused."""
-        valid: list[tuple[str, Resource]] = []
-        for name, resource in named:
+        valid: list[Loadable] = []
+        for each in found:
             try:
-                validate_resource(resource)
+                require_all([each])
+                _validate(each)
             except RequestError as error:
-                self._refuse(source, name, error)
+                self._refuse_resource(source, each, error)
             else:
-                valid.append((name, resource))
+                valid.append(each)
         for start in range(0, len(valid), BATCH):
             batch = valid[start : start + BATCH]
             try:
-                await self._write([resource for _, resource in batch])
+                await self._write(batch)
             except FATAL:
                 raise
             except StorageError:
                 await self._write_singly(source, batch)
 
-    async def _write_singly(self, source: Source, batch: Sequence[tuple[str, Resource]]) -> None:
-        for name, resource in batch:
+    async def _write_singly(self, source: Source, batch: Sequence[Loadable]) -> None:
+        for each in batch:
             try:
-                await self._write([resource])
+                await self._write([each])
             except FATAL:
                 raise
             except StorageError as error:
-                self._refuse(source, name, error)
+                self._refuse_resource(source, each, error)
 
-    async def _write(self, resources: Sequence[Resource]) -> None:
+    async def _write(self, batch: Sequence[Loadable]) -> None:
         """Write resources under their ids in one unit of work; of equal ids the last one counts."""
-        writes = {
-            key: Write(key, resource)
-            for resource in resources
-            for key in (ResourceKey(resource["resourceType"], resource["id"]),)
-        }
+        resources = {ResourceKey(each.resource["resourceType"], each.resource["id"]): each.resource for each in batch}
+        # All loads insert in one order: two of them wait for each other once, never in a circle.
+        writes = [Write(key, resources[key]) for key in sorted(resources, key=str)]
 
-        async def work(unit: UnitOfWork) -> list[ResourceKey]:
-            written = await self.store.write(unit, list(writes.values()), self.access)
-            changed = [key for key, result in zip(writes, written, strict=True) if result.changed]
-            await self.audit(unit, changed)
-            return changed
+        async def work(unit: UnitOfWork) -> list[Version]:
+            written = await self.store.write(unit, writes, self.access)
+            versions = [each.version for each in written if each.changed and each.version is not None]
+            await self.trail.note_resources(unit, versions)
+            return versions
 
-        if writes:
-            changed = await self.database.transact(self.access.organization_id, self.change, work)
-            self.summary.written.update(key.resource_type for key in changed)
-        self.summary.resources += len(resources)
-        self.progress(len(resources))
+        versions = await self.database.transact(self.access.organization_id, self.change, work) if writes else []
+        changed = Counter(version.key.resource_type for version in versions)
+        for resource_type, count in Counter(each.resource["resourceType"] for each in batch).items():
+            outcome = _outcome(self.summary.resources, resource_type)
+            outcome.written += changed[resource_type]
+            outcome.unchanged += count - changed[resource_type]
+        self.progress(len(batch), 0)
 
     async def _load_tables(self, source: Source, document: Mapping[str, Any]) -> None:
         for table, items in tables_of(document):
@@ -182,50 +230,48 @@ class Loader:
                 try:
                     rows.append(row_of(table, item, self.access.organization_id))
                 except NotLoadable as error:
+                    _outcome(self.summary.rows, table.name).refused += 1
                     self._refuse(source, f"{table.name}[{position}]", error)
             distinct = without_repeats(table, rows)
-            for start in range(0, len(distinct), ROW_BATCH):
-                await self._save_rows(table, distinct[start : start + ROW_BATCH])
-            self.summary.table_rows += len(items)
-            self.progress(len(items))
+            _outcome(self.summary.rows, table.name).unchanged += len(rows) - len(distinct)
+            for start in range(0, len(distinct), BATCH):
+                await self._save_rows(source, table, distinct[start : start + BATCH])
+            self.progress(len(items), 0)
 
-    async def _save_rows(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        async def work(unit: UnitOfWork) -> int:
-            changed = await save_changed(unit, table, rows)
-            await self.audit(unit, [])
-            return changed
+    async def _save_rows(self, source: Source, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        try:
+            saved = await self._save_at_once(table, rows, singly=False)
+        except RowsRefused:
+            saved = await self._save_at_once(table, rows, singly=True)
+        outcome = _outcome(self.summary.rows, table.name)
+        outcome.written += len(saved.changed)
+        outcome.refused += len(saved.refused)
+        outcome.unchanged += len(rows) - len(saved.changed) - len(saved.refused)
+        for key, reason in saved.refused.items():
+            self._refuse(source, f"{table.name}/{key}", NotLoadable(reason))
 
-        changed = await self.database.transact(self.access.organization_id, self.change, work)
-        self.summary.rows[table.name] += changed
+    async def _save_at_once(self, table: Table, rows: Sequence[dict[str, Any]], *, singly: bool) -> Saved:
+        customers = {row["id"]: row.get("customer_id", row["id"]) for row in rows}
+
+        async def work(unit: UnitOfWork) -> Saved:
+            saved = await save_rows(unit, table, rows, singly=singly)
+            await self.trail.note_rows(unit, str(table.name), [(key, customers[key]) for key in saved.changed])
+            return saved
+
+        return await self.database.transact(self.access.organization_id, self.change, work)
+
+    def _refuse_resource(self, source: Source, loadable: Loadable, error: Exception) -> None:
+        _outcome(self.summary.resources, loadable.resource.get("resourceType")).refused += 1
+        what = loadable.where if loadable.name == loadable.where else f"{loadable.where} ({loadable.name})"
+        self._refuse(source, what, error)
 
     def _refuse(self, source: Source, what: str, error: Exception) -> None:
-        self.summary.refused.append(Refused(source.name, what, str(error)))
+        self.summary.refused.append(Refused(source.name, what, reason_of(error)))
 
 
-def _name(resource: Resource) -> str:
-    return f"{resource.get('resourceType')}/{resource.get('id')}"
+def _validate(loadable: Loadable) -> None:
+    validate_resource(loadable.resource)
 
 
-async def save_changed(unit: UnitOfWork, table: Table, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert new rows and update changed ones; returns how many that were. Mapped rows are touched."""
-    ids = [row["id"] for row in rows]
-    statement = select(table).where(table.c.organization_id == unit.organization_id, table.c.id.in_(ids))
-    known = {row["id"]: row for row in (await unit.connection.execute(statement)).mappings()}
-    changed = 0
-    for row in rows:
-        before = known.get(row["id"])
-        if before is None:
-            await unit.connection.execute(insert(table).values(row))
-        elif any(_comparable(before[name]) != _comparable(value) for name, value in row.items()):
-            own = (table.c.organization_id == unit.organization_id) & (table.c.id == row["id"])
-            await unit.connection.execute(update(table).where(own).values(row))
-        else:
-            continue
-        changed += 1
-        if table.name in MAPPED_TABLES:
-            unit.touch(table.name, row["id"])
-    return changed
-
-
-def _comparable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _outcome(outcomes: dict[str, Outcome], name: Any) -> Outcome:
+    return outcomes.setdefault(name if isinstance(name, str) else "?", Outcome())

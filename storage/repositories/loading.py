@@ -1,0 +1,141 @@
+"""Rows that come from elsewhere as they are: no state machine, for what happened elsewhere has happened.
+
+What the table refuses (a constraint, an enumeration) is told row by row; the others are saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError
+
+from storage.projection.sources import MAPPED_TABLES
+from storage.repositories.errors import UnknownValue
+from storage.tables.enums import VALIDATED
+from storage.transaction import UnitOfWork
+
+Row = dict[str, Any]
+KEY: Final = ("organization_id", "id")
+REFUSALS: Final = (IntegrityError, DataError)
+
+
+class RowsRefused(Exception):
+    """The table refused one of many rows; saved singly, all others may pass."""
+
+
+@dataclass(slots=True)
+class Saved:
+    """Ids of the rows that were new or differed, and why others were refused (id → reason)."""
+
+    changed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, singly: bool = False) -> Saved:
+    """Insert rows that are new and update those that differ; mapped ones are touched.
+
+    Each row has an id, distinct among them, and the organization of the unit of work; columns that it does not name
+    stay as they are, or get their default. Raises RowsRefused when the table refuses one, unless `singly`.
+    """
+    saved = Saved()
+    known = await _known(unit, table, [row["id"] for row in rows])
+    new: list[Row] = []
+    changed: list[Row] = []
+    for row in rows:
+        before = known.get(row["id"])
+        reason = _unknown_value(table, before, row)
+        if reason is not None:
+            saved.refused[row["id"]] = reason
+        elif before is None:
+            new.append(row)
+        elif any(_comparable(before[name]) != _comparable(value) for name, value in row.items()):
+            changed.append(row)
+    for writes, is_new in ((new, True), (changed, False)):
+        for batch in [[row] for row in writes] if singly else _alike(writes):
+            await _save(unit, table, batch, saved, is_new=is_new, singly=singly)
+    if table.name in MAPPED_TABLES:
+        for key in saved.changed:
+            unit.touch(table.name, key)
+    return saved
+
+
+async def _known(unit: UnitOfWork, table: Table, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    statement = select(table).where(table.c.organization_id == unit.organization_id, table.c.id.in_(ids))
+    return {row["id"]: dict(row) for row in (await unit.connection.execute(statement)).mappings()}
+
+
+def _unknown_value(table: Table, before: Mapping[str, Any] | None, row: Row) -> str | None:
+    """Return why a row may not be kept: a column that takes members of an enumeration has a new, other value."""
+    for column, members in VALIDATED.get(table.name, {}).items():
+        value = row.get(column)
+        allowed = [member.value for member in members]
+        if value is not None and value not in allowed and (before is None or before[column] != value):
+            return str(UnknownValue(table.name, row["id"], column, allowed))
+    return None
+
+
+def _comparable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _alike(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return the rows in groups that name the same columns: one statement each."""
+    by_columns = sorted(rows, key=sorted)
+    return [list(group) for _, group in groupby(by_columns, key=sorted)]
+
+
+async def _save(unit: UnitOfWork, table: Table, batch: list[Row], saved: Saved, *, is_new: bool, singly: bool) -> None:
+    try:
+        async with unit.connection.begin_nested():
+            if is_new:
+                await unit.connection.execute(insert(table), batch)
+            else:
+                await unit.connection.execute(_update(table, batch[0]), [_renamed(row) for row in batch])
+    except REFUSALS as error:
+        if not singly:
+            raise RowsRefused from None
+        saved.refused[batch[0]["id"]] = f"{table.name}: {_reason(error)}"
+    else:
+        saved.changed.extend(row["id"] for row in batch)
+
+
+def _update(table: Table, row: Row) -> Any:
+    names = [name for name in row if name not in KEY]
+    key = [table.c[name] == bindparam(f"at_{name}") for name in KEY]
+    return update(table).where(*key).values({name: bindparam(name, type_=table.c[name].type) for name in names})
+
+
+def _renamed(row: Row) -> Row:
+    return {f"at_{name}" if name in KEY else name: value for name, value in row.items()}
+
+
+SQLSTATES: Final[Mapping[str, str]] = {
+    "23502": "a column that needs a value has none",
+    "23503": "a row that it refers to is not there",
+    "23505": "another row has a value that must be unique",
+    "23514": "a value is outside what the column takes",
+}
+SQLITE_WORDS: Final[Mapping[str, str]] = {
+    "NOT NULL": SQLSTATES["23502"],
+    "FOREIGN KEY": SQLSTATES["23503"],
+    "UNIQUE": SQLSTATES["23505"],
+    "CHECK": SQLSTATES["23514"],
+}
+
+
+def _reason(error: IntegrityError | DataError) -> str:
+    """Return why the table refused a row, with the column or constraint concerned and no value."""
+    origin = error.orig
+    if isinstance(origin, psycopg.Error):
+        told = SQLSTATES.get(origin.sqlstate or "", "a value does not fit its column")
+        where = origin.diag.column_name or origin.diag.constraint_name
+    else:
+        text = str(origin)
+        told = next((words for word, words in SQLITE_WORDS.items() if text.startswith(word)), "a value does not fit")
+        where = text.partition(": ")[2]
+    return f"{told} ({where})" if where else told
