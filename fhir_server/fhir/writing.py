@@ -15,6 +15,7 @@ from fhir_server.errors import ConditionalReferenceFailed, EntryFailed, Multiple
 from fhir_server.fhir.parse.search import parse_criteria
 from fhir_server.fhir.references import NO_LINKS, ConditionalReference, Links, place_of, put_links
 from fhir_server.fhir.service import Service
+from fhir_server.validation.places import from_json_names
 from storage.access import Access
 from storage.conditional import serialise
 from storage.errors import AuditUnavailable, ConcurrencyConflict, DatabaseUnavailable, StorageError
@@ -209,4 +210,5 @@ def _refuse_unresolved(planned: PlannedWrite) -> None:
 
 
 def _place(planned: PlannedWrite, container: dict[str, Any]) -> str:
-    return f"{place_of(container, planned.resource, planned.key.resource_type)}.reference"
+    resource = planned.resource or {}
+    return from_json_names(f"{place_of(container, resource, planned.key.resource_type)}.reference", resource)

@@ -1,76 +1,13 @@
-"""Bad input over HTTP: a 4xx with an OperationOutcome that names the place and the remedy; nothing stored."""
+"""Bad searches and headers, and bodies that come in parts. Bad bodies: `tests/acceptance/test_bad_input.py`."""
 
 from __future__ import annotations
 
-import json
 import socket
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.site import issues, observation, patient
-
-
-def text(resource):
-    return json.dumps(resource)
-
-
-def with_raw(raw):
-    """Return a Patient whose family name is the given JSON text."""
-    return b'{"resourceType":"Patient","name":[{"family":' + raw + b"}]}"
-
-
-BODIES = {
-    "no JSON": b"hello",
-    "half a resource": b'{"resourceType":"Patient","name":[',
-    "two documents": text(patient()).encode() * 2,
-    "an array": b"[]",
-    "a number": b"1",
-    "null": b"null",
-    "no type": b'{"name":[]}',
-    "unknown type": b'{"resourceType":"Person2"}',
-    "unknown element": text(patient(shoeSize=42)).encode(),
-    "repeated key": b'{"resourceType":"Patient","gender":"male","gender":"female"}',
-    "one for a list": b'{"resourceType":"Patient","name":{"family":"x"}}',
-    "a list for one": b'{"resourceType":"Patient","gender":["male"]}',
-    "text for a boolean": text(patient(active="true")).encode(),
-    "empty object": b'{"resourceType":"Patient","name":[{}]}',
-    "empty list": b'{"resourceType":"Patient","name":[]}',
-    "empty text": with_raw(b'""'),
-    "bad date": text(patient(birthDate="1974-13-01")).encode(),
-    "impossible day": text(patient(birthDate="1974-02-30")).encode(),
-    "code outside a required binding": text(patient(gender="purple")).encode(),
-    "bad id": text(patient(id="a_b")).encode(),
-    "script in the narrative": text(
-        patient(
-            text={"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml"><script>x</script></div>'}
-        )
-    ).encode(),
-    "NUL escaped": with_raw(b'"a\\u0000b"'),
-    "NUL raw": with_raw(b'"a\x00b"'),
-    "lone surrogate escaped": with_raw(b'"a\\ud800b"'),
-    "lone surrogate raw": with_raw(b'"a\xed\xa0\x80b"'),
-    "invalid UTF-8": with_raw(b'"\xff\xfe"'),
-    "UTF-16": text(patient()).encode("utf-16"),
-    "NaN": with_raw(b"NaN"),
-    "infinity": b'{"resourceType":"Patient","multipleBirthInteger":Infinity}',
-    "exponent without end": b'{"resourceType":"Patient","multipleBirthInteger":1e999999999}',
-    "10,000 levels": b'{"resourceType":"Patient","extension":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
-    "10,000 objects": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
-    "65 levels": b'{"resourceType":"Patient","extension":' + b'[{"extension":' * 40 + b"1" + b"}]" * 40 + b"}",
-}
-
-
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-def test_a_body_is_refused_that_has(fhir, body):
-    before = fhir.get("/Patient?_summary=count").json()["total"]
-    answer = fhir.post("/Patient", content=body)
-    assert 400 <= answer.status_code < 500, answer.text
-    for issue in issues(answer):
-        assert issue["diagnostics"]
-        assert issue["severity"] == "error"
-    assert fhir.get("/Patient?_summary=count").json()["total"] == before
-
 
 QUERIES = [
     "birthdate=nonsense",
