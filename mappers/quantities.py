@@ -25,14 +25,16 @@ class Measured(NamedTuple):
 def read_number(value: Json) -> Measured | None:
     """Return the number that a JSON number or a text such as `"22.0"` or `"<5.0"` says, or None.
 
-    What could be read in two ways (`"9,8"`, `"1,200"`) is no number.
+    What could be read in two ways (`"9,8"`, `"1,200"`) is no number, nor is one of more digits than a column keeps.
     """
-    if isinstance(value, Decimal) and not value.is_finite():
-        return None
-    if is_number(value):
-        return Measured(isos.number(isos.column_number(value)))
     match = _READ.fullmatch(value) if isinstance(value, str) else None
-    return Measured(isos.number(Decimal(match[2])), match[1]) if match else None
+    written = match[2] if match else value
+    if not match and not is_number(value):
+        return None
+    try:
+        return Measured(isos.number(isos.column_number(Decimal(written))), match[1] if match else None)
+    except Refusal:
+        return None
 
 
 def quantity(measured: Measured, unit: str | None) -> Whole:

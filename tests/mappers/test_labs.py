@@ -49,6 +49,8 @@ def shown(entry: Any, key: str = "tsh") -> dict[str, Any]:
         ("Non-Reactive", "valueString", "Non-Reactive"),
         ("9,8", "valueString", "9,8"),  # a comma may mean two things
         ("1,200", "valueString", "1,200"),
+        (Decimal("1E+2000"), "valueString", "1E+2000"),  # more digits than a column keeps
+        ("9" * 5000, "valueString", "9" * 5000),
         (True, "valueBoolean", True),
         (None, "dataAbsentReason", {"coding": [{"system": systems.DATA_ABSENT_CODE, "code": "unknown"}]}),
         ("", "dataAbsentReason", {"coding": [{"system": systems.DATA_ABSENT_CODE, "code": "unknown"}]}),
