@@ -195,6 +195,7 @@ class PostgresDatabase(Database):
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
             pool_pre_ping=False,
+            pool_use_lifo=True,  # libpq keeps the buffers of the largest statement; few connections shall have large ones
         )
 
     async def open(self) -> None:
