@@ -10,22 +10,17 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, create_engine, func, make_url, select
 
-from storage.audit_sqlite import audit_path
-from storage.tables.audit import audit_seals, rbac_logs
-from storage.tables.metadata import metadata
 from tests.acceptance.agreement import disagreements
-from tests.site import Site, issues, observation, patient
+from tests.acceptance.inside import Inside
+from tests.site import issues, observation, patient
 
 URN = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"
-AUDIT = {rbac_logs.name, audit_seals.name}
 
 
 @dataclass(frozen=True)
@@ -309,47 +304,10 @@ TRANSACTIONS: dict[str, tuple[bytes, Refusal]] = {
 # --- what is looked at ------------------------------------------------------------------------------------------------
 
 
-class Inside:
-    """The database behind a site, as its owner sees it: the rows of all organizations."""
-
-    def __init__(self, site: Site) -> None:
-        url = make_url(site.settings.database_url)
-        self._engines = [
-            create_engine(url.set(drivername="postgresql+psycopg") if "postgres" in url.drivername else url)
-        ]
-        if url.get_backend_name() == "sqlite":
-            self._engines.append(create_engine(f"sqlite:///{audit_path(site.settings.database_url)}"))
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows every table has, the audit trail aside."""
-        with self._engines[0].connect() as connection:
-            return {
-                table.name: connection.scalar(select(func.count()).select_from(table)) or 0
-                for table in metadata.sorted_tables
-                if table.name not in AUDIT
-            }
-
-    def records(self, request_id: str) -> list[tuple[int, str, str]]:
-        """Return status, outcome and actor of what is on record about a request."""
-        asked = select(rbac_logs.c.status, rbac_logs.c.outcome, rbac_logs.c.actor_id)
-        return [
-            row for engine in self._engines for row in _rows(engine, asked.where(rbac_logs.c.request_id == request_id))
-        ]
-
-    def close(self) -> None:
-        for engine in self._engines:
-            engine.dispose()
-
-
-def _rows(engine: Engine, statement: Any) -> Iterable[tuple[int, str, str]]:
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(statement)]
-
-
 @pytest.fixture(scope="module")
 def inside(site):
     """The database behind the site."""
-    made = Inside(site)
+    made = Inside(site.settings.database_url)
     deadline = time.monotonic() + 30
     while made.counts()["outbox"]:  # the organizations themselves are projected when the server starts
         assert time.monotonic() < deadline
