@@ -1,0 +1,1 @@
+"""Measures this server beside the bare stack it is built on; see README.md."""
