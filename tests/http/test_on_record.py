@@ -57,6 +57,14 @@ def test_a_read_says_who_what_and_whose(site, fhir, person, observed, method, pa
     assert person not in record["path"]
 
 
+def test_what_a_search_includes_is_on_record_too(site, fhir, person, observed):
+    path = f"/Observation?_id={observed}&_include=Observation:subject"
+    assert len(fhir.get(path, headers={"X-Request-Id": "include"}).json()["entry"]) == 2
+    (record,) = records(site, "include")
+    assert set(listed(record["resource_ids"])) == {observed, f"Patient/{person}"}
+    assert (record["customer_id"], record["count"]) == (person, 1)
+
+
 def test_writes_are_on_record_with_what_they_wrote(site, fhir, person):
     created = fhir.post("/Observation", json=observation(f"Patient/{person}"), headers={"X-Request-Id": "w1"})
     key = created.json()["id"]

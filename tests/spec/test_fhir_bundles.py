@@ -332,6 +332,11 @@ def test_fhir_B14_an_empty_bundle_gets_an_empty_answer(fhir, kind):
     assert (answer.status_code, answer.json()) == (200, {"resourceType": "Bundle", "type": f"{kind}-response"})
 
 
+def test_the_base_is_served_with_and_without_a_slash(fhir, site):
+    for url in (site.base, f"{site.base}/"):
+        assert fhir.post(url, json={"resourceType": "Bundle", "type": "batch"}).status_code == 200
+
+
 @pytest.mark.parametrize("body", [bundle("document"), bundle("collection"), patient(), {"resourceType": "Bundle"}])
 def test_fhir_B14_other_bundles_cannot_be_posted_to_the_base(fhir, body):
     assert fhir.post("/", json=body).status_code == 400

@@ -30,7 +30,8 @@ async def search_type(request: FhirRequest, service: Service) -> Response:
     )
     page = await service.searcher.search(parsed.search, request.access)
     body = _searchset(parsed, page, service.base_url)
-    return Response(200, body, touched=touched_by(request.route.resource_type, page.matches, count=len(page.matches)))
+    touched = touched_by(parsed.search.resource_type, page.matches, count=len(page.matches), others=page.includes)
+    return Response(200, body, touched=touched)
 
 
 def _searchset(parsed: ParsedSearch, page: Page, base_url: str) -> bytes:
