@@ -65,7 +65,9 @@ async def open_worker(settings: Settings, allow_origins: Callable[[frozenset[str
     """
     await asyncio.to_thread(check_revision, settings.database_url)
     role = settings.database_role or None
-    database = create_database(settings.database_url, pool_size=settings.pool_size, role=role)
+    database = create_database(
+        settings.database_url, pool_size=settings.pool_size, role=role, base_url=settings.fhir_base
+    )
     database.flush = flush
     key = AuditKey(settings.derive("audit"))
     audit = create_audit_trail(

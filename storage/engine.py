@@ -45,8 +45,10 @@ class Database(ABC):
 
     dialect: str
 
-    def __init__(self, ids: IdSource) -> None:
+    def __init__(self, ids: IdSource, base_url: str) -> None:
         self.ids = ids
+        self.base_url = base_url
+        """This server's FHIR base without trailing slash; empty: every absolute reference is foreign."""
         self.flush: Flush | None = None
         """Projects touched rows before COMMIT; set by the composition root."""
 
@@ -171,8 +173,8 @@ class PostgresDatabase(Database):
 
     dialect = "postgresql"
 
-    def __init__(self, url: str, ids: IdSource, *, pool_size: int, role: str | None) -> None:
-        super().__init__(ids)
+    def __init__(self, url: str, ids: IdSource, base_url: str, *, pool_size: int, role: str | None) -> None:
+        super().__init__(ids, base_url)
         options = "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
         if role:
             options += f" -c role={role}"
@@ -259,7 +261,7 @@ class PostgresDatabase(Database):
                 raise TypeError("the engine does not run on psycopg")
             driver = PsycopgDriver(raw)
             (_, _, now, xid), *_ = await driver.fetch(OPEN_UNIT, {"organization_id": organization_id})
-            yield UnitOfWork(organization_id, connection, driver, change, now, xid, self.ids)
+            yield UnitOfWork(organization_id, connection, driver, change, now, xid, self.ids, self.base_url)
 
 
 SQLITE_PRAGMAS: Final = (
@@ -279,8 +281,8 @@ class SqliteDatabase(Database):
 
     dialect = "sqlite"
 
-    def __init__(self, url: str, ids: IdSource, *, pool_size: int) -> None:
-        super().__init__(ids)
+    def __init__(self, url: str, ids: IdSource, base_url: str, *, pool_size: int) -> None:
+        super().__init__(ids, base_url)
         path = make_url(url).database
         if not path or path == ":memory:":
             raise ValueError("SQLite needs a file: several connections share the database")
@@ -359,9 +361,8 @@ class SqliteDatabase(Database):
             if not isinstance(raw, aiosqlite.Connection):
                 raise TypeError("the engine does not run on aiosqlite")
             await raw.execute(GUARD_ON)
-            unit = UnitOfWork(
-                organization_id, connection, SqliteDriver(raw), change, self.ids.milliseconds(), 0, self.ids
-            )
+            driver, now = SqliteDriver(raw), self.ids.milliseconds()
+            unit = UnitOfWork(organization_id, connection, driver, change, now, 0, self.ids, self.base_url)
             yield unit
             await raw.execute(GUARD_OFF)
 
@@ -378,15 +379,18 @@ def _begin_immediate(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def create_database(url: str, *, ids: IdSource | None = None, pool_size: int = 8, role: str | None = None) -> Database:
+def create_database(
+    url: str, *, ids: IdSource | None = None, pool_size: int = 8, role: str | None = None, base_url: str = ""
+) -> Database:
     """Return the database of a URL (`postgresql://…` or `sqlite:///path`); `role` is the RLS-bound role to take.
 
-    Raises ValueError for any other URL.
+    `base_url` is this server's FHIR base: absolute references below it are indexed as local ones. Raises ValueError for
+    any other URL.
     """
     source = ids or IdSource()
     backend = make_url(url).get_backend_name()
     if backend == "postgresql":
-        return PostgresDatabase(url, source, pool_size=pool_size, role=role)
+        return PostgresDatabase(url, source, base_url, pool_size=pool_size, role=role)
     if backend == "sqlite":
-        return SqliteDatabase(url, source, pool_size=pool_size)
+        return SqliteDatabase(url, source, base_url, pool_size=pool_size)
     raise ValueError(f"no driver for {backend}: use postgresql:// or sqlite:///")

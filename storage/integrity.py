@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select
 from storage.access import Access, Reach, Right
 from storage.errors import ReferenceConflict, UnresolvedReference
 from storage.resources import ResourceKey
+from storage.search.keys import parse_reference
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
@@ -22,10 +23,10 @@ SHOWN_REFERRERS: Final = 5
 
 
 def literal_references(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield (reference, FHIRPath) of every relative literal reference in a resource."""
+    """Yield (reference, FHIRPath) of every literal reference in a resource, those to contained resources aside."""
     if isinstance(value, Mapping):
         reference = value.get("reference")
-        if isinstance(reference, str) and not reference.startswith("#") and ":" not in reference:
+        if isinstance(reference, str) and not reference.startswith("#"):
             yield reference, f"{path}.reference"
         for name, child in value.items():
             yield from literal_references(child, f"{path}.{name}")
@@ -34,12 +35,10 @@ def literal_references(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from literal_references(child, f"{path}[{position}]")
 
 
-def key_of(reference: str) -> ResourceKey | None:
-    """Return type and id of a relative reference, with or without version; None when it is none."""
-    parts = reference.split("/")
-    if len(parts) == 2 or (len(parts) == 4 and parts[2] == "_history"):  # Type/id, Type/id/_history/version
-        return ResourceKey(parts[0], parts[1])
-    return None
+def key_of(reference: str, base_url: str) -> ResourceKey | None:
+    """Return type and id of a reference to a resource of this server, with or without version; None for any other."""
+    local = parse_reference(reference, base_url)
+    return None if local is None else ResourceKey(local.resource_type, local.id)
 
 
 @lru_cache
@@ -65,7 +64,7 @@ async def check_references(unit: UnitOfWork, pendings: Sequence[Pending], access
         bound = access.reach(pending.key.resource_type, Right.UPDATE) is not Reach.ORGANIZATION
         if enforce or bound:
             for reference, path in literal_references(pending.resource, pending.key.resource_type):
-                key = key_of(reference)
+                key = key_of(reference, unit.base_url)
                 if key is not None and (enforce or key.resource_type == "Patient"):
                     expected[key.hash] = (reference, path)
     for pending in pendings:

@@ -19,6 +19,11 @@ class Reader(Protocol):
         """The engine: "postgresql" or "sqlite"."""
         ...
 
+    @property
+    def base_url(self) -> str:
+        """This server's FHIR base: absolute references below it are local ones."""
+        ...
+
     async def fetch(self, organization_id: str, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
         """Return the rows of one reading statement in the organization's context."""
         ...
@@ -38,6 +43,11 @@ class UnitReader:
     def dialect(self) -> str:
         """The engine of the unit of work."""
         return self._unit.driver.dialect
+
+    @property
+    def base_url(self) -> str:
+        """The FHIR base that the unit of work knows."""
+        return self._unit.base_url
 
     def _require_own(self, organization_id: str) -> None:
         if organization_id != self._unit.organization_id:

@@ -48,6 +48,7 @@ class Stored:
     last_updated: int
     deleted: bool
     patient: int
+    date_low: int
     home: Home | None
     residual: bytes | None
     body: bytes

@@ -189,7 +189,7 @@ class ResourceStore:
         stored = await load_current(unit, (write.key for write in writes if not write.must_not_exist))
         pendings: list[Pending] = []
         for write in writes:
-            pending = self._admit(write, stored.get(write.key), access)
+            pending = _admit(write, stored.get(write.key), access, unit.base_url)
             if pending is not None:
                 pendings.append(pending)
         await check_references(unit, pendings, access, enforce=self.enforce_references)
@@ -203,26 +203,27 @@ class ResourceStore:
         nothing = Written(None, created=False, changed=False)
         return [by_key.get(write.key, nothing) for write in writes]
 
-    def _admit(self, write: Write, stored: Stored | None, access: Access) -> Pending | None:
-        """Check one write against what is stored and what the caller may do; None for a deletion of nothing."""
-        reach = access.require(write.key.resource_type, _right(write))
-        if stored is not None and not _is_visible(stored, reach, access):
-            stored, hidden = None, True
-        else:
-            hidden = False
-        exists = stored is not None and not stored.deleted
-        _check_version(write, stored if exists else None)
-        if write.resource is None:
-            return Pending(write.key, None, stored) if exists else None
-        if write.must_not_exist and exists:
-            raise ResourceExists(write.key.resource_type, write.key.id)
-        creates = not exists and not write.must_not_exist
-        if hidden or (creates and (write.must_exist or reach is not Reach.ORGANIZATION)):
-            raise ResourceNotFound(write.key.resource_type, write.key.id)
-        resource = _with_kept_meta(write.resource, stored)
-        values = index_values(resource)
-        _require_own(values, reach, access, write.key)
-        return Pending(write.key, resource, stored, values=values)
+
+def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -> Pending | None:
+    """Check one write against what is stored and what the caller may do; None for a deletion of nothing."""
+    reach = access.require(write.key.resource_type, _right(write))
+    if stored is not None and not _is_visible(stored, reach, access, base_url):
+        stored, hidden = None, True
+    else:
+        hidden = False
+    exists = stored is not None and not stored.deleted
+    _check_version(write, stored if exists else None)
+    if write.resource is None:
+        return Pending(write.key, None, stored) if exists else None
+    if write.must_not_exist and exists:
+        raise ResourceExists(write.key.resource_type, write.key.id)
+    creates = not exists and not write.must_not_exist
+    if hidden or (creates and (write.must_exist or reach is not Reach.ORGANIZATION)):
+        raise ResourceNotFound(write.key.resource_type, write.key.id)
+    resource = _with_kept_meta(write.resource, stored)
+    values = index_values(resource, base_url)
+    _require_own(values, reach, access, write.key)
+    return Pending(write.key, resource, stored, values=values)
 
 
 def _right(write: Write) -> Right:
@@ -246,15 +247,15 @@ def _current_within(versions: Sequence[Version], at: tuple[int, int]) -> list[Ve
     return kept
 
 
-def _is_visible(stored: Stored, reach: Reach, access: Access) -> bool:
+def _is_visible(stored: Stored, reach: Reach, access: Access, base_url: str) -> bool:
     if reach is Reach.ORGANIZATION:
         return True
     own = access_parameters(access, reach).get(ACCESS_PATIENT)
-    return own is not None and (stored.patient == own or own in _patients(stored))
+    return own is not None and (stored.patient == own or own in _patients(stored, base_url))
 
 
-def _patients(stored: Stored) -> tuple[int, ...]:
-    return () if stored.deleted else index_values(stored.resource()).patients
+def _patients(stored: Stored, base_url: str) -> tuple[int, ...]:
+    return () if stored.deleted else index_values(stored.resource(), base_url).patients
 
 
 def _check_version(write: Write, stored: Stored | None) -> None:

@@ -26,7 +26,8 @@ class UnitOfWork:
     """An open transaction.
 
     `connection` is for repositories (SQLAlchemy Core), `driver` the same connection for compiled statements.
-    `now` is the database's clock at the start in milliseconds, `xid` the transaction's id (0 on SQLite).
+    `now` is the database's clock at the start in milliseconds, `xid` the transaction's id (0 on SQLite). `base_url` is
+    this server's FHIR base: absolute references below it are local ones.
     Rows that repositories change are named with `touch`; they are projected to FHIR before COMMIT.
     """
 
@@ -37,6 +38,7 @@ class UnitOfWork:
     now: int
     xid: int
     ids: IdSource
+    base_url: str
     touched: dict[tuple[str, str], None] = field(default_factory=dict)
     audited: int = 0
     """How many audit records it holds so far."""

@@ -44,6 +44,7 @@ STORED_COLUMNS = (
     fhir.resources.c.last_updated,
     fhir.resources.c.deleted,
     fhir.resources.c.patient,
+    fhir.resources.c.date_low,
     fhir.resources.c.home_table,
     fhir.resources.c.home_key,
     fhir.resources.c.home_part,
@@ -54,10 +55,10 @@ STORED_COLUMNS = (
 
 def stored_of(row: Row) -> Stored:
     """Return the Stored of a row of STORED_COLUMNS."""
-    resource_type, resource_id, rid, version, last_updated, deleted, patient, table, key, part, residual, body = row
+    resource_type, resource_id, rid, version, last_updated, deleted, patient, date, table, key, part, *rest = row
     home = Home(table, key, part or "") if table else None
     own = ResourceKey(resource_type, resource_id)
-    return Stored(own, rid, version, last_updated, bool(deleted), patient, home, residual, body)
+    return Stored(own, rid, version, last_updated, bool(deleted), patient, date, home, *rest)
 
 
 @lru_cache
@@ -90,7 +91,7 @@ async def write_versions(unit: UnitOfWork, pendings: Sequence[Pending]) -> list[
 
     Each key may occur once. Raises ConcurrencyConflict when a new resource met one that another writer just made.
     """
-    batch = _Batch(unit.organization_id, unit.xid)
+    batch = _Batch(unit)
     results: list[Written] = []
     async with unit.driver.batch():
         for pending in pendings:
@@ -122,9 +123,10 @@ def _unchanged(pending: Pending) -> Written:
 class _Batch:
     """Rows gathered for one round of statements."""
 
-    def __init__(self, organization_id: str, xid: int) -> None:
-        self.organization_id = organization_id
-        self.xid = xid
+    def __init__(self, unit: UnitOfWork) -> None:
+        self.organization_id = unit.organization_id
+        self.xid = unit.xid
+        self.base_url = unit.base_url
         self.created: list[Row] = []
         self.replaced: list[Row] = []
         self.superseded: list[int] = []
@@ -139,7 +141,7 @@ class _Batch:
         number = stored.version + 1 if stored else 1
         now = max(unit.now, stored.last_updated) if stored else unit.now
         body = b"" if resource is None else finished(resource, pending.key.id, number, now)
-        values = None if resource is None else pending.values or index_values(resource)
+        values = None if resource is None else pending.values or index_values(resource, self.base_url)
         row = (
             self.organization_id,
             pending.key.resource_type,
@@ -186,16 +188,18 @@ class _Batch:
 
     def _index(self, rid: int, values: IndexValues | None, stored: Stored | None) -> None:
         """Note the index rows to add and to remove; rows that both versions have are left alone."""
-        new = index_rows(self.organization_id, rid, values) if values else {}
+        new = index_rows(self.organization_id, rid, values, *index_place(values)) if values else {}
         if stored is None or stored.deleted:
             for table, rows in new.items():
                 self.added[table].extend(rows)
             return
-        old = index_rows(self.organization_id, rid, index_values(stored.resource()))
+        before = index_values(stored.resource(), self.base_url)
+        # What its row says of patient and date is what its index rows say, whatever the rules give for it today.
+        old = index_rows(self.organization_id, rid, before, stored.patient, stored.date_low)
         for table in ROWS_PER_RESOURCE:
-            before, after = set(old.get(table, ())), set(new.get(table, ()))
-            self.added[table].extend(after - before)
-            self.removed[table].extend(before - after)
+            former, present = set(old.get(table, ())), set(new.get(table, ()))
+            self.added[table].extend(present - former)
+            self.removed[table].extend(former - present)
 
     async def store(self, driver: Driver) -> None:
         """Send the statements; superseded versions are copied before they are replaced."""
@@ -235,12 +239,15 @@ ROWS_PER_RESOURCE = (fhir.compartments, *fhir.INDEX_TABLES)
 """Tables that hold rows derived from a resource's current version."""
 
 
-def index_rows(organization_id: str, rid: int, values: IndexValues) -> dict[Table, list[Row]]:
+def index_place(values: IndexValues) -> tuple[int, int]:
+    """Return patient and clinical date as the resource's row has them, and its token rows beside it."""
+    return _patient(values), values.date_low
+
+
+def index_rows(organization_id: str, rid: int, values: IndexValues, patient: int, date: int) -> dict[Table, list[Row]]:
     """Return the rows of ROWS_PER_RESOURCE for one resource, in the order of the tables' columns."""
     own = organization_id
-    patient = _patient(values)
     shared = () if patient else values.patients
-    date = values.date_low
     return {
         fhir.compartments: [(own, each, rid) for each in shared],
         fhir.index_tokens: [(own, each.key, patient, date, rid, each.system) for each in values.tokens],

@@ -84,7 +84,9 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
     """Open the database; raises SchemaOutOfDate when it is not migrated, DatabaseUnavailable when it is away."""
     _ = settings.secret_bytes  # a missing secret is told before anything else happens
     await asyncio.to_thread(check_revision, settings.database_url)
-    database = create_database(settings.database_url, pool_size=1, role=settings.database_role or None)
+    database = create_database(
+        settings.database_url, pool_size=1, role=settings.database_role or None, base_url=settings.fhir_base
+    )
     database.flush = flush
     await database.open()
     try:

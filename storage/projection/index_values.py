@@ -55,7 +55,7 @@ class IndexValues:
     present: int
 
 
-def index_values(resource: Mapping[str, Any], base: str = "") -> IndexValues:
+def index_values(resource: Mapping[str, Any], base: str) -> IndexValues:
     """Return what the index holds of a resource that passed validation and has an id.
 
     `base` is the server's own FHIR address: absolute references below it count as local. Raises ValueError for a date

@@ -110,7 +110,7 @@ async def answer(unit: UnitOfWork, facts: Facts, needs: Iterable[Need]) -> None:
 async def _answer_references(unit: UnitOfWork, facts: Facts, references: Iterable[str]) -> None:
     wanted: dict[ResourceKey, list[str]] = {}
     for reference in references:
-        key = key_of(reference)
+        key = key_of(reference, unit.base_url)
         if key is not None and reference not in facts.homes:
             wanted.setdefault(key, []).append(reference)
     if not wanted:

@@ -24,7 +24,15 @@ from storage.projection.sources import DERIVED_TABLES, PROJECTION_ORDER, derived
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
 from storage.transaction import Change, UnitOfWork
-from storage.versions import ROWS_PER_RESOURCE, STORED_COLUMNS, index_rows, is_unchanged, stored_of, write_versions
+from storage.versions import (
+    ROWS_PER_RESOURCE,
+    STORED_COLUMNS,
+    index_place,
+    index_rows,
+    is_unchanged,
+    stored_of,
+    write_versions,
+)
 
 BATCH: Final = 500
 SHOWN: Final = 100
@@ -121,8 +129,8 @@ async def _compare_index(database: Database, organization_id: str, findings: Fin
             after = stored.rid
             findings.resources += 1
             if not stored.deleted:
-                values = index_values(stored.resource())
-                for table, wanted in index_rows(organization_id, stored.rid, values).items():
+                values = index_values(stored.resource(), database.base_url)
+                for table, wanted in index_rows(organization_id, stored.rid, values, *index_place(values)).items():
                     expected[table.name] += len(wanted)
     async with database.read(organization_id) as driver:
         for table in ROWS_PER_RESOURCE:
@@ -158,9 +166,9 @@ async def rebuild_index(database: Database, organization_id: str) -> int:
                 after = stored.rid
                 if not stored.deleted:
                     count += 1
-                    for table, added in index_rows(
-                        organization_id, stored.rid, index_values(stored.resource())
-                    ).items():
+                    values = index_values(stored.resource(), unit.base_url)
+                    rows_of = index_rows(organization_id, stored.rid, values, *index_place(values))
+                    for table, added in rows_of.items():
                         await unit.driver.insert(table, added)
 
     return await database.transact(organization_id, RECONCILER, rebuild)

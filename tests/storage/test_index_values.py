@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from capability.elements import RESOURCE_TYPES
 from capability.search_parameters import SearchType, find, search_parameters
+from storage.projection import index_values as rules
 from storage.projection.coverage import (
     PATIENT_BIT,
     Answer,
@@ -21,7 +22,7 @@ from storage.projection.coverage import (
     patient_element,
     variants,
 )
-from storage.projection.index_values import index_fingerprint, index_values
+from storage.projection.index_values import IndexValues, index_fingerprint
 from storage.projection.rows import DateValue, QuantityValue, ReferenceValue, StringValue, TokenValue
 from storage.search.keys import (
     any_code_key,
@@ -52,6 +53,10 @@ DECODER = msgspec.json.Decoder(float_hook=Decimal)
 LOINC = "http://loinc.org"
 PATIENT = self_key("Patient", "p")
 HEART_RATE = {"coding": [{"system": LOINC, "code": "8867-4"}], "text": "Heart rate"}
+
+
+def index_values(resource, base="") -> IndexValues:
+    return rules.index_values(resource, base)
 
 
 def observation(**elements):

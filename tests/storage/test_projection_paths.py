@@ -118,7 +118,7 @@ def test_what_cannot_be_compiled_is_refused_at_once(expression):
 
 @pytest.mark.parametrize("resource_type", RESOURCE_TYPES)
 def test_every_search_parameter_can_be_indexed(resource_type):
-    values = index_values({"resourceType": resource_type, "id": "x"})
+    values = index_values({"resourceType": resource_type, "id": "x"}, "")
     assert values.patients == (() if resource_type != "Patient" else values.patients)
     for parameter in search_parameters(resource_type).values():
         assert compile_paths(resource_type, parameter.expression)
