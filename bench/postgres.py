@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import statistics
 import subprocess
 import tempfile
 import time
@@ -35,6 +36,7 @@ SETTINGS: Final = (
     "log_min_messages=warning",
 )
 STOP_SECONDS: Final = 60
+COMMITS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ class Cluster:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{database}"')
         return self.url(database)
+
+    def commit_milliseconds(self) -> float:
+        """Return the median time of a transaction that writes one row, durably; one client, nobody else."""
+        times = []
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute("CREATE TABLE commits (at timestamptz)")
+            for _ in range(COMMITS):
+                started = time.perf_counter()
+                connection.execute("INSERT INTO commits VALUES (now())", prepare=True)
+                times.append(time.perf_counter() - started)
+            connection.execute("DROP TABLE commits")
+        return statistics.median(times) * 1000
 
 
 @contextmanager

@@ -66,6 +66,7 @@ class Run:
         self.report.environment = [
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Python {python}, PostgreSQL {cluster.version}",
             f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} before the start",
+            f"a durable commit takes {cluster.commit_milliseconds():.2f} ms",
             f"{WORKERS} workers; {pace.repeat} × {pace.seconds} s a scenario; data of {pace.patients} patients at most",
         ]
 
