@@ -69,6 +69,8 @@ class Version:
     """Milliseconds since 1970 UTC."""
     deleted: bool
     body: bytes
+    superseded: bytes = b""
+    """Of a version just written: the body that it took the place of. The audit names whom that concerned, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class _Batch:
             if pending.keep:
                 self.superseded.append(pending.key.hash)
         self._index(rid, values, stored)
-        version = Version(pending.key, number, now, resource is None, body)
+        version = Version(pending.key, number, now, resource is None, body, stored.body if stored else b"")
         return Written(version, created=resource is not None and (stored is None or stored.deleted), changed=True)
 
     def relabel(self, pending: Pending) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,7 +13,10 @@ from fhir_server.fhir.notes import information
 from fhir_server.fhir.request import FhirRequest
 from storage.resources import Version
 
-_PATIENT: Final = b'"reference":"Patient/'
+_RELATIVE: Final = b'"reference":"Patient/'
+_ABSOLUTE: Final = b"/Patient/"
+_REFERENCE: Final = b'"reference":'
+_ID: Final = re.compile(rb"([A-Za-z0-9\-.]{1,64})[\"/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,33 @@ class Response:
 
 
 def patients_of(version: Version) -> tuple[str, ...]:
-    """Return the ids of the patients whom a resource is or refers to, without parsing it."""
+    """Return the ids of the patients whom a resource is or refers to, without parsing it.
+
+    Of a version just written it is also whom the one before it concerned. An absolute reference counts whatever its
+    base is: too many names in the audit do less harm than one too few.
+    """
     if version.key.resource_type == "Patient":
         return (version.key.id,)
-    body, found = version.body, []
-    start = body.find(_PATIENT)
+    return tuple(dict.fromkeys((*_patients_in(version.body), *_patients_in(version.superseded))))
+
+
+def _patients_in(body: bytes) -> Iterator[str]:
+    start = body.find(_RELATIVE)
     while start >= 0:  # twenty times as fast as an expression, and on the path of every page
-        start += len(_PATIENT)
-        name = body[start : body.index(b'"', start)]
-        found.append(name.partition(b"/")[0].decode())  # without the version that may follow
-        start = body.find(_PATIENT, start)
-    return tuple(dict.fromkeys(found))
+        start += len(_RELATIVE)
+        yield from _id_at(body, start)
+        start = body.find(_RELATIVE, start)
+    start = body.find(_ABSOLUTE)
+    while start >= 0:
+        if body.endswith(_REFERENCE, 0, body.rindex(b'"', 0, start)):
+            yield from _id_at(body, start + len(_ABSOLUTE))
+        start = body.find(_ABSOLUTE, start + 1)
+
+
+def _id_at(body: bytes, start: int) -> Iterator[str]:
+    """Yield the id that begins here, if it is one, without the version that may follow."""
+    if match := _ID.match(body, start):
+        yield match[1].decode()
 
 
 def touched_by(

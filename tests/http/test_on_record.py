@@ -97,6 +97,18 @@ def test_a_transaction_names_every_id_it_wrote(site, fhir, person):
     assert {record["customer_id"] for record in found} == {person}
 
 
+def test_sec_AD_1_writes_name_the_patients_before_and_after_and_deletions_the_last_one(site, fhir, person):
+    other = fhir.post("/Patient", json=patient()).json()["id"]
+    key = fhir.post("/Observation", json=observation(f"Patient/{person}")).json()["id"]
+    moved = observation(f"{site.base}/Patient/{other}", id=key, note=[{"text": "see /Patient/nobody"}])
+    fhir.put(f"/Observation/{key}", json=moved, headers={"X-Request-Id": "moved"})
+    (record,) = records(site, "moved")
+    assert set(listed(record["patients"])) == {person, other}
+    fhir.delete(f"/Observation/{key}", headers={"X-Request-Id": "deleted"})
+    (record,) = records(site, "deleted")
+    assert record["customer_id"] == other
+
+
 def test_a_refused_write_leaves_a_record_and_nothing_else(site, fhir):
     fhir.post("/Patient", json=patient(gender="purple"), headers={"X-Request-Id": "refused"})
     (record,) = records(site, "refused")
