@@ -22,6 +22,7 @@ from fhir_server.logging import configure_logging
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
 from fhir_server.settings import Settings, load_settings
 from fhir_server.worker import Worker, open_worker
+from storage.clock import IdSource
 from storage.errors import StorageError
 
 Scope = MutableMapping[str, Any]
@@ -43,8 +44,9 @@ _log = structlog.get_logger("fhir_server")
 class Application:
     """Sends a request to the FHIR interface or to the rest; `worker` is there between start and stop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ids: IdSource) -> None:
         self.settings = settings
+        self.ids = ids
         self.worker: Worker | None = None
         self._fhir = FhirApplication(FHIR_PATH)
         self._cross_origin = CrossOrigin(self._fhir, settings.cors_origins)
@@ -63,7 +65,7 @@ class Application:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Hold the worker open."""
-        async with open_worker(self.settings, self._cross_origin.allow) as worker:
+        async with open_worker(self.settings, self.ids, self._cross_origin.allow) as worker:
             self.worker = worker
             self._fhir.start(worker.service, worker.authenticator)
             gc.freeze()  # what start-up made stays for good: no collection need look at it again
@@ -78,9 +80,12 @@ def application() -> Application:
     return create_app(settings)
 
 
-def create_app(settings: Settings) -> Application:
-    """Return the application; it opens the database when it is started."""
-    return Application(settings)
+def create_app(settings: Settings, ids: IdSource | None = None) -> Application:
+    """Return the application; it opens the database when it is started.
+
+    `ids` is where new ids and the time come from; only tests that replay a run give one (settled §4.8).
+    """
+    return Application(settings, ids or IdSource())
 
 
 def _rest(application: Application) -> FastAPI:

@@ -17,7 +17,7 @@ from fhir_server.oauth.revocations import Revocations
 from fhir_server.settings import References, Settings
 from storage.audit import AuditKey
 from storage.audit_trail import create_audit_trail
-from storage.clock import epoch_milliseconds
+from storage.clock import IdSource
 from storage.engine import Database, create_database
 from storage.errors import DatabaseUnavailable
 from storage.grants import load_keys, load_revocations
@@ -57,16 +57,18 @@ class Worker:
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings, allow_origins: Callable[[frozenset[str]], None]) -> AsyncIterator[Worker]:
+async def open_worker(
+    settings: Settings, ids: IdSource, allow_origins: Callable[[frozenset[str]], None]
+) -> AsyncIterator[Worker]:
     """Open everything, and close it in the reverse order: what was promised is made durable first (security DU-8).
 
-    `allow_origins` is told the origins of browser apps whenever they are looked up. Raises StorageError when the
-    database is away or not migrated, and what `Settings.secret_bytes` raises.
+    `ids` gives new ids and the time; `allow_origins` is told the origins of browser apps whenever they are looked up.
+    Raises StorageError when the database is away or not migrated, and what `Settings.secret_bytes` raises.
     """
     await asyncio.to_thread(check_revision, settings.database_url)
     role = settings.database_role or None
     database = create_database(
-        settings.database_url, pool_size=settings.pool_size, role=role, base_url=settings.fhir_base
+        settings.database_url, ids=ids, pool_size=settings.pool_size, role=role, base_url=settings.fhir_base
     )
     database.flush = flush
     key = AuditKey(settings.derive("audit"))
@@ -81,7 +83,7 @@ async def open_worker(settings: Settings, allow_origins: Callable[[frozenset[str
         return await load_revocations(database)
 
     def open_searcher(reader: Reader) -> Searcher:
-        return Searcher(reader, cursor_secret, epoch_milliseconds)
+        return Searcher(reader, cursor_secret, ids.milliseconds)
 
     cursor_secret = settings.derive("cursors")
     async with AsyncExitStack() as stack:
