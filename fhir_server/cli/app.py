@@ -7,7 +7,22 @@ import sys
 
 import typer
 
-from fhir_server.cli import audit, client, init, keys, organization, serve, settings, token, user
+from fhir_server.cli import (
+    audit,
+    capability,
+    client,
+    homes,
+    init,
+    keys,
+    load,
+    mapping,
+    organization,
+    reconcile,
+    serve,
+    settings,
+    token,
+    user,
+)
 from fhir_server.cli.output import explain, fail
 
 app = typer.Typer(
@@ -19,6 +34,11 @@ app = typer.Typer(
 )
 app.command("init", epilog=init.EXAMPLE)(init.init)
 app.command("serve", epilog=serve.EXAMPLE)(serve.serve)
+app.command("load", epilog=load.EXAMPLE)(load.load)
+app.command("reconcile", epilog=reconcile.EXAMPLE)(reconcile.reconcile)
+app.command("homes", epilog=homes.EXAMPLE)(homes.homes)
+app.command("mapping", epilog=mapping.EXAMPLE)(mapping.mapping)
+app.command("capability", epilog=capability.EXAMPLE)(capability.capability)
 app.command("token", epilog=token.EXAMPLE)(token.token)
 app.command("settings", epilog=settings.EXAMPLE)(settings.settings)
 app.add_typer(client.app, name="client")

@@ -13,6 +13,7 @@ from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, rotated
 from fhir_server.settings import Settings
 from storage.audit_sqlite import audit_path
 from storage.grants import instant, keys_in, lock_keys, save_keys
+from storage.projection.outbox import Projector
 from storage.repositories.platform import OrganizationRepository
 from storage.revision import head_revision
 from storage.schema import create_audit_file, create_standard_organizations, upgrade
@@ -36,6 +37,7 @@ def initialise(settings: Settings) -> dict[str, Any]:
 async def _complete(settings: Settings, shown_url: str) -> dict[str, Any]:
     async with open_installation(settings) as installation:
         kid = await _ensure_key(installation)
+        await Projector(installation.database).drain()  # the organizations, and what others wrote meanwhile
         async with installation.database.platform() as connection:
             organizations = [row.id for row in await OrganizationRepository(connection).all()]
     return {

@@ -80,12 +80,12 @@ class Installation:
 
 
 @asynccontextmanager
-async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
+async def open_installation(settings: Settings, *, pool_size: int = 1) -> AsyncIterator[Installation]:
     """Open the database; raises SchemaOutOfDate when it is not migrated, DatabaseUnavailable when it is away."""
     _ = settings.secret_bytes  # a missing secret is told before anything else happens
     await asyncio.to_thread(check_revision, settings.database_url)
     database = create_database(
-        settings.database_url, pool_size=1, role=settings.database_role or None, base_url=settings.fhir_base
+        settings.database_url, pool_size=pool_size, role=settings.database_role or None, base_url=settings.fhir_base
     )
     database.flush = flush
     await database.open()
@@ -95,11 +95,11 @@ async def open_installation(settings: Settings) -> AsyncIterator[Installation]:
         await database.close()
 
 
-def run(command: Callable[[Installation], Awaitable[T]]) -> T:
+def run(command: Callable[[Installation], Awaitable[T]], *, pool_size: int = 1) -> T:
     """Run a command on the installation of the environment and return its answer."""
 
     async def opened() -> T:
-        async with open_installation(load_settings()) as installation:
+        async with open_installation(load_settings(), pool_size=pool_size) as installation:
             return await command(installation)
 
     return asyncio.run(opened())

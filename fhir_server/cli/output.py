@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, NoReturn
@@ -13,6 +14,8 @@ OrganizationOption = Annotated[
     str | None, typer.Option("--organization", help="Id of the organization. Default: FHIR_SERVER_ORGANIZATION.")
 ]
 
+FILE_WIDTH: Final = 160
+"""Characters of a table's lines when they go to a file or another program."""
 UNEXPLAINED_ROOTS: Final = ("sqlalchemy", "psycopg", "sqlite3")
 
 
@@ -54,7 +57,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
     table = Table(*(name.replace("_", " ") for name in columns))
     for row in rows:
         table.add_row(*(_plain(row.get(name)) for name in columns))
-    Console().print(table)
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else FILE_WIDTH
+    Console(width=wide).print(table)
 
 
 def _plain(value: Any) -> str:
@@ -85,6 +89,7 @@ def fail(message: str, *, as_json: bool) -> NoReturn:
 
 def explain(error: Exception) -> str | None:
     """Return what to tell the user about an error; None for a fault of ours, which deserves its traceback."""
+    from fhir_server.loading.errors import NotLoadable
     from fhir_server.oauth.clients import ClientRefused
     from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
     from fhir_server.oauth.operator import TokenRefused
@@ -94,6 +99,8 @@ def explain(error: Exception) -> str | None:
 
     if isinstance(error, CommandFailed | SettingsInvalid | ClientRefused | TokenRefused | PasswordRefused):
         return str(error)
+    if isinstance(error, NotLoadable):
+        return f"Cannot load: {error}."
     if isinstance(error, NoSigningKey | KeyUnreadable | SchemaOutOfDate | AuditUnavailable):
         return f"{str(error)[:1].upper()}{str(error)[1:]}."
     if isinstance(error, DatabaseUnavailable):

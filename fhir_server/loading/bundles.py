@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ WHOLE: Final = frozenset({"transaction"})
 UNPACKED: Final = WHOLE | {"batch", "collection", "searchset"}
 """Bundle types whose resources are loaded; a Bundle of another type (document, message, …) is a resource itself."""
 URN: Final = "urn:uuid:"
+_ADDRESS: Final = re.compile(r"(?:^|/)[A-Z][A-Za-z]+/([A-Za-z0-9\-.]{1,64})\Z")
 
 
 @dataclass(slots=True)
@@ -87,8 +89,8 @@ def _entry_fault(entry: dict[str, Any], where: str) -> str | None:
 
 def _id_of_address(request: dict[str, Any]) -> str | None:
     """Return the id that a PUT names."""
-    _, slash, resource_id = request.get("url", "").partition("/")
-    return resource_id if slash and request.get("method") == "PUT" else None
+    named = _ADDRESS.search(request.get("url", ""))
+    return named[1] if named is not None and request.get("method") == "PUT" else None
 
 
 def identify(resource: Resource, address_id: str | None = None, full_url: str | None = None) -> None:

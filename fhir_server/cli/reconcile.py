@@ -1,0 +1,62 @@
+"""`fhir-server reconcile`: proof that FHIR shows what the tables hold, and repair."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from fhir_server.cli.output import CommandFailed, JsonOption, note, print_json, print_rows
+
+EXAMPLE: Final = "Example: fhir-server reconcile --check --organization loop-health"
+COLUMNS: Final = ("organization", "rows", "resources", "differing", "failures", "index", "agrees")
+
+
+def reconcile(
+    check: Annotated[bool, typer.Option("--check", help="Compare and change nothing.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write what differs.")] = False,
+    organization: Annotated[
+        str | None, typer.Option("--organization", help="Id of the organization. Default: all of them.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every row with the resource that shows it, and every resource with its search index.
+
+    Rows that cannot be shown are listed with the reason; they keep their last good version. --check ends with status 1
+    when anything differs, --fix when rows remain that cannot be shown.
+    """
+    if check == fix:
+        raise CommandFailed("Give either --check or --fix.")
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.reconciling import reconcile_organizations
+
+    found = run(
+        lambda installation: reconcile_organizations(installation, organization, fix=fix, show_progress=not as_json)
+    )
+    agrees = all(each["agrees"] for each in found)
+    if as_json:
+        print_json({"organizations": found, "agrees": agrees})
+    else:
+        _show(found, fixed=fix)
+    if any(each["failures"] for each in found) or (check and not agrees):
+        raise typer.Exit(1)
+
+
+def _show(found: list[dict[str, Any]], *, fixed: bool) -> None:
+    rows = [
+        each
+        | {
+            "differing": sum(each["differences"].values()),
+            "failures": len(each["failures"]),
+            "index": len(each["index"]),
+        }
+        for each in found
+    ]
+    print_rows(rows, COLUMNS, as_json=False)
+    for each in found:
+        for example in each["examples"]:
+            note(f"{each['organization']}: {example}{' (repaired)' if fixed else ''}")
+        for index in each["index"]:
+            note(f"{each['organization']}: {index['table']} has {index['found']} rows and not {index['expected']}")
+        for failure in each["failures"]:
+            note(f"{each['organization']}: {failure['row']} cannot be shown: {failure['reason']}")

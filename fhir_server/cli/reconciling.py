@@ -1,0 +1,65 @@
+"""What the `reconcile` command does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from fhir_server.cli.installation import Act, Installation
+from storage.installation import organization_ids
+from storage.projection.outbox import Projector
+from storage.projection.reconcile import Findings, reconcile
+from storage.projection.reconcile import Progress as Tell
+
+
+async def reconcile_organizations(
+    installation: Installation, organization_id: str | None, *, fix: bool, show_progress: bool
+) -> list[dict[str, Any]]:
+    """Compare, and with `fix` repair, one organization or all; return what was found in each.
+
+    Raises CommandFailed and DatabaseUnavailable. A repair first shows what foreign writers left in the outbox.
+    """
+    if organization_id is not None:
+        organizations = [(await installation.organization(organization_id)).id]
+    else:
+        organizations = await organization_ids(installation.database)
+    if fix:
+        await Projector(installation.database).drain()
+    rows = []
+    with _counting(visible=show_progress) as tell:
+        for organization in organizations:
+            findings = await reconcile(installation.database, organization, fix=fix, progress=tell)
+            async with installation.acting(
+                organization, Act("fhir_resources", "write" if fix else "read", "reconcile")
+            ):
+                pass  # the record is all there is to write
+            rows.append(_facts(organization, findings))
+    return rows
+
+
+@contextmanager
+def _counting(*, visible: bool) -> Iterator[Tell]:
+    columns = (SpinnerColumn(), TextColumn("{task.fields[table]}: {task.completed:,} rows compared"))
+    with Progress(*columns, console=Console(stderr=True), disable=not visible, transient=True) as progress:
+        task = progress.add_task("reconcile", total=None, table="")
+        yield lambda table, count: progress.update(task, advance=count, table=table)
+
+
+def _facts(organization: str, findings: Findings) -> dict[str, Any]:
+    return {
+        "organization": organization,
+        "rows": findings.rows,
+        "resources": findings.resources,
+        "differences": dict(findings.differing),
+        "failures": [{"row": row, "reason": reason} for row, reason in findings.failures.items()],
+        "index": [
+            {"table": table, "expected": expected, "found": found}
+            for table, (expected, found) in findings.index.items()
+        ],
+        "examples": findings.examples,
+        "agrees": findings.agrees,
+    }
