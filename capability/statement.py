@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from capability.registry import REGISTRY, SYSTEM_INTERACTIONS, ResourceType
 from capability.search_parameters import COMMON, SearchParameter
@@ -47,6 +47,12 @@ def capability_statement(base_url: str, version: str, date: datetime) -> Json:
     }
 
 
+OPERATIONS: Final = {
+    "Patient": (("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"),),
+}
+"""Resource type → name and definition of the operations on its instances."""
+
+
 def _resource(served: ResourceType, sources: list[str]) -> Json:
     own = [each for code, each in served.search_parameters.items() if code not in COMMON]
     statement: Json = {
@@ -65,6 +71,7 @@ def _resource(served: ResourceType, sources: list[str]) -> Json:
         "searchInclude": [f"{served.name}:{each.code}" for each in served.includes],
         "searchRevInclude": sources,
         "searchParam": [_parameter(each) for each in own],
+        "operation": [{"name": name, "definition": url} for name, url in OPERATIONS.get(served.name, ())],
     }
     return {name: value for name, value in statement.items() if value != []}
 

@@ -34,6 +34,8 @@ class Interaction(StrEnum):
     UPDATE = "update"
     DELETE = "delete"
     SEARCH_TYPE = "search-type"
+    EVERYTHING = "everything"
+    """The operation `Patient/[id]/$everything`."""
     CAPABILITIES = "capabilities"
     BUNDLE = "bundle"
     """`POST` to the base: a batch or a transaction, as the body says."""
@@ -72,6 +74,7 @@ _INSTANCE: Final = _Place(
     "/[type]/[id]", {"GET": Interaction.READ, "PUT": Interaction.UPDATE, "DELETE": Interaction.DELETE}
 )
 _HISTORY: Final = _Place("/[type]/[id]/_history", {"GET": Interaction.HISTORY_INSTANCE})
+_EVERYTHING: Final = _Place("/Patient/[id]/$everything", {"GET": Interaction.EVERYTHING})
 _VERSIONED: Final = _Place("/[type]/[id]/_history/[vid]", {"GET": Interaction.VREAD})
 
 
@@ -109,6 +112,8 @@ def _place(segments: list[str]) -> _Place:
             place = _HISTORY
         case [_, "_history", _]:
             place = _VERSIONED
+        case [_, "$everything"] if name == "Patient":
+            place = _EVERYTHING
         case [*_, last] if last[:1] == "$" or last in _UNSUPPORTED:
             raise OperationNotSupported
         case [_]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlencode
 
 from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.bundles import bundle_bytes, history_entry
 from fhir_server.fhir.negotiation import first
-from fhir_server.fhir.parse.search import Pairs
+from fhir_server.fhir.parameters import address_with, milliseconds, whole_number
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
-from storage.search.values import date_range
 from storage.store import HistoryQuery
 
 BEFORE: Final = "_before"
@@ -44,41 +42,20 @@ def _history_query(request: FhirRequest, service: Service) -> HistoryQuery:
     if since and at:
         raise InvalidParameter("_at", "give _since or _at, not both")
     settings = service.settings
-    count = min(_whole_number(pairs, "_count", settings.default_count), settings.max_count)
+    count = min(whole_number(pairs, "_count", settings.default_count), settings.max_count)
     query = HistoryQuery(
         count=max(count, 1) + 1,
-        since=None if not since else _milliseconds(since, "_since")[0],
-        at=None if not at else _milliseconds(at, "_at"),
+        since=None if not since else milliseconds(since, "_since")[0],
+        at=None if not at else milliseconds(at, "_at"),
     )
-    before = _whole_number(pairs, BEFORE, 0)
+    before = whole_number(pairs, BEFORE, 0)
     return query if not before else HistoryQuery(query.count, query.since, query.at, before)
-
-
-def _milliseconds(text: str, name: str) -> tuple[int, int]:
-    try:
-        low, high = date_range(text.replace(" ", "+"))
-    except ValueError:
-        raise InvalidParameter(name, "give a date or an instant: 2024-05-31T10:00:00Z") from None
-    return low // 1000, -(-high // 1000)
-
-
-def _whole_number(pairs: Pairs, name: str, default: int) -> int:
-    text = first(pairs, name)
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise InvalidParameter(name, "give a whole number, 0 or more")
-    return int(text)
 
 
 def _links(request: FhirRequest, service: Service, before: int | None) -> list[tuple[str, str]]:
     address = f"{service.base_url}/{request.route.key}/_history"
     kept = [(name, value) for name, value in request.pairs if name in {"_since", "_at", "_count"} and value]
-    links = [("self", _address(address, kept))]
+    links = [("self", address_with(address, kept))]
     if before is not None:
-        links.append(("next", _address(address, [*kept, (BEFORE, str(before))])))
+        links.append(("next", address_with(address, [*kept, (BEFORE, str(before))])))
     return links
-
-
-def _address(address: str, pairs: list[tuple[str, str]]) -> str:
-    return f"{address}?{urlencode(pairs)}" if pairs else address

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from fhir_server.fhir.bundles import bundle_bytes, outcome_entry, search_entry
 from fhir_server.fhir.negotiation import first, require_json_acceptable
 from fhir_server.fhir.notes import warnings
+from fhir_server.fhir.parameters import address_with
 from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.parse.search import ParsedSearch, parse_search
 from fhir_server.fhir.request import FhirRequest
@@ -49,11 +48,7 @@ def _links(parsed: ParsedSearch, page: Page, base_url: str) -> list[tuple[str, s
     address = f"{base_url}/{parsed.search.resource_type}"
     used = list(parsed.search.parameters)
     cursor = parsed.search.cursor
-    links = [("self", _address(address, used + ([(CURSOR, cursor)] if cursor else [])))]
+    links = [("self", address_with(address, used + ([(CURSOR, cursor)] if cursor else [])))]
     if page.next_cursor is not None:
-        links.append(("next", _address(address, [*used, (CURSOR, page.next_cursor)])))
+        links.append(("next", address_with(address, [*used, (CURSOR, page.next_cursor)])))
     return links
-
-
-def _address(address: str, pairs: list[tuple[str, str]]) -> str:
-    return f"{address}?{urlencode(pairs)}" if pairs else address

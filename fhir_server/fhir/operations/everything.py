@@ -1,0 +1,72 @@
+"""Patient/[id]/$everything (FHIR R4 operation-patient-everything.html; fhir_rest §13)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from capability.elements import RESOURCE_TYPES
+from fhir_server.errors import InvalidParameter
+from fhir_server.fhir.bundles import bundle_bytes, search_entry
+from fhir_server.fhir.negotiation import first
+from fhir_server.fhir.parameters import address_with, microseconds, milliseconds, whole_number
+from fhir_server.fhir.parse.results import CURSOR
+from fhir_server.fhir.request import FhirRequest
+from fhir_server.fhir.response import Response, touched_by
+from fhir_server.fhir.service import Service
+from storage.search.everything import Everything
+from storage.search.page import Page
+from storage.search.values import OPEN_HIGH, OPEN_LOW
+
+SHOWN: Final = frozenset({"start", "end", "_since", "_type", "_count"})
+"""Parameters of the operation; the others of its definition need nothing of the server."""
+_KNOWN: Final = SHOWN | {CURSOR, "_format", "_pretty", "fhirVersion"}
+
+
+async def everything(request: FhirRequest, service: Service) -> Response:
+    """Answer with one page of the patient's record: the Patient, its compartment, what these refer to."""
+    asked = _asked(request, service)
+    page = await service.searcher.everything(asked, request.access)
+    base = service.base_url.encode()
+    entries = [search_entry(version, b"match", base) for version in page.matches]
+    entries += [search_entry(version, b"include", base) for version in page.includes]
+    body = bundle_bytes("searchset", entries, total=page.total, links=_links(asked, page, service.base_url))
+    shown = (*page.matches, *page.includes)
+    return Response(200, body, touched=touched_by("Patient", (), count=len(shown), others=shown))
+
+
+def _asked(request: FhirRequest, service: Service) -> Everything:
+    pairs = request.pairs
+    if request.preferences.strict:
+        for name, _ in pairs:
+            if name not in _KNOWN:
+                raise InvalidParameter(name, "$everything has start, end, _since, _type and _count")
+    start, end, since = first(pairs, "start"), first(pairs, "end"), first(pairs, "_since")
+    low = microseconds(start, "start")[0] if start else OPEN_LOW
+    high = microseconds(end, "end")[1] if end else OPEN_HIGH
+    settings = service.settings
+    return Everything(
+        request.route.id,
+        max(min(whole_number(pairs, "_count", settings.default_count), settings.max_count), 1),
+        types=_types([value for name, value in pairs if name == "_type"]),
+        since=milliseconds(since, "_since")[0] if since else None,
+        period=(low, high) if start or end else None,
+        cursor=first(pairs, CURSOR),
+        parameters=tuple((name, value) for name, value in pairs if name in SHOWN and value),
+    )
+
+
+def _types(values: list[str]) -> frozenset[str] | None:
+    names = frozenset(name for value in values for name in value.split(",") if name)
+    unknown = names - set(RESOURCE_TYPES)
+    if unknown:
+        raise InvalidParameter("_type", "give names of R4 resource types, separated by commas")
+    return names or None
+
+
+def _links(asked: Everything, page: Page, base_url: str) -> list[tuple[str, str]]:
+    address = f"{base_url}/Patient/{asked.patient}/$everything"
+    used = list(asked.parameters)
+    links = [("self", address_with(address, used + ([(CURSOR, asked.cursor)] if asked.cursor else [])))]
+    if page.next_cursor is not None:
+        links.append(("next", address_with(address, [*used, (CURSOR, page.next_cursor)])))
+    return links

@@ -1,0 +1,40 @@
+"""Plain parameters of interactions that are no search: whole numbers, instants, and addresses made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from fhir_server.errors import InvalidParameter
+from fhir_server.fhir.negotiation import first
+from fhir_server.fhir.parse.search import Pairs
+from storage.search.values import date_range
+
+
+def microseconds(text: str, name: str) -> tuple[int, int]:
+    """Return the half-open range of a date or instant, a space standing for `+`; raises InvalidParameter."""
+    try:
+        return date_range(text.replace(" ", "+"))
+    except ValueError:
+        raise InvalidParameter(name, "give a date or an instant: 2024-05-31T10:00:00Z") from None
+
+
+def milliseconds(text: str, name: str) -> tuple[int, int]:
+    """Return the half-open range of a date or instant in milliseconds; raises InvalidParameter."""
+    low, high = microseconds(text, name)
+    return low // 1000, -(-high // 1000)
+
+
+def whole_number(pairs: Pairs, name: str, default: int) -> int:
+    """Return a parameter that is a whole number; raises InvalidParameter."""
+    text = first(pairs, name)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise InvalidParameter(name, "give a whole number, 0 or more")
+    return int(text)
+
+
+def address_with(address: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """Return the address with a query."""
+    return f"{address}?{urlencode(pairs)}" if pairs else address
