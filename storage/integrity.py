@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, literal_column, not_, or_, select
 
 from storage.access import Access, Reach, Right
 from storage.errors import ReferenceConflict, UnresolvedReference
@@ -16,10 +16,12 @@ from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import Pending
+from storage.visibility import access_parameters, visible
 
 WITHOUT_WEIGHT: Final = frozenset({"Provenance", "AuditEvent"})
 """Types whose references do not hold a resource back from deletion."""
 SHOWN_REFERRERS: Final = 5
+FETCHED_REFERRERS: Final = 100
 
 
 def literal_references(value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -42,61 +44,80 @@ def key_of(reference: str, base_url: str) -> ResourceKey | None:
 
 
 @lru_cache
-def _existing_statement(dialect: str) -> Prepared:
+def _existing_statement(dialect: str, reach: Reach) -> Prepared:
     rows = fhir.resources
     statement = select(rows.c.self_key).where(
         rows.c.organization_id == bindparam("organization_id"),
         member_of(rows.c.self_key, "keys"),
         rows.c.deleted.is_(False),
+        visible(rows, reach),
     )
     return prepare(statement, dialect)
 
 
-async def check_references(unit: UnitOfWork, pendings: Sequence[Pending], access: Access, *, enforce: bool) -> None:
-    """Check what must resolve: with `enforce` every literal reference, else those of patient-scoped writes.
+async def check_references(
+    unit: UnitOfWork, pendings: Sequence[Pending], access: Access, bound: Container[ResourceKey], *, enforce: bool
+) -> None:
+    """Check what must resolve: with `enforce` every literal reference, else those of patient-scoped writes to Patients.
 
-    What the same batch writes counts as there. Raises UnresolvedReference.
+    `bound` are the writes whose caller is bound to one patient: for them what they cannot see is not there, so that
+    nobody learns by writing who else is (AZ-6). What the same batch writes counts as there. Raises UnresolvedReference.
     """
-    expected: dict[int, tuple[str, str]] = {}
+    expected: dict[Reach, dict[int, tuple[str, str]]] = {}
     for pending in pendings:
-        if pending.resource is None:
+        is_bound = pending.key in bound
+        if pending.resource is None or not (enforce or is_bound):
             continue
-        bound = access.reach(pending.key.resource_type, Right.UPDATE) is not Reach.ORGANIZATION
-        if enforce or bound:
-            for reference, path in literal_references(pending.resource, pending.key.resource_type):
-                key = key_of(reference, unit.base_url)
-                if key is not None and (enforce or key.resource_type == "Patient"):
-                    expected[key.hash] = (reference, path)
-    for pending in pendings:
-        expected.pop(pending.key.hash, None)
-    if expected:
-        parameters = {"organization_id": unit.organization_id, "keys": list(expected)}
-        rows = await unit.driver.fetch(_existing_statement(unit.driver.dialect), parameters)
-        for (found,) in rows:
-            expected.pop(found, None)
-    for reference, path in expected.values():
-        raise UnresolvedReference(reference, path)
+        for reference, path in literal_references(pending.resource, pending.key.resource_type):
+            key = key_of(reference, unit.base_url)
+            if key is not None and (enforce or key.resource_type == "Patient"):
+                reach = _seen(access, key.resource_type) if is_bound else Reach.ORGANIZATION
+                expected.setdefault(reach, {})[key.hash] = (reference, path)
+    for reach, references in expected.items():
+        for pending in pendings:
+            references.pop(pending.key.hash, None)
+        if references and reach is not Reach.NONE:
+            own = {"organization_id": unit.organization_id, **access_parameters(access, reach)}
+            parameters = {**own, "keys": list(references)}
+            for (found,) in await unit.driver.fetch(_existing_statement(unit.driver.dialect, reach), parameters):
+                references.pop(found, None)
+        for reference, path in references.values():
+            raise UnresolvedReference(reference, path)
+
+
+def _seen(access: Access, resource_type: str) -> Reach:
+    return max(access.reach(resource_type, Right.READ), access.reach(resource_type, Right.SEARCH))
 
 
 @lru_cache
 def _referrers_statement(dialect: str) -> Prepared:
-    rows, references = fhir.resources, fhir.index_references
-    columns = (rows.c.resource_type, rows.c.id, rows.c.patient, rows.c.home_table, rows.c.home_key)
+    """Resources that refer to some others, those others, those of the same row and those without weight aside."""
+    rows, target, references = fhir.resources, fhir.resources.alias(), fhir.index_references
+    own = rows.c.organization_id == bindparam("organization_id")
+    columns = (rows.c.resource_type, rows.c.id, target.c.resource_type, target.c.id)
+    weighs = and_(
+        *(rows.c.resource_type != each for each in sorted(WITHOUT_WEIGHT)),
+        not_(member_of(rows.c.self_key, "keys")),
+        target.c.organization_id == rows.c.organization_id,
+        or_(
+            rows.c.home_table.is_(None),
+            target.c.home_table.is_(None),
+            rows.c.home_table != target.c.home_table,
+            rows.c.home_key != target.c.home_key,
+        ),
+    )
     by_reference = (
-        select(*columns, references.c.target)
+        select(*columns)
         .join(references, (references.c.rid == rows.c.rid) & (references.c.organization_id == rows.c.organization_id))
-        .where(
-            references.c.organization_id == bindparam("organization_id"),
-            member_of(references.c.target, "keys"),
-        )
+        .join(target, target.c.self_key == references.c.target)
+        .where(own, member_of(references.c.target, "keys"), weighs)
     )
-    by_patient = select(*columns, rows.c.patient.label("target")).where(
-        rows.c.organization_id == bindparam("organization_id"),
-        member_of(rows.c.patient, "keys"),
-        rows.c.self_key != rows.c.patient,
-        rows.c.deleted.is_(False),
+    by_patient = (
+        select(*columns)
+        .join(target, target.c.self_key == rows.c.patient)
+        .where(own, member_of(rows.c.patient, "keys"), rows.c.deleted.is_(False), weighs)
     )
-    return prepare(by_reference.union(by_patient).limit(bindparam("limit")), dialect)
+    return prepare(by_reference.union(by_patient).limit(literal_column(str(FETCHED_REFERRERS))), dialect)
 
 
 async def refuse_referenced(unit: UnitOfWork, deletions: Sequence[Pending], access: Access) -> None:
@@ -106,18 +127,15 @@ async def refuse_referenced(unit: UnitOfWork, deletions: Sequence[Pending], acce
     """
     if not deletions:
         return
-    gone = {pending.key: pending for pending in deletions}
-    keys = {pending.key.hash: pending for pending in deletions}
-    parameters = {"organization_id": unit.organization_id, "keys": list(keys), "limit": len(keys) * 10 + 100}
+    keys = [pending.key.hash for pending in deletions]
+    parameters = {"organization_id": unit.organization_id, "keys": keys}
     found = await unit.driver.fetch(_referrers_statement(unit.driver.dialect), parameters)
-    referrers: dict[ResourceKey, list[str]] = {}
-    for resource_type, resource_id, _patient, table, row_key, target in found:
-        referrer, deletion = ResourceKey(resource_type, resource_id), keys[target]
-        home = deletion.stored.home if deletion.stored else None
-        same_row = home is not None and (home.table, home.key) == (table, row_key)
-        if referrer in gone or resource_type in WITHOUT_WEIGHT or same_row:
-            continue
-        seen = access.reach(resource_type, Right.READ) is Reach.ORGANIZATION
-        referrers.setdefault(deletion.key, []).extend([str(referrer)] if seen else [])
-    for key, names in referrers.items():
-        raise ReferenceConflict(key.resource_type, key.id, sorted(names)[:SHOWN_REFERRERS])
+    if not found:
+        return
+    *_, target_type, target_id = found[0]
+    names = [
+        str(ResourceKey(resource_type, resource_id))
+        for resource_type, resource_id, *target in found
+        if target == [target_type, target_id] and access.reach(resource_type, Right.READ) is Reach.ORGANIZATION
+    ]
+    raise ReferenceConflict(target_type, target_id, sorted(names)[:SHOWN_REFERRERS])

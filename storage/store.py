@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, literal, or_, select, union_all
+from sqlalchemy import and_, bindparam, exists, literal_column, or_, select, true, union_all
 
 from storage.access import Access, Reach, Right
-from storage.driver import Row
+from storage.codec import decode
+from storage.driver import Driver, Row
 from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, VersionConflict, WriteOutsideAccess
 from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
 from storage.reading import Reader
 from storage.resources import ANY_VERSION, ResourceKey, Stored, Version, Write, Written
-from storage.sql import Prepared, prepare
+from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import Pending, load_current, write_versions
@@ -83,27 +84,32 @@ def _vread_statement(dialect: str) -> Prepared:
 
 @lru_cache
 def _history_statement(dialect: str, reach: Reach) -> Prepared:
-    """Versions below `before`, superseded and current, of a resource whose current row is visible.
+    """All versions without their bodies, newest first, of a resource whose current row is visible.
 
-    Superseded versions are filtered by their own patient too (V6); where a resource lies in several compartments its
-    current ones decide.
+    Superseded versions are filtered by their own patient too (V6). Where that is 0 the version is about nobody, or lies
+    in several compartments: then its body has to tell.
     """
-    names = ("version", "last_updated", "deleted", "body")
+    names = ("version", "last_updated", "deleted", "patient")
     now, old = fhir.resources, fhir.history
-    current = select(*(now.c[name] for name in names)).where(_is_at_key(now))
-    own = (
-        literal(value=True)
-        if reach is Reach.ORGANIZATION
-        else or_(old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0)
+    seen = and_(_is_at_key(now), visible(now, reach))
+    current = select(*(now.c[name] for name in names)).where(seen)
+    own = true() if reach is Reach.ORGANIZATION else or_(old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0)
+    superseded = select(*(old.c[name] for name in names)).where(
+        _is_at_key(old), own, exists(select(literal_column("1")).where(seen))
     )
-    superseded = select(*(old.c[name] for name in names)).where(_is_at_key(old), own)
     versions = union_all(current, superseded).subquery()
-    statement = (
-        select(*(versions.c[name] for name in names))
-        .where(versions.c.last_updated >= bindparam("since"), versions.c.last_updated < bindparam("until"))
-        .order_by(versions.c.version.desc())
+    return prepare(select(*(versions.c[name] for name in names)).order_by(versions.c.version.desc()), dialect)
+
+
+@lru_cache
+def _bodies_statement(dialect: str) -> Prepared:
+    """Bodies of some versions of a resource; only for versions that `_history_statement` gave in the same snapshot."""
+    tables = (fhir.resources, fhir.history)
+    found = (
+        select(table.c.version, table.c.body).where(_is_at_key(table), member_of(table.c.version, "versions"))
+        for table in tables
     )
-    return prepare(statement, dialect)
+    return prepare(union_all(*found), dialect)
 
 
 def _version(key: ResourceKey, row: Row) -> Version:
@@ -166,19 +172,21 @@ class ResourceStore:
 
     async def history(self, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
         """Return versions newest first, deletions included; raises ResourceNotFound for an unknown resource."""
-        await self._current(key, access)
         reach = access.require(key.resource_type, Right.READ)
-        low, high = _span(query)
-        parameters = _parameters(key, access, reach) | {"since": low, "until": high}
-        statement = _history_statement(self.database.dialect, reach)
-        rows = await self.database.fetch(access.organization_id, statement, parameters)
-        versions = [_version(key, row) for row in rows]
-        if query.at is not None:
-            versions = _current_within(versions, query.at)
-        page = [version for version in versions if version.version < query.before]
-        more = len(page) > query.count
-        shown = tuple(page[: query.count])
-        return HistoryPage(shown, len(versions), shown[-1].version if more and shown else None)
+        parameters = _parameters(key, access, reach)
+        async with self.database.read(access.organization_id) as driver:
+            rows = await driver.fetch(_history_statement(driver.dialect, reach), parameters)
+            if not rows:
+                raise ResourceNotFound(key.resource_type, key.id)
+            if reach is Reach.COMPARTMENT:
+                rows = await _within_compartment(driver, rows, parameters, self.database.base_url)
+            asked = _asked_for(rows, query)
+            page = [row for row in asked if row[0] < query.before]
+            shown = page[: query.count]
+            bodies = await _bodies(driver, [row[0] for row in shown], parameters)
+        versions = tuple(_version(key, (*row[:3], bodies.get(row[0], b""))) for row in shown)
+        more = len(page) > query.count and bool(versions)
+        return HistoryPage(versions, len(asked), versions[-1].version if more else None)
 
     async def write(self, unit: UnitOfWork, writes: Sequence[Write], access: Access) -> list[Written]:
         """Carry out writes with distinct keys as one batch; the answers are in their order.
@@ -192,7 +200,8 @@ class ResourceStore:
             pending = _admit(write, stored.get(write.key), access, unit.base_url)
             if pending is not None:
                 pendings.append(pending)
-        await check_references(unit, pendings, access, enforce=self.enforce_references)
+        bound = {write.key for write in writes if access.reach(*_asked_right(write)) is not Reach.ORGANIZATION}
+        await check_references(unit, pendings, access, bound, enforce=self.enforce_references)
         placed = await self.places.place(unit, pendings)
         await refuse_referenced(unit, [pending for pending in placed.pendings if pending.resource is None], access)
         return await self._store(unit, writes, placed)
@@ -206,7 +215,7 @@ class ResourceStore:
 
 def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -> Pending | None:
     """Check one write against what is stored and what the caller may do; None for a deletion of nothing."""
-    reach = access.require(write.key.resource_type, _right(write))
+    reach = access.require(*_asked_right(write))
     if stored is not None and not _is_visible(stored, reach, access, base_url):
         stored, hidden = None, True
     else:
@@ -226,24 +235,50 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     return Pending(write.key, resource, stored, values=values)
 
 
-def _right(write: Write) -> Right:
+def _asked_right(write: Write) -> tuple[str, Right]:
     if write.resource is None:
-        return Right.DELETE
-    return Right.CREATE if write.must_not_exist else Right.UPDATE
+        return write.key.resource_type, Right.DELETE
+    return write.key.resource_type, Right.CREATE if write.must_not_exist else Right.UPDATE
 
 
-def _span(query: HistoryQuery) -> tuple[int, int]:
-    low = query.since if query.since is not None else -(2**62)
-    return low, query.at[1] if query.at is not None else 2**62
+async def _bodies(driver: Driver, versions: list[int], parameters: Mapping[str, Any]) -> dict[int, bytes]:
+    statement = _bodies_statement(driver.dialect)
+    return dict(await driver.fetch(statement, {**parameters, "versions": versions})) if versions else {}
 
 
-def _current_within(versions: Sequence[Version], at: tuple[int, int]) -> list[Version]:
-    """Keep the versions (newest first) that were current at some time of the half-open range."""
-    kept: list[Version] = []
-    for version in versions:
-        kept.append(version)
-        if version.last_updated <= at[0]:
-            break
+async def _within_compartment(
+    driver: Driver, rows: Sequence[Row], parameters: Mapping[str, Any], base_url: str
+) -> list[Row]:
+    """Leave out superseded versions of other patients; a deletion is whose the version before it was (V6)."""
+    current, *superseded = rows
+    own = parameters[ACCESS_PATIENT]
+    unclear = [version for version, _, deleted, patient in superseded if patient == 0 and not deleted]
+    bodies = await _bodies(driver, unclear, parameters)
+    kept: list[Row] = []
+    before = False
+    for row in reversed(superseded):
+        version, _, deleted, patient = row
+        if patient == own:
+            before = True
+        elif not deleted:
+            before = own in index_values(decode(bodies[version]), base_url).patients
+        if before:
+            kept.append(row)
+    return [current, *reversed(kept)]
+
+
+def _asked_for(rows: Sequence[Row], query: HistoryQuery) -> list[Row]:
+    """Keep the versions (newest first) since an instant, or those current at some time of a half-open range."""
+    if query.since is not None:
+        return [row for row in rows if row[1] >= query.since]
+    if query.at is None:
+        return list(rows)
+    kept: list[Row] = []
+    for row in rows:
+        if row[1] < query.at[1]:
+            kept.append(row)
+            if row[1] <= query.at[0]:
+                break
     return kept
 
 
