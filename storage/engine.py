@@ -207,7 +207,7 @@ class PostgresDatabase(Database):
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._leases.drop_idle()
+        await self._leases.return_idle()
         await self._pool.close()
         await self.engine.dispose()
 

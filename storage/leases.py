@@ -51,8 +51,13 @@ class Leases:
             self._places.release()
 
     async def drop_idle(self) -> None:
-        """Give idle connections to the pool: one was found broken, so the others most likely are, too (DU-7)."""
+        """Close idle connections: one was found broken, so the others most likely are, too (DU-7)."""
+        for connection in self._idle:
+            await connection.close()
+        await self.return_idle()
+
+    async def return_idle(self) -> None:
+        """Give idle connections back to the pool, which replaces closed ones."""
         idle, self._idle = self._idle, []
         for connection in idle:
-            await connection.close()
             await self._pool.putconn(connection)
