@@ -21,11 +21,11 @@ async def test_fhir_X2_one_referrer_counts_among_any_number_of_those_without_wei
     await shop.put("Patient/a", person())
     for number in range(130):
         await shop.put(f"Provenance/{number:03}", provenance("Patient/a"))
-    await shop.put("Observation/o", observed("Patient/a"))
+    await shop.put("ServiceRequest/s", observed("Patient/a", resourceType="ServiceRequest", intent="order"))
     with pytest.raises(ReferenceConflict) as refused:
         await shop.delete("Patient/a")
-    assert refused.value.referrers == ("Observation/o",)
-    await shop.delete("Patient/a", "Observation/o")
+    assert refused.value.referrers == ("ServiceRequest/s",)
+    await shop.delete("Patient/a", "ServiceRequest/s")
 
 
 async def test_fhir_X2_a_conflict_names_the_referrers_of_what_it_is_about(shop: Shop) -> None:
