@@ -283,6 +283,16 @@ def batch(tenant: Tenant, slot: int, other: int) -> None:
     assert answer[-1]["resource"]["total"] == len(tenant.named(slot))
 
 
+def everything(tenant: Tenant, slot: int, _other: int) -> None:
+    key = tenant.key("Patient", slot)
+    kept = tenant.kept.get(key, Kept())
+    answer = tenant.ask("GET", f"/{key}/$everything")
+    if kept.now is None:
+        assert answer.status_code == (410 if kept.versions else 404)
+    else:
+        assert keys_in(answer) == {key} | tenant.about(key)
+
+
 def metadata(tenant: Tenant, _slot: int, _other: int) -> None:
     assert tenant.ask("GET", "/metadata").status_code == 200
 
@@ -303,6 +313,7 @@ ACTS = {
     search_with_includes: Interaction.SEARCH_TYPE,
     refer_by_condition: Interaction.BUNDLE,
     batch: Interaction.BUNDLE,
+    everything: Interaction.EVERYTHING,
     metadata: Interaction.CAPABILITIES,
 }
 
@@ -320,7 +331,7 @@ def clients(site) -> tuple[httpx.Client, httpx.Client]:
 step = st.tuples(st.sampled_from([0, 1]), st.sampled_from(list(ACTS)), st.sampled_from(SLOTS), st.sampled_from(SLOTS))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(step, min_size=10, max_size=30))
 def test_each_organization_finds_its_own_as_if_there_were_no_other(clients, steps):
     number = next(worlds)

@@ -1,0 +1,460 @@
+"""What a patient's app is answered does not depend on rows it may not see (settled §4.8; security AZ-1 to AZ-7).
+
+Two servers are told the same about one patient, with the same clock and the same ids. One of them is told much more in
+between: about another patient of the organization, and about patients of another organization with the same ids. Then
+an app of the first patient asks both the same. Every byte of the answers is the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.app import create_app
+from fhir_server.settings import Settings
+from storage.clock import IdSource
+from storage.rls import ROLE
+from tests.acceptance.inside import Inside
+from tests.conftest import ENGINES, ORGANIZATION, OTHER_ORGANIZATION, new_database_url
+from tests.postgres import execute
+from tests.site import FHIR_JSON, SECRET, Site, observation, patient, signing_ring
+
+BASE = "http://fhir.example"
+MRN = "http://example.org/mrn"
+LOINC = "http://loinc.org"
+START = 1_600_000_000_000
+"""2020-09-13T12:26:40Z in milliseconds."""
+SECRET_WORD = "Obsidian"
+"""What every hidden resource holds."""
+
+
+class Streams(IdSource):
+    """A clock that stands until it is set, and ids from the visible or from the hidden stream."""
+
+    def __init__(self) -> None:
+        self._now = START
+        self._random = {hidden: random.Random(hidden) for hidden in (False, True)}
+        self._drawn = {False: 0, True: 2**20}
+        self.hidden = False
+        super().__init__(milliseconds=lambda: self._now, random_bits=self._bits)
+
+    def _bits(self, count: int) -> int:
+        return self._random[self.hidden].getrandbits(count)
+
+    def surrogate(self) -> int:
+        """Return the next number of the stream."""
+        self._drawn[self.hidden] += 1
+        return self._now << 21 | self._drawn[self.hidden]
+
+    def set(self, tick: int, *, hidden: bool) -> None:
+        """Go to a time: hidden rows are written between two visible ones."""
+        self._now, self.hidden = START + tick * 1000 + (500 if hidden else 0), hidden
+
+
+CLOCK_OF_POSTGRES = (
+    "CREATE SCHEMA replay",
+    "CREATE TABLE replay.clock (at timestamptz NOT NULL)",
+    "INSERT INTO replay.clock VALUES (to_timestamp(0))",
+    *(
+        f"CREATE FUNCTION replay.{name}() RETURNS timestamptz LANGUAGE sql AS 'SELECT at FROM replay.clock'"
+        for name in ("clock_timestamp", "now")
+    ),
+    f"GRANT USAGE ON SCHEMA replay TO {ROLE}",
+    f"GRANT SELECT ON replay.clock TO {ROLE}",
+)
+"""A clock for tests, found before PostgreSQL's own: there the database's clock counts (settled §3.4)."""
+
+
+@dataclass
+class World:
+    """One server, in this process."""
+
+    url: str
+    site: Site
+    app: Any
+    ids: Streams
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    def client(self, scope: str, **claims: str) -> httpx.AsyncClient:
+        """Return a client with a token."""
+        made = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=self.app),
+            base_url=f"{BASE}/fhir",
+            headers={
+                "Authorization": f"Bearer {self.site.token(scope, **claims)}",
+                "Content-Type": FHIR_JSON,
+                "Accept": FHIR_JSON,
+                "X-Request-Id": "same",
+            },
+        )
+        self.clients.append(made)
+        return made
+
+    def set(self, tick: int, *, hidden: bool) -> None:
+        """Set the clock and the stream of ids."""
+        self.ids.set(tick, hidden=hidden)
+        if self.url.startswith("postgresql"):
+            execute(self.url, f"UPDATE replay.clock SET at = to_timestamp({self.ids.milliseconds()} / 1000.0)")
+
+    async def settle(self) -> None:
+        """Return when nothing waits to be projected."""
+        inside = Inside(self.url)
+        async with asyncio.timeout(30):
+            while inside.counts()["outbox"]:
+                await asyncio.sleep(0.02)
+        inside.close()
+
+
+@asynccontextmanager
+async def world(url: str) -> AsyncIterator[World]:
+    """Run a server on an empty database, with a clock and ids that can be replayed."""
+    if url.startswith("postgresql"):
+        execute(url, *CLOCK_OF_POSTGRES)
+        name = url.rpartition("/")[2]
+        execute(url, f'ALTER DATABASE "{name}" SET search_path = replay, pg_catalog, public')
+    settings = Settings(database_url=url, database_role=ROLE, base_url=BASE, secret=SECRET)
+    ids = Streams()
+    app = create_app(settings, ids)
+    made = World(url, Site(settings, await signing_ring(settings)), app, ids)
+    made.set(0, hidden=False)
+    async with app.running():
+        await made.settle()
+        yield made
+        for client in made.clients:
+            await client.aclose()
+
+
+# --- what the servers are told ----------------------------------------------------------------------------------------
+
+Told = tuple[str, str, dict[str, Any] | None]
+
+
+def put(resource: dict[str, Any]) -> Told:
+    return "PUT", f"/{resource['resourceType']}/{resource['id']}", resource
+
+
+def coded(code: str, system: str = LOINC, **more: Any) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}], **more}
+
+
+def measured(key: str, subject: str, day: int, value: int, **more: Any) -> dict[str, Any]:
+    return observation(
+        f"Patient/{subject}",
+        id=key,
+        category=[coded("vital-signs", "http://terminology.hl7.org/CodeSystem/observation-category")],
+        effectiveDateTime=f"2020-03-{day:02}T08:00:00Z",
+        valueQuantity={"value": value, "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg"},
+        **more,
+    )
+
+
+def record(subject: str, word: str) -> list[Told]:
+    """Return a small record of one patient; `word` is in every text of it."""
+    who = {"reference": f"Patient/{subject}"}
+    entries = [
+        {
+            "fullUrl": f"urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0{number}",
+            "request": {"method": "POST", "url": resource["resourceType"]},
+            "resource": resource,
+        }
+        for number, resource in enumerate(
+            [
+                {
+                    "resourceType": "DiagnosticReport",
+                    "status": "final",
+                    "code": coded("24323-8", text=word),
+                    "subject": who,
+                    "effectiveDateTime": "2020-04-01",
+                    "result": [{"reference": "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f01"}],
+                },
+                observation(f"Patient/{subject}", code=coded("2345-7", text=word), valueInteger=5),
+            ]
+        )
+    ]
+    return [
+        put(
+            patient(
+                "Chalmers",
+                id=subject,
+                identifier=[{"system": MRN, "value": "1"}],
+                birthDate="1974-12-25",
+                contact=[{"name": {"text": word}}],
+            )
+        ),
+        put(measured(f"{subject}-w1", subject, 1, 70, note=[{"text": word}])),
+        put(measured(f"{subject}-w2", subject, 2, 71)),
+        put(
+            observation(f"Patient/{subject}", id=f"{subject}-odd", code=coded("mood", "http://own.example", text=word))
+        ),
+        put(
+            {
+                "resourceType": "Encounter",
+                "id": f"{subject}-visit",
+                "status": "finished",
+                "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+                "subject": who,
+                "reasonCode": [{"text": word}],
+            }
+        ),
+        put(
+            {
+                "resourceType": "Condition",
+                "id": f"{subject}-condition",
+                "clinicalStatus": coded("active", "http://terminology.hl7.org/CodeSystem/condition-clinical"),
+                "code": {"text": f"Headache {word}"},
+                "subject": who,
+                "encounter": {"reference": f"Encounter/{subject}-visit"},
+            }
+        ),
+        put(
+            {
+                "resourceType": "MedicationRequest",
+                "id": f"{subject}-drug",
+                "status": "active",
+                "intent": "order",
+                "medicationCodeableConcept": {"text": f"Aspirin {word}"},
+                "subject": who,
+                "requester": {"reference": "Practitioner/doctor"},
+                "authoredOn": "2020-05-01T10:00:00Z",
+            }
+        ),
+        put(
+            {
+                "resourceType": "CarePlan",
+                "id": f"{subject}-plan",
+                "status": "active",
+                "intent": "plan",
+                "title": word,
+                "subject": who,
+            }
+        ),
+        ("POST", "/", {"resourceType": "Bundle", "type": "transaction", "entry": entries}),
+        put(measured(f"{subject}-w1", subject, 1, 72, note=[{"text": word}])),
+        put(measured(f"{subject}-gone", subject, 3, 73)),
+        ("DELETE", f"/Observation/{subject}-gone", None),
+    ]
+
+
+DIRECTORY: list[Told] = [
+    put({"resourceType": "Practitioner", "id": "doctor", "name": [{"family": "Hippocrates"}]}),
+]
+"""Seen by everyone, so told to both."""
+
+VISIBLE = record("own", "Marble")
+HIDDEN = record("other", SECRET_WORD)
+ELSEWHERE = record("own", SECRET_WORD)
+"""For the other organization: the same ids."""
+
+
+def hidden_extra() -> list[Told]:
+    """Return hidden resources that lead to visible ones, or come between them."""
+    note = [{"text": SECRET_WORD}]
+    by_own = [{"reference": "Patient/own"}]
+    return [
+        put(measured("other-by-own", "other", 1, 70, performer=by_own, note=note)),
+        put(measured("other-member", "other", 1, 70, hasMember=[{"reference": "Observation/own-w1"}], note=note)),
+        put(measured("own-w0", "other", 1, 1, note=note)),
+        put(measured("zzz", "other", 28, 500, note=note)),
+        put(
+            {
+                "resourceType": "Condition",
+                "id": "other-at-visit",
+                "code": {"text": SECRET_WORD},
+                "subject": {"reference": "Patient/other"},
+                "encounter": {"reference": "Encounter/own-visit"},
+            }
+        ),
+        ("POST", "/Patient", patient("Chalmers", id="x", identifier=[{"system": MRN, "value": "hidden"}])),
+    ]
+
+
+# --- what is asked ----------------------------------------------------------------------------------------------------
+
+TYPES = ("Observation", "Condition", "Encounter", "MedicationRequest", "CarePlan", "DiagnosticReport", "Patient")
+KEYS = ("Patient/{}", "Observation/{}-w1", "Observation/{}-gone", "Encounter/{}-visit", "MedicationRequest/{}-drug")
+READS = [
+    path
+    for whose in ("own", "other", "nobody")
+    for key in KEYS
+    for path in (key.format(whose), f"{key.format(whose)}/_history", f"{key.format(whose)}/_history/1")
+]
+SEARCHES = [
+    *(
+        f"{name}?{result}"
+        for name in TYPES
+        for result in ("_total=accurate", "_summary=count", "_count=1", "_sort=_lastUpdated&_count=2", "_sort=_id")
+    ),
+    "Patient/own/$everything?_count=3",
+    "Patient/own/$everything?start=2020-03-02",
+    "Patient/other/$everything",
+    "Patient/nobody/$everything",
+    "Observation?patient=other",
+    "Observation?patient=Patient/own",
+    "Observation?subject=Patient/other,Patient/own",
+    "Observation?date=ge2020-03-01&_sort=-date&_count=2",
+    "Observation?date=gt2020-03-20",
+    "Observation?value-quantity=gt400",
+    "Observation?value-quantity=gt1&_sort=value-quantity&_count=1",
+    "Observation?code=mood",
+    "Observation?code:not=29463-7",
+    "Observation?performer=Patient/own",
+    "Observation?has-member=Observation/own-w1",
+    "Observation?_id=own-w0,own-w1,zzz,other-w1",
+    "Observation?_lastUpdated=gt2020-09-13T12:26:41Z",
+    "Observation?subject:Patient.identifier=1",
+    "Observation?subject:Patient.family=chalmers",
+    "Observation?patient.birthdate=1974-12-25",
+    "Condition?encounter.class=AMB",
+    "Condition?code:text=headache",
+    "MedicationRequest?requester:Practitioner.family=hippocrates&_include=MedicationRequest:requester",
+    "MedicationRequest?_include=MedicationRequest:patient&_include=MedicationRequest:*",
+    "Patient?identifier=1",
+    "Patient?identifier=hidden",
+    "Patient?family=chalmers&birthdate=1974-12-25&_total=accurate",
+    "Patient?_has:Observation:patient:code=29463-7",
+    "Patient?_has:Observation:performer:value-quantity=70",
+    "Patient?_id=other&_revinclude=Observation:patient",
+    "Patient?_id=own&_revinclude=Observation:patient&_revinclude=Observation:performer&_revinclude=Condition:patient",
+    "Encounter?_revinclude=Condition:encounter&_total=accurate",
+    "Observation?_id=own-w1&_revinclude=Observation:has-member",
+    "Practitioner?_revinclude=MedicationRequest:requester",
+    "Practitioner?_has:MedicationRequest:requester:status=active",
+]
+
+
+def transaction(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
+
+
+def refer(query: str) -> dict[str, Any]:
+    """Return a transaction with a conditional reference."""
+    resource = observation("Patient/own", focus=[{"reference": query}])
+    return transaction({"request": {"method": "POST", "url": "Observation"}, "resource": resource})
+
+
+WRITES: list[tuple[str, str, dict[str, Any] | None, dict[str, str]]] = [
+    ("PUT", "/Observation/other-w1", measured("other-w1", "own", 1, 1), {}),
+    ("PUT", "/Observation/nobody-w1", measured("nobody-w1", "own", 1, 1), {}),
+    ("PUT", "/Observation/other-w1", measured("other-w1", "own", 1, 1), {"If-Match": 'W/"2"'}),
+    ("PUT", "/Observation/own-w2", measured("own-w2", "other", 1, 1), {}),
+    ("PUT", "/Observation/own-w2", measured("own-w2", "own", 2, 90), {}),
+    ("PUT", "/Patient/other", patient(id="other"), {}),
+    ("PUT", "/CarePlan/other-plan", {**HIDDEN[7][2], "subject": {"reference": "Patient/own"}}, {}),  # type: ignore[dict-item]
+    ("DELETE", "/Observation/other-w1", None, {}),
+    ("DELETE", "/Observation/nobody-w1", None, {}),
+    ("DELETE", "/Observation/other-w1", None, {"If-Match": 'W/"2"'}),
+    ("POST", "/Observation", measured("x", "other", 1, 1), {}),
+    ("POST", "/Observation", measured("x", "own", 9, 9), {"If-None-Exist": "value-quantity=500"}),
+    ("POST", "/Observation", measured("x", "own", 9, 9), {"If-None-Exist": "value-quantity=70"}),
+    ("POST", "/Observation", measured("x", "own", 9, 9), {"If-None-Exist": "_id=zzz"}),
+    ("POST", "/", refer("Observation?_id=zzz"), {}),
+    ("POST", "/", refer("Patient?identifier=1"), {}),
+    ("POST", "/", refer("Encounter?class=AMB"), {}),
+    ("POST", "/", refer("Patient?identifier=hidden"), {}),
+    ("GET", "/Observation/other-w1", None, {"If-None-Match": 'W/"2"'}),
+    ("HEAD", "/Observation/other-w1", None, {}),
+    ("HEAD", "/Observation/own-w1", None, {}),
+]
+
+Answer = tuple[str, int, dict[str, str], bytes]
+
+
+async def asked(fhir: httpx.AsyncClient, method: str, path: str, body: Any = None, headers: Any = None) -> Answer:
+    """Return an answer with all its bytes."""
+    answer = await fhir.request(method, path, json=body, headers=headers)
+    assert answer.status_code < 500, answer.text
+    return f"{method} {path}", answer.status_code, dict(answer.headers), answer.content
+
+
+async def all_pages(fhir: httpx.AsyncClient, query: str) -> list[Answer]:
+    """Return the pages of a search."""
+    pages = [await asked(fhir, "GET", f"/{query}")]
+    while pages[-1][1] == 200:
+        link = next((each["url"] for each in json.loads(pages[-1][3])["link"] if each["relation"] == "next"), None)
+        if link is None:
+            break
+        pages.append(await asked(fhir, "GET", link))
+    return pages
+
+
+async def everything_asked(here: World) -> list[Answer]:
+    """Ask all there is to ask, reads and writes and reads again, as two kinds of caller."""
+    here.set(1000, hidden=False)
+    callers = [
+        here.client("patient/*.cruds", role="APP", patient="own"),
+        here.client("patient/*.cruds", role="PATIENT", patient="own", fhir_user="Patient/own"),
+    ]
+    answers: list[Answer] = []
+    for fhir in callers:
+        answers += [await asked(fhir, "GET", f"/{path}") for path in READS]
+        for query in SEARCHES:
+            answers += await all_pages(fhir, query)
+        for tick, (method, path, body, headers) in enumerate(WRITES, start=1001):
+            here.set(tick, hidden=False)
+            answers.append(await asked(fhir, method, path, body, headers))
+        for name in TYPES:
+            answers += await all_pages(fhir, f"{name}?_sort=_lastUpdated")
+    return answers
+
+
+async def tell(fhir: httpx.AsyncClient, told: Told) -> None:
+    method, path, body = told
+    answer = await fhir.request(method, path, json=body)
+    assert answer.status_code in {200, 201, 204}, (told, answer.text)
+
+
+async def build(here: World, *, with_hidden: bool) -> None:
+    """Tell a server its rows: hidden ones come before, between and after the visible ones."""
+    writer = here.client("system/*.cruds")
+    elsewhere = here.client("system/*.cruds", organization=OTHER_ORGANIZATION)
+    hidden = [*HIDDEN, *hidden_extra()] if with_hidden else []
+    others = [*DIRECTORY, *ELSEWHERE] if with_hidden else []
+    for tick, visible in enumerate([*DIRECTORY, *VISIBLE], start=1):
+        here.set(tick, hidden=True)
+        for one, client in ((hidden, writer), (others, elsewhere)):
+            if one:
+                await tell(client, one.pop(0))
+        here.set(tick, hidden=False)
+        await tell(writer, visible)
+    here.set(100, hidden=True)
+    for one, client in ((hidden, writer), (others, elsewhere)):
+        for told in one:
+            await tell(client, told)
+    await here.settle()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_settled_4_8_every_byte_is_the_same_with_and_without_hidden_rows(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+):
+    answers: list[list[Answer]] = []
+    for with_hidden in (False, True):
+        folder = tmp_path / str(with_hidden)
+        folder.mkdir()
+        async with AsyncExitStack() as stack:
+            here = await stack.enter_async_context(world(new_database_url(engine, request, folder)))
+            await build(here, with_hidden=with_hidden)
+            answers.append(await everything_asked(here))
+            assert with_hidden is await hides_something(here)
+    without, with_hidden_rows = answers
+    assert len(without) == len(with_hidden_rows)
+    for expected, found in zip(without, with_hidden_rows, strict=True):
+        assert found == expected
+        assert SECRET_WORD.encode() not in found[3]
+    statuses = {status for _, status, _, _ in without}
+    assert {200, 201, 204, 400, 403, 404, 410, 412} >= statuses >= {200, 201, 204, 404, 410, 412}
+
+
+async def hides_something(here: World) -> bool:
+    """Say whether there is something that the app does not see."""
+    answer = await here.client("system/*.rs", organization=ORGANIZATION).get("/Observation?_id=zzz")
+    return bool(answer.json()["total"])
