@@ -64,6 +64,8 @@ def row_of(table: Table, item: Any, organization_id: str) -> dict[str, Any]:
         column = table.columns.get(_CAPITAL.sub(lambda match: f"_{match[0].lower()}", name))
         if column is None:
             raise NotLoadable(f"{table.name} has no column for {name}")
+        if column is table.c.organization_id and value != organization_id:
+            raise NotLoadable(f"{name} is not {organization_id}: load what is of another organization there")
         try:
             row[column.name] = _column_value(column, value)
         except (ValueError, TypeError, InvalidOperation):
@@ -89,8 +91,8 @@ def without_repeats(table: Table, rows: Iterable[dict[str, Any]]) -> list[dict[s
     for row in rows:
         upload = row.get("upload_id")
         key = (row["id"],) if upload is None else (row.get("customer_id"), upload)
-        first = kept.get(key)
-        kept[key] = row if first is None else {**row, "id": first["id"], "created_at": first.get("created_at")}
+        first = kept.get(key, {})
+        kept[key] = row | {name: first[name] for name in ("id", "created_at") if name in first}
     return list(kept.values())
 
 

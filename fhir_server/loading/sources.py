@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import zstandard
 
@@ -23,6 +23,8 @@ READ: Final = (".json", ".ndjson", ".jsonl")
 LINES: Final = (".ndjson", ".jsonl")
 MAX_DOCUMENT_BYTES: Final = 512 * 2**20
 """Largest document, unpacked: it is read into memory whole. Lines of NDJSON are read one by one."""
+CHUNK_BYTES: Final = 16 * 2**10
+"""Packed bytes that are unpacked at a time; a few may stand for very many."""
 _LEADING_TYPE: Final = re.compile(r"[A-Z][A-Za-z]+")
 
 
@@ -91,15 +93,47 @@ class Source:
                     case ".gz":
                         yield gzip.GzipFile(fileobj=file), file  # type: ignore[misc]
                     case ".zst":
-                        yield _unzstandard(file), file
+                        yield io.BufferedReader(_Zstandard(file)), file
                     case _:
                         yield file, file
         except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError):
             raise NotLoadable(f"this is no whole {self.path.suffix} file") from None
 
 
-def _unzstandard(file: IO[bytes]) -> IO[bytes]:
-    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+class _Zstandard(io.RawIOBase):
+    """Unpacked content of a file of Zstandard frames; the library's own reader takes a file cut off for its end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._packed = b""
+        self._unpacked = b""
+        self._any = False
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with what follows; raises EOFError within a frame, and where there is none at all."""
+        while not self._unpacked:
+            self._packed = self._packed or self._file.read(CHUNK_BYTES)
+            if not self._packed:
+                if self._frame is not None or not self._any:
+                    raise EOFError
+                return 0
+            self._unpack()
+        count = min(len(buffer), len(self._unpacked))
+        buffer[:count] = self._unpacked[:count]
+        self._unpacked = self._unpacked[count:]
+        return count
+
+    def _unpack(self) -> None:
+        frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+        self._unpacked = frame.decompress(self._packed)
+        self._packed = frame.unused_data if frame.eof else b""
+        self._frame = None if frame.eof else frame
+        self._any = True
 
 
 def _bare_suffix(path: Path) -> str:
