@@ -24,9 +24,8 @@ from storage.errors import AuditUnavailable
 from storage.sql import Prepared, prepare
 from storage.tables.audit import rbac_logs
 from storage.transaction import UnitOfWork
+from storage.transaction_ids import TRANSACTION_BITS
 
-TRANSACTION_BITS: Final = 20
-"""A transaction may hold a million records of one organization."""
 MAXIMUM_IDS: Final = 100
 MAXIMUM_TEXT: Final = 256
 _COLUMNS: Final = tuple(column.name for column in rbac_logs.columns)

@@ -14,9 +14,10 @@ from typing import Any, Final
 from psycopg import AsyncConnection, Error, pq
 from sqlalchemy import make_url
 
-from storage.audit import TRANSACTION_BITS, AuditKey, AuditRecord, Row
+from storage.audit import AuditKey, AuditRecord, Row
 from storage.errors import AuditUnavailable
 from storage.tables.audit import rbac_logs
+from storage.transaction_ids import CURRENT, TRANSACTION_BITS
 
 CONNECT_SECONDS: Final = 2
 COMMIT_SECONDS: Final = 5.0
@@ -32,7 +33,7 @@ def _insert_statement() -> bytes:
 
 STATEMENTS: Final = {
     b"audit_begin": b"BEGIN",
-    b"audit_clock": b"SELECT pg_current_xact_id()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::int8",
+    b"audit_clock": f"SELECT {CURRENT}, (extract(epoch FROM clock_timestamp()) * 1000000)::int8".encode(),  # noqa: S608
     b"audit_context": b"SELECT set_config('app.organization_id', $1, true)",
     b"audit_insert": _insert_statement(),
     b"audit_commit": b"COMMIT",

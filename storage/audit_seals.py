@@ -21,10 +21,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Engine, NullPool, Select, create_engine, event, exc, insert, make_url, select, text
 
-from storage.audit import TRANSACTION_BITS, AuditKey
+from storage.audit import AuditKey
 from storage.audit_sqlite import audit_path
 from storage.errors import AuditUnavailable
 from storage.tables.audit import audit_seals, rbac_logs
+from storage.transaction_ids import OLDEST_RUNNING, TRANSACTION_BITS
 
 RECORDS_PER_SEAL: Final = 20_000
 _FETCH: Final = 2_000
@@ -146,7 +147,7 @@ def _horizon(connection: Connection) -> int | None:
     """Return the id that every record of a running transaction reaches; None: there is none running."""
     if connection.dialect.name == "sqlite":
         return None
-    oldest = connection.scalar(text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8"))
+    oldest = connection.scalar(text(f"SELECT {OLDEST_RUNNING}"))
     return int(oldest or 0) << TRANSACTION_BITS
 
 
@@ -160,7 +161,9 @@ def _seal_some(connection: Connection, organization_id: str, key: AuditKey) -> i
     sequence, last_id, previous = (last.sequence, last.last_id, bytes(last.hash)) if last else (0, -1, b"")
     horizon = _horizon(connection)
     if horizon is not None and horizon <= last_id:
-        raise AuditUnavailable("transaction ids are below those of sealed records: see 'Restoring' in docs/security.md")
+        raise AuditUnavailable(
+            "transaction ids went back: start the server anew, see 'Restoring' in docs/security.md"
+        )
     root = hashlib.sha256()
     first_id, count = None, 0
     for record_id, mac in connection.execute(_unsealed(organization_id, last_id, horizon)):

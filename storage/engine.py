@@ -30,6 +30,7 @@ from storage.errors import ConcurrencyConflict, DatabaseUnavailable
 from storage.leases import Leases
 from storage.sql import Prepared
 from storage.transaction import Change, UnitOfWork
+from storage.transaction_ids import CURRENT, raise_offset
 
 T = TypeVar("T")
 Flush = Callable[[UnitOfWork], Awaitable[None]]
@@ -140,9 +141,9 @@ def _translate(error: Exception) -> Exception | None:
 SET_CONTEXT = Prepared("SELECT set_config('app.organization_id', %(organization_id)s, true)", {})
 ORGANIZATION_PARAMETER: Final = re.compile(r"%\(organization_id\)s(::\w+)?")
 OPEN_UNIT = Prepared(
-    "SELECT set_config('app.organization_id', %(organization_id)s, true),"
+    "SELECT set_config('app.organization_id', %(organization_id)s, true),"  # noqa: S608 our own text
     " set_config('fhir_server.writer', 'on', true),"
-    " (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_current_xact_id()::text::int8",
+    f" (extract(epoch FROM clock_timestamp()) * 1000)::int8, {CURRENT}",
     {},
 )
 
@@ -197,13 +198,15 @@ class PostgresDatabase(Database):
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
             pool_pre_ping=False,
-            pool_use_lifo=True,  # libpq keeps the buffers of the largest statement; few connections shall have large ones
+            pool_use_lifo=True,  # libpq keeps the buffers of the largest statement: few shall have large ones
         )
 
     async def open(self) -> None:
-        """Connect; raises DatabaseUnavailable when that fails."""
+        """Connect; raises DatabaseUnavailable when that fails. Transaction ids go on where a restored dump ends."""
         with translated_errors():
             await self._pool.open(wait=True, timeout=POOL_WAIT_SECONDS * 2)
+            async with self._pool.connection() as connection:
+                await raise_offset(connection)
 
     async def close(self) -> None:
         """Close every connection."""

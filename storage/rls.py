@@ -25,7 +25,12 @@ while it plans, where a read's context is not set yet: it then expects no row at
 TENANT_TABLES: Final[tuple[Table, ...]] = (*patient_graph.TENANT_TABLES, *fhir.TENANT_TABLES, *audit.TENANT_TABLES)
 """Tables whose rows belong to one organization and are hidden from the others."""
 
-UNBOUND_TABLES: Final[tuple[Table, ...]] = (*platform.PLATFORM_TABLES, fhir.outbox, fhir.projection_guard)
+UNBOUND_TABLES: Final[tuple[Table, ...]] = (
+    *platform.PLATFORM_TABLES,
+    fhir.outbox,
+    fhir.projection_guard,
+    fhir.transaction_offset,
+)
 """Tables outside tenancy (settled §2.1)."""
 
 

@@ -138,3 +138,11 @@ CREATE TABLE projection_guard (
 	CONSTRAINT projection_guard_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE transaction_offset (
+	id SMALLINT NOT NULL,
+	value BIGINT NOT NULL,
+	CONSTRAINT transaction_offset_pkey PRIMARY KEY (id)
+);
+
+INSERT INTO transaction_offset (id, value) VALUES (1, 0);
+

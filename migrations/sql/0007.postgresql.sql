@@ -198,6 +198,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON outbox TO fhir_server_app;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON projection_guard TO fhir_server_app;
 
+GRANT SELECT, INSERT, UPDATE, DELETE ON transaction_offset TO fhir_server_app;
+
 GRANT SELECT ON alembic_version TO fhir_server_app;
 
 ALTER TABLE customer_profiles ENABLE ROW LEVEL SECURITY;

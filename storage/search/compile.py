@@ -42,6 +42,7 @@ from storage.search.shape import IdTest, IndexTable, IndexTest, TokenIs
 from storage.search.values import HIGHEST, LOWEST, OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
+from storage.transaction_ids import OLDEST_RUNNING
 from storage.visibility import visible
 
 VERSION_COLUMNS: Final = ("id", "version", "last_updated", "body", "rid", "self_key", "patient")
@@ -179,7 +180,7 @@ def _row_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool]:
 
 
 def _is_settled(row: FromClause) -> Condition:
-    oldest: ColumnElement[int] = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::int8")
+    oldest: ColumnElement[int] = literal_column(OLDEST_RUNNING)
     return row.c.xid < oldest
 
 

@@ -6,7 +6,7 @@ index columns are leakproof types, so they stay index conditions under row-level
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Identity, Index, Integer, PrimaryKeyConstraint, Table, text
+from sqlalchemy import Boolean, Column, Identity, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, text
 
 from storage.tables.metadata import Bytes, Identifier, Int8, metadata
 
@@ -35,7 +35,7 @@ resources = Table(
     Column("home_part", Identifier, comment="which part of the row; empty when the row is one resource"),
     Column("residual", Bytes, comment="JSON: elements that no column holds, with guards (settled §1.2)"),
     Column("change_id", Int8, nullable=False, comment="the unit of work that wrote this version"),
-    Column("xid", Int8, nullable=False, comment="database transaction id (0 on SQLite)"),
+    Column("xid", Int8, nullable=False, comment="transaction id, offset added (0 on SQLite)"),
     Column("body", Bytes, nullable=False, comment="finished JSON; of a deleted resource its last body"),
     PrimaryKeyConstraint("organization_id", "self_key"),
     Index("fhir_resources_rid_idx", "organization_id", "rid", unique=True),
@@ -185,6 +185,14 @@ projection_guard = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     comment="SQLite: holds a row while the server itself writes, so that triggers stay silent",
+)
+
+transaction_offset = Table(
+    "transaction_offset",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("value", Int8, nullable=False, comment="added to transaction ids, which start anew in another cluster"),
+    comment="PostgreSQL: one row; raised after a dump was restored (storage/transaction_ids.py)",
 )
 
 TENANT_TABLES = (resources, history, compartments, *INDEX_TABLES, changes, projection_failures)
