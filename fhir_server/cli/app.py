@@ -11,6 +11,7 @@ from fhir_server.cli import (
     audit,
     capability,
     client,
+    demo,
     homes,
     init,
     keys,
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("init", epilog=init.EXAMPLE)(init.init)
+app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
 app.command("serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command("load", epilog=load.EXAMPLE)(load.load)
 app.command("reconcile", epilog=reconcile.EXAMPLE)(reconcile.reconcile)

@@ -1,0 +1,115 @@
+"""What the `demo` command does: an installation with sample data, users and apps, and a token to try it with."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from fhir_server.cli.clients import Asked, add_client, list_clients
+from fhir_server.cli.initialise import initialise
+from fhir_server.cli.installation import Installation, open_installation
+from fhir_server.cli.issuing import Wanted, issue_token
+from fhir_server.cli.loading import POOL_SIZE, load_files
+from fhir_server.cli.output import CommandFailed
+from fhir_server.cli.users import NewUser, add_user, list_users
+from fhir_server.demo.cast import CLIENTS, PASSWORD, SAMPLE_PATIENT, USERS
+from fhir_server.settings import PREFIX, Settings, load_settings
+
+HOST: Final = "127.0.0.1"
+TOKEN_SECONDS: Final = 3600
+SAMPLES: Final = ("patient_graph.json", "visit.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What to tell the person who started it."""
+
+    address: str
+    base: str
+    database: str
+    loaded: int
+    token: str
+
+
+def prepare(port: int) -> tuple[Settings, Demonstration]:
+    """Make the installation ready and return its settings and what to tell.
+
+    Raises CommandFailed when the port is taken, SettingsInvalid and StorageError.
+    """
+    _require_free(port)
+    settings = _settings(port)
+    initialise(settings)
+    return settings, asyncio.run(_furnish(settings))
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError):
+            raise CommandFailed(f"Port {port} cannot be listened on; choose another with --port.") from None
+
+
+def _settings(port: int) -> Settings:
+    """Put what the demonstration needs into the environment, where the workers read it, and read it."""
+    chosen = {"DEV": "true", "HOST": HOST, "PORT": str(port), "BASE_URL": f"http://{HOST}:{port}"}
+    os.environ.update({PREFIX + name: value for name, value in chosen.items()})
+    return load_settings()
+
+
+async def _furnish(settings: Settings) -> Demonstration:
+    async with open_installation(settings, pool_size=POOL_SIZE) as installation:
+        folder = files("fhir_server.demo") / "data"
+        paths = [Path(str(folder / name)) for name in SAMPLES]
+        facts = await load_files(installation, None, paths, show_progress=True)
+        await _add_people(installation)
+        await _add_apps(installation)
+        wanted = Wanted("system/*.cruds", client="demo-service", lifetime=TOKEN_SECONDS)
+        token = (await issue_token(installation, wanted))["access_token"]
+    database = settings.database_url.partition("@")[2] or settings.database_url
+    return Demonstration(settings.base_url, settings.fhir_base, database, facts["loaded"], token)
+
+
+async def _add_people(installation: Installation) -> None:
+    known = {facts["email"] for facts in await list_users(installation, None)}
+    for user in USERS:
+        if user.email not in known:
+            await add_user(installation, NewUser(user.email, PASSWORD, user.role, None, user.patients, user.name))
+
+
+async def _add_apps(installation: Installation) -> None:
+    known = {facts["id"] for facts in await list_clients(installation)}
+    for client in CLIENTS:
+        if client.id not in known:
+            asked = Asked(client.id, client.type, client.scope, client.name, None, client.redirect_uris, (), (), None)
+            await add_client(installation, asked)
+
+
+def tell(made: Demonstration) -> None:
+    """Say where to look, who may sign in, and print a token that works at once."""
+    facts: dict[str, Any] = {
+        "FHIR base": made.base,
+        "Capabilities": f"{made.base}/metadata",
+        "Database": made.database,
+        "Sample data": f"{made.loaded:,} rows and resources",
+        "Users": ", ".join(user.email for user in USERS) + f" (password {PASSWORD})",
+        "Apps": ", ".join(client.id for client in CLIENTS),
+    }
+    for name, value in facts.items():
+        typer.echo(f"{name + ':':14}{value}")
+    typer.echo(
+        "\nA token for an hour (another one: fhir-server token --client demo-service --scope 'system/*.cruds'):\n"
+    )
+    typer.echo(f"  export TOKEN={made.token}\n")
+    typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{made.base}/Patient?name=doe"')
+    record = f"{made.base}/Observation?patient={SAMPLE_PATIENT}&category=laboratory&_sort=-date"
+    typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{record}"\n')
+    typer.echo("Stop with Ctrl-C.")

@@ -1,0 +1,1 @@
+"""A demonstration: sample rows and resources, users and apps."""

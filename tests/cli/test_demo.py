@@ -1,0 +1,114 @@
+"""`fhir-server demo`: one command starts it (design Decision 11), twice does no harm, and the README's lines work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "fhir_server")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FHIR_SERVER_", "DATABASE_URL"))}
+    return kept | {"PYTHONPATH": str(REPOSITORY)}
+
+
+def prepare(folder: Path, port: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "demo", "--port", str(port), "--prepare-only"],
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A running demonstration: its address and the token it printed."""
+    folder, port = tmp_path_factory.mktemp("demo"), free_port()
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--port", str(port)], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    token = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if match := re.search(r"export TOKEN=(\S+)", line):
+            token = match[1]
+        if line.startswith("Stop with"):
+            break
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{address}/readyz").status_code == 200:
+                break
+        except httpx.TransportError:
+            time.sleep(0.1)
+    yield address, token, folder
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("resource_type", ["Patient", "Observation", "MedicationRequest", "CarePlan"])
+def test_the_demo_serves_the_four_resources_out_of_tables(demo, resource_type):
+    address, token, _ = demo
+    answer = httpx.get(f"{address}/fhir/{resource_type}?_summary=count", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    assert answer.json()["total"] > 5
+
+
+def test_without_its_token_the_demo_answers_401(demo):
+    address, _, _ = demo
+    assert httpx.get(f"{address}/fhir/Patient").status_code == 401
+
+
+def test_the_readmes_curl_lines_work_against_the_demo(demo):
+    address, token, folder = demo
+    readme = (REPOSITORY / "README.md").read_text()
+    block = readme.split("<!-- tried by a test -->")[1].split("```")[1]
+    script = block.removeprefix("bash").replace("http://127.0.0.1:8000", address)
+    lines = [line for line in script.splitlines() if not line.startswith("export TOKEN=")]
+    done = subprocess.run(
+        ["bash", "-eu", "-c", "\n".join(lines).replace("curl ", "curl --fail-with-body ")],
+        cwd=folder, env=environment() | {"TOKEN": token}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"resourceType":"Bundle"' in done.stdout
+
+
+def test_preparing_twice_changes_nothing(tmp_path):
+    port = free_port()
+    first, second = prepare(tmp_path, port), prepare(tmp_path, port)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    homes = subprocess.run(
+        [*COMMAND, "homes", "--json"],
+        cwd=tmp_path, env=environment() | {"FHIR_SERVER_DEV": "true"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "customer_profiles" in homes.stdout
+    assert json.loads(homes.stdout)
+
+
+def test_a_taken_port_is_told_before_anything_happens(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = prepare(tmp_path, taken.getsockname()[1])
+    assert done.returncode == 1
+    assert "choose another with --port" in done.stderr
+    assert list(tmp_path.iterdir()) == []
