@@ -77,7 +77,10 @@ def _count(plan: Plan, dialect: str) -> Select[Any]:
 
 
 def _page(plan: Plan, dialect: str, columns: tuple[str, ...]) -> Select[Any]:
-    """Find the matches of the page first, by index as far as it goes; then fetch their rows."""
+    """Find the matches of the page first, by index as far as it goes; then fetch their rows.
+
+    The rows have the last word on who may see them: index rows that were left behind show nothing (AZ-2).
+    """
     found = [_matches(branch, plan, dialect, ordered=True) for branch in plan.branches]
     matches: FromClause = found[0].subquery()
     directions = _directions(plan)
@@ -87,10 +90,12 @@ def _page(plan: Plan, dialect: str, columns: tuple[str, ...]) -> Select[Any]:
         matches = select(merged).order_by(*ordered).limit(_literal_limit(plan)).subquery()
     row = fhir.resources.alias()
     keys = [matches.c[_key(at)] for at in range(len(directions))]
+    own = (row.c.organization_id == ORGANIZATION, row.c.rid == matches.c[_key(len(directions) - 1)])
     return (
         select(*(row.c[name] for name in columns), *keys)
         .select_from(matches)
-        .join(row, and_(row.c.organization_id == ORGANIZATION, row.c.rid == matches.c[_key(len(directions) - 1)]))
+        .join(row, and_(*own))
+        .where(row.c.deleted.is_(False), visible(row, plan.reach))
         .order_by(*(_directed(key, down) for key, down in zip(keys, directions, strict=True)))
     )
 
