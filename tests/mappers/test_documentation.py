@@ -14,7 +14,7 @@ PAGES = Path(__file__).resolve().parents[2] / "docs" / "mapping"
 @pytest.mark.parametrize("resource_type", mapped_types())
 def test_the_page_of_a_resource_type_is_up_to_date(resource_type: str) -> None:
     page = (PAGES / f"{resource_type}.md").read_text(encoding="utf-8")
-    assert page == mapping_page(resource_type), "run scripts/generate_mapping_docs.py"
+    assert page == mapping_page(resource_type), "run `make docs`"
 
 
 def test_there_is_no_page_of_a_type_without_mapper() -> None:
