@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,13 @@ class Inside:
                 for table in metadata.sorted_tables
                 if table.name not in AUDIT
             }
+
+    def settle(self) -> None:
+        """Wait until nothing is left to be projected: the organizations themselves are when the server starts."""
+        deadline = time.monotonic() + 30
+        while self.counts()["outbox"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def records(self, request_id: str) -> list[tuple[int, str, str]]:
         """Return status, outcome and actor of what is on record about a request."""

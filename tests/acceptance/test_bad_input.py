@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -308,10 +307,7 @@ TRANSACTIONS: dict[str, tuple[bytes, Refusal]] = {
 def inside(site):
     """The database behind the site."""
     made = Inside(site.settings.database_url)
-    deadline = time.monotonic() + 30
-    while made.counts()["outbox"]:  # the organizations themselves are projected when the server starts
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    made.settle()
     yield made
     made.close()
 

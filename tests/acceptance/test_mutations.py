@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -20,12 +21,14 @@ from capability.elements import RESOURCE_TYPES
 from fhir_server.fhir.json_body import encode_json
 from tests.acceptance.agreement import disagreements
 from tests.acceptance.equality import content, differences, exact
-from tests.site import issues
+from tests.acceptance.inside import Inside
+from tests.site import issues, observation, patient
 
 SAMPLES = [
     json.loads(path.read_bytes(), parse_float=Decimal)
     for path in sorted((Path(__file__).parent / "samples").glob("*.json"))
 ]
+PRACTITIONER = {"resourceType": "Practitioner", "identifier": [{"system": "http://a.b", "value": "mutant"}]}
 ODD: list[Any] = [
     *(None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, "", " ", "x", "true", "#", "#m", "é" * 300, [], {}, [[]]),
     *(Decimal("1.50"), Decimal("-0.0"), Decimal("1E+300"), Decimal("1E-300")),
@@ -47,12 +50,12 @@ def places(value: Any, path: Path_ = ()) -> Iterator[Path_]:
 
 
 @st.composite
-def changed_samples(draw: st.DrawFn) -> dict[str, Any]:
-    """Return a sample with one to three changes."""
-    resource: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(SAMPLES)))
+def changed(draw: st.DrawFn, samples: list[dict[str, Any]], kept: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a sample with one to three changes below its root, elements named in `kept` aside."""
+    resource: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(samples)))
     for _ in range(draw(st.integers(1, 3))):
         *parents, last = draw(st.sampled_from(list(places(resource))))
-        if last == "resourceType" and not parents:
+        if not parents and last in ("resourceType", *kept):
             continue
         container: Any = resource
         for step in parents:
@@ -74,8 +77,17 @@ def changed_samples(draw: st.DrawFn) -> dict[str, Any]:
     return resource
 
 
+@pytest.fixture(scope="module")
+def inside(site):
+    """The database behind the site."""
+    made = Inside(site.settings.database_url)
+    made.settle()
+    yield made
+    made.close()
+
+
 @settings(max_examples=150, deadline=None)
-@given(resource=changed_samples())
+@given(resource=changed(SAMPLES))
 def test_a_changed_sample_is_kept_as_it_is_or_refused(fhir, resource):
     sent = encode_json(resource)
     answer = fhir.post(f"/{resource['resourceType']}", content=sent)
@@ -85,6 +97,50 @@ def test_a_changed_sample_is_kept_as_it_is_or_refused(fhir, resource):
     else:
         assert answer.status_code in {400, 422}, answer.text
         assert all(issue["diagnostics"] for issue in issues(answer))
+
+
+WHOSE = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"
+TRANSACTION = {
+    "resourceType": "Bundle",
+    "type": "transaction",
+    "entry": [
+        {"fullUrl": WHOSE, "request": {"method": "POST", "url": "Patient"}, "resource": patient("Mutant")},
+        {
+            "fullUrl": "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0b",
+            "request": {"method": "POST", "url": "Observation", "ifNoneExist": "identifier=http://a.b|mutant"},
+            "resource": observation(WHOSE, valueQuantity={"value": Decimal("7.20")}),
+        },
+        {"request": {"method": "PUT", "url": "Practitioner/mutant"}, "resource": {**PRACTITIONER, "id": "mutant"}},
+        {
+            "request": {"method": "POST", "url": "Encounter"},
+            "resource": {
+                "resourceType": "Encounter",
+                "status": "planned",
+                "class": {"code": "AMB"},
+                "subject": {"reference": WHOSE},
+                "participant": [{"individual": {"reference": "Practitioner?identifier=http://a.b|mutant"}}],
+            },
+        },
+        {"request": {"method": "DELETE", "url": "Observation/never"}},
+        {"request": {"method": "GET", "url": "Patient?name=mutant&_count=1"}},
+    ],
+}
+TRANSACTION["entry"].append({"request": {"method": "GET", "url": "Practitioner/mutant", "ifNoneMatch": 'W/"1"'}})
+
+
+@settings(max_examples=150, deadline=None)
+@given(bundle=changed([TRANSACTION], kept=("type",)))
+def test_a_changed_transaction_is_carried_out_whole_or_not_at_all(fhir, inside, bundle):
+    before = inside.counts()
+    answer = fhir.post("/", content=encode_json(bundle))
+    if answer.status_code == 200:
+        statuses = [entry["response"]["status"] for entry in answer.json().get("entry", ())]
+        assert len(statuses) == len(bundle.get("entry", ()))
+        assert set(statuses) <= {"200", "201", "204", "304"}
+    else:
+        assert answer.status_code in {400, 404, 405, 410, 412, 413, 422}, answer.text
+        assert all(issue["diagnostics"] for issue in issues(answer))
+        assert inside.counts() == before
 
 
 words = st.one_of(

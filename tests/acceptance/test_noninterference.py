@@ -108,9 +108,7 @@ class World:
     async def settle(self) -> None:
         """Return when nothing waits to be projected."""
         inside = Inside(self.url)
-        async with asyncio.timeout(30):
-            while inside.counts()["outbox"]:
-                await asyncio.sleep(0.02)
+        await asyncio.to_thread(inside.settle)
         inside.close()
 
 
