@@ -57,7 +57,7 @@ def _facts(organization: str, findings: Findings) -> dict[str, Any]:
         "differences": dict(findings.differing),
         "failures": [{"row": row, "reason": reason} for row, reason in findings.failures.items()],
         "index": [
-            {"table": table, "expected": expected, "found": found}
+            {"table": str(table), "expected": expected, "found": found}
             for table, (expected, found) in findings.index.items()
         ],
         "examples": findings.examples,

@@ -36,8 +36,8 @@ def cli_markdown() -> str:
 def _lines() -> Iterator[str]:
     yield "# Commands"
     yield ""
-    yield "`fhir-server COMMAND --help` says the same. With `--json` the answer is JSON on stdout; mistakes go to stderr"
-    yield "with their remedy, and the status is 0 only on success. Settings come from the environment"
+    yield "`fhir-server COMMAND --help` says the same. With `--json` the answer is JSON on stdout; mistakes go to"
+    yield "stderr with their remedy, and the status is 0 only on success. Settings come from the environment"
     yield "([list](settings.md))."
     for name, command in commands().items():
         yield from _section(name, command)
