@@ -27,10 +27,10 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 from storage.clock import IdSource
 from storage.driver import Driver, PsycopgDriver, Row, SqliteDriver
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
-from storage.leases import Leases
 from storage.sql import Prepared
 from storage.transaction import Change, UnitOfWork
 from storage.transaction_ids import CURRENT, raise_offset
+from storage.wire import Wires, wire_statement
 
 T = TypeVar("T")
 Flush = Callable[[UnitOfWork], Awaitable[None]]
@@ -190,7 +190,7 @@ class PostgresDatabase(Database):
             timeout=POOL_WAIT_SECONDS,
             open=False,
         )
-        self._leases = Leases(self._pool, POOL_WAIT_SECONDS)
+        self._wires = Wires(self.conninfo, options + PLANNED_ONCE, pool_size, POOL_WAIT_SECONDS)
         self.engine: AsyncEngine = create_async_engine(
             parsed.set(drivername="postgresql+psycopg"),
             connect_args={"options": options, "prepare_threshold": 0},
@@ -210,7 +210,7 @@ class PostgresDatabase(Database):
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._leases.return_idle()
+        await self._wires.close()
         await self._pool.close()
         await self.engine.dispose()
 
@@ -218,36 +218,16 @@ class PostgresDatabase(Database):
         """Return the rows of one statement; the context travels inside it, in one round trip."""
         values = {**statement.constants, **parameters, "organization_id": organization_id}
         with translated_errors():
-            try:
-                return await self._fetch(in_context(statement.sql), values)
-            except psycopg.OperationalError:
-                if self._pool.closed:
-                    raise
-            # The connection was lost while it lay idle, perhaps by a restart of the database: a read may be repeated.
-            await self._leases.drop_idle()
-            return await self._fetch(in_context(statement.sql), values)
-
-    async def _fetch(self, sql: str, values: Mapping[str, Any]) -> list[Row]:
-        connection = await self._leases.take()
-        try:
-            cursor = connection.cursor(binary=True)
-            await cursor.execute(sql, values, prepare=True)
-            return await cursor.fetchall()
-        finally:
-            await self._leases.give_back(connection)
+            return await self._wires.fetch(wire_statement(in_context(statement.sql)), values)
 
     @asynccontextmanager
     async def read(self, organization_id: str) -> AsyncIterator[Driver]:
         """Give a driver in a repeatable-read, read-only transaction."""
         with translated_errors():
-            connection = await self._leases.take()
-            try:
-                async with connection.transaction():
-                    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    await connection.execute(SET_CONTEXT.sql, {"organization_id": organization_id}, prepare=True)
-                    yield PsycopgDriver(connection)
-            finally:
-                await self._leases.give_back(connection)
+            async with self._pool.connection() as connection, connection.transaction():
+                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                await connection.execute(SET_CONTEXT.sql, {"organization_id": organization_id}, prepare=True)
+                yield PsycopgDriver(connection)
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[AsyncConnection]:
