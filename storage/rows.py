@@ -109,16 +109,20 @@ def confined(shape: Shape, organization_id: str) -> tuple[ColumnElement[bool], .
 
 
 async def load_rows(
-    connection: AsyncConnection, table_name: str, organization_id: str, keys: Iterable[str]
+    connection: AsyncConnection, table_name: str, organization_id: str, keys: Iterable[str], *, lock: bool = False
 ) -> dict[str, Row]:
-    """Return the rows of the organization with these ids, by id, with their child rows; absent ones are left out."""
+    """Return the rows of the organization with these ids, by id, with their child rows; absent ones are left out.
+
+    `lock` keeps other writers off the rows themselves.
+    """
     shape = shape_of(table_name)
     wanted = sorted(set(keys))
+    order = (shape.table.c.id,) if lock else ()
     found: dict[str, Row] = {}
     for start in range(0, len(wanted), KEYS_AT_ONCE):
         chunk = wanted[start : start + KEYS_AT_ONCE]
         conditions = (*confined(shape, organization_id), shape.table.c.id.in_(chunk))
-        for row in await fetch_rows(connection, shape, organization_id, conditions):
+        for row in await fetch_rows(connection, shape, organization_id, conditions, order=order, lock=lock):
             found[row.id] = row
     return found
 

@@ -102,7 +102,8 @@ class _Work:
                 for mapper in mappers_of_type(pending.key.resource_type):
                     needs |= mapper.needs(pending.resource)
         for table, keys in homes.items():
-            loaded = await load_rows(self.unit.connection, table, self.unit.organization_id, keys)
+            # Locked, because all columns are written: what another writer changes meanwhile would be lost.
+            loaded = await load_rows(self.unit.connection, table, self.unit.organization_id, keys, lock=True)
             self.rows.update({(table, key): row for key, row in loaded.items()})
         await answer(self.unit, self.facts, needs)
 

@@ -106,8 +106,9 @@ async def project_rows(
     wanted = sorted(set(keys))
     left_out = frozenset(but)
     projected = Projected()
-    rows = await _load(unit, table, wanted, projected.failures)
+    # What is stored is locked before the rows are read: who waited for another projection sees what that one saw.
     homed = await load_homed(unit, table, wanted)
+    rows = await _load(unit, table, wanted, projected.failures)
     await _look_up(unit, facts, table, rows.values())
     shown: list[Shown] = []
     for key, row in rows.items():
@@ -170,30 +171,47 @@ def _values(rows: Iterable[Row], column: str) -> set[str]:
 
 
 async def _taken_ids(unit: UnitOfWork, shown: Sequence[Shown]) -> Mapping[ResourceKey, Stored]:
-    """Return what is stored under the ids that resources without a stored version would get."""
-    new = {
-        ResourceKey(each.mapper.resource_type, each.mapper.resource_id(each.row, each.part))
-        for each in shown
-        if each.stored is None
-    }
-    return await load_current(unit, new)
+    """Return what is stored under the ids that resources without a stored version may get."""
+    new = [each for each in shown if each.stored is None]
+    return await load_current(unit, {key for each in new for key in (_own_key(each), _other_key(each))})
+
+
+def _own_key(shown: Shown) -> ResourceKey:
+    return ResourceKey(shown.mapper.resource_type, shown.mapper.resource_id(shown.row, shown.part))
+
+
+def _other_key(shown: Shown) -> ResourceKey:
+    """Return the id that is chosen where another resource has the row's own (settled §1.6)."""
+    mapper = shown.mapper
+    return ResourceKey(mapper.resource_type, part_resource_id(mapper.table, shown.row.id, mapper.name + shown.part))
+
+
+def _place(shown: Shown, taken: Mapping[ResourceKey, Stored]) -> tuple[ResourceKey, Stored | None] | None:
+    """Return the id of a resource and what its version supersedes; None when others have both ids it may get."""
+    if shown.stored is not None:
+        return shown.stored.key, shown.stored
+    for key in (_own_key(shown), _other_key(shown)):
+        stored = taken.get(key)
+        if stored is None or stored.deleted:  # deleted: most likely the row is back
+            return key, stored
+    return None
 
 
 def _render(projected: Projected, facts: Facts, shown: Shown, taken: Mapping[ResourceKey, Stored]) -> None:
     """Add the version of one part of a row, or the reason why there is none."""
-    mapper, row, part, stored = shown.mapper, shown.row, shown.part, shown.stored
-    residual = residual_of(stored)
+    mapper, row, part = shown.mapper, shown.row, shown.part
+    residual = residual_of(shown.stored)
     try:
         resource = mapper.render(row, part, facts.lookups(), residual)
     except UNMAPPABLE as error:
         # The row keeps its last good version and blocks nobody; values stay out of the reason (settled §3.8).
         projected.failures[row.id] = f"{mapper.name}: {type(error).__name__}"
         return
-    home = Home(mapper.table, row.id, part)
-    key = stored.key if stored else ResourceKey(mapper.resource_type, resource["id"])
-    if stored is None and key in taken:
-        stored = taken[key]
-        if not stored.deleted:
-            key, stored = ResourceKey(key.resource_type, part_resource_id(mapper.table, row.id, mapper.name)), None
+    place = _place(shown, taken)
+    if place is None:
+        projected.failures[row.id] = f"{mapper.name}: other resources have the ids that it may get"
+        return
+    key, stored = place
     resource["id"] = key.id
+    home = Home(mapper.table, row.id, part)
     projected.pendings.append(Pending(key, resource, stored, home, residual_bytes(residual), keep=not mapper.telemetry))
