@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
+from sqlalchemy import make_url
 
 from fhir_server.cli.clients import Asked, add_client, list_clients
 from fhir_server.cli.initialise import initialise
@@ -34,8 +35,21 @@ class Demonstration:
     address: str
     base: str
     database: str
-    loaded: int
     token: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "fhir_base": self.base,
+            "metadata": f"{self.base}/metadata",
+            "database": self.database,
+            "users": [user.email for user in USERS],
+            "password": PASSWORD,
+            "clients": [client.id for client in CLIENTS],
+            "access_token": self.token,
+            "expires_in": TOKEN_SECONDS,
+        }
 
 
 def prepare(port: int) -> tuple[Settings, Demonstration]:
@@ -67,15 +81,24 @@ def _settings(port: int) -> Settings:
 
 async def _furnish(settings: Settings) -> Demonstration:
     async with open_installation(settings, pool_size=POOL_SIZE) as installation:
-        folder = files("fhir_server.demo") / "data"
-        paths = [Path(str(folder / name)) for name in SAMPLES]
-        facts = await load_files(installation, None, paths, show_progress=True)
+        await _load_samples(installation)
         await _add_people(installation)
         await _add_apps(installation)
         wanted = Wanted("system/*.cruds", client="demo-service", lifetime=TOKEN_SECONDS)
         token = (await issue_token(installation, wanted))["access_token"]
     database = settings.database_url.partition("@")[2] or settings.database_url
-    return Demonstration(settings.base_url, settings.fhir_base, database, facts["loaded"], token)
+    database = make_url(settings.database_url).render_as_string(hide_password=True)
+    return Demonstration(settings.base_url, settings.fhir_base, database, token)
+
+
+async def _load_samples(installation: Installation) -> None:
+    """Load the sample data, unless a demonstration was here before: what was done to it since stays."""
+    if {facts["id"] for facts in await list_clients(installation)} & {client.id for client in CLIENTS}:
+        return  # the apps came last
+    folder = files("fhir_server.demo") / "data"
+    facts = await load_files(installation, None, [Path(str(folder / name)) for name in SAMPLES], show_progress=False)
+    if facts["refused"]:
+        raise CommandFailed(f"The sample data was not loaded: {facts['refused'][0]['reason']}.")
 
 
 async def _add_people(installation: Installation) -> None:
@@ -95,21 +118,22 @@ async def _add_apps(installation: Installation) -> None:
 
 def tell(made: Demonstration) -> None:
     """Say where to look, who may sign in, and print a token that works at once."""
-    facts: dict[str, Any] = {
+    facts = made.facts
+    lines = {
         "FHIR base": made.base,
-        "Capabilities": f"{made.base}/metadata",
+        "Capabilities": facts["metadata"],
         "Database": made.database,
-        "Sample data": f"{made.loaded:,} rows and resources",
-        "Users": ", ".join(user.email for user in USERS) + f" (password {PASSWORD})",
-        "Apps": ", ".join(client.id for client in CLIENTS),
+        "Users": f"{', '.join(facts['users'])} (password {PASSWORD})",
+        "Apps": ", ".join(facts["clients"]),
     }
-    for name, value in facts.items():
+    for name, value in lines.items():
         typer.echo(f"{name + ':':14}{value}")
-    typer.echo(
-        "\nA token for an hour (another one: fhir-server token --client demo-service --scope 'system/*.cruds'):\n"
+    token_command = (
+        f"FHIR_SERVER_BASE_URL={made.address} fhir-server token --client demo-service --scope 'system/*.cruds'"
     )
-    typer.echo(f"  export TOKEN={made.token}\n")
-    typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{made.base}/Patient?name=doe"')
     record = f"{made.base}/Observation?patient={SAMPLE_PATIENT}&category=laboratory&_sort=-date"
-    typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{record}"\n')
-    typer.echo("Stop with Ctrl-C.")
+    typer.echo(f"\nA token for an hour; another one: {token_command}\n")
+    typer.echo(f"  export TOKEN={made.token}\n")
+    for address in (f"{made.base}/Patient?name=doe", record):
+        typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{address}"')
+    typer.echo("\nStop with Ctrl-C.")

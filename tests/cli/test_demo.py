@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fhir_server.demo.cast import SAMPLE_PATIENT, USERS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "fhir_server")
 
@@ -92,16 +94,32 @@ def test_the_readmes_curl_lines_work_against_the_demo(demo):
     assert '"resourceType":"Bundle"' in done.stdout
 
 
-def test_preparing_twice_changes_nothing(tmp_path):
+def run(folder: Path, *arguments: str) -> str:
+    variables = environment() | {"FHIR_SERVER_DEV": "1"}
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+
+
+def test_preparing_twice_changes_nothing_and_keeps_what_was_done_since(tmp_path):
     port = free_port()
-    first, second = prepare(tmp_path, port), prepare(tmp_path, port)
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    homes = subprocess.run(
-        [*COMMAND, "homes", "--json"],
-        cwd=tmp_path, env=environment() | {"FHIR_SERVER_DEV": "true"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "customer_profiles" in homes.stdout
-    assert json.loads(homes.stdout)
+    assert prepare(tmp_path, port).returncode == 0
+    homes = run(tmp_path, "homes", "--json")
+    assert "customer_profiles" in homes
+    changed = tmp_path / "changed.json"
+    changed.write_text(json.dumps({"customer_profiles": [{"id": SAMPLE_PATIENT, "lastName": "Married"}]}), "utf-8")
+    run(tmp_path, "load", str(changed))
+    second = prepare(tmp_path, port)
+    assert second.returncode == 0, second.stderr
+    assert run(tmp_path, "homes", "--json") == homes
+    assert json.loads(run(tmp_path, "load", str(changed), "--json"))["written"] == 0
+    assert len(json.loads(run(tmp_path, "user", "list", "--json"))) == len(USERS)
+
+
+def test_with_json_the_demo_tells_a_token_and_where_to_look(tmp_path):
+    facts = json.loads(run(tmp_path, "demo", "--port", str(free_port()), "--prepare-only", "--json"))
+    assert facts["access_token"].count(".") == 2
+    assert facts["fhir_base"].endswith("/fhir")
 
 
 def test_a_taken_port_is_told_before_anything_happens(tmp_path):
