@@ -19,7 +19,7 @@ from storage.projection.project import project_rows, residual_bytes
 from storage.projection.sources import owners_of, owners_of_row
 from storage.repositories.saving import keep_row, remove_row
 from storage.resources import Home, ResourceKey
-from storage.rows import load_rows, taken_unique
+from storage.rows import STAMPS, load_rows, taken_unique
 from storage.transaction import UnitOfWork
 from storage.versions import Pending
 
@@ -186,8 +186,10 @@ class _Work:
         row, residual = absorbed.row, absorbed.residual
         if row != current:
             row = await keep_row(self.unit, mapper.table, current, row)
+            if _shows_stamps(mapper):
+                row = (await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id]))[row.id]
             self.changed[home.table, home.key] = None
-        if row != absorbed.row:  # a rule of the table added to it, which the resource as written does not show
+        if row != absorbed.row:  # a rule of the table or a stamp, which the resource as written does not show
             residual = mapper.residual(row, home.part, self.facts.lookups(), pending.resource)
         self.rows[home.table, home.key] = row
         self._announce(pending.key, home, row)
@@ -225,6 +227,11 @@ class _Work:
                 raise MappingRefused(table, key, f"the row could not be shown again: {reason}")
             found.extend(projected.pendings)
         return found
+
+
+def _shows_stamps(mapper: ResourceMapper) -> bool:
+    """Say whether what the database stamps shows in the resource."""
+    return any(column in STAMPS for item in mapper.fields for column in item.columns)
 
 
 def _under_own_id(pending: Pending, mapper: ResourceMapper, row: Row, home: Home) -> Mapping[str, object]:
