@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from fhir_server.loading import loader as loader_module
 from fhir_server.loading import sources
 from fhir_server.loading.errors import NotLoadable
 from fhir_server.loading.sources import find_sources
+from storage.errors import DatabaseUnavailable
 from tests.loading.conftest import Loading, customer, observation, patient, plan
 
 
@@ -179,3 +181,26 @@ async def test_what_is_loaded_is_on_record_in_the_same_transaction(loading: Load
         ("Observation", "write", "load", "p1", 1, "operator"),
         ("Patient", "write", "load", "p1", 1, "operator"),
     ]
+
+
+async def test_two_loads_of_the_same_at_a_time_both_end_well(loading: Loading):
+    everything = [patient(f"p{n}") for n in range(40)] + [observation(f"o{n}", f"Patient/p{n}") for n in range(40)]
+    one = loading.file("a.ndjson", everything)
+    other = loading.file("b.ndjson", list(reversed(everything)))
+    first, second = await asyncio.gather(loading.load(one), loading.load(other))
+    assert (first.refused, second.refused) == ([], [])
+    assert set((await loading.versions()).values()) == {1}
+
+
+async def test_when_the_database_goes_away_loading_stops_with_that_and_nothing_else(loading: Loading, monkeypatch):
+    for n in range(5):
+        loading.file(f"{n}.json", patient(f"p{n}"))
+
+    async def away(*_arguments: object) -> None:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(loading.store, "write", away)
+    with pytest.raises(DatabaseUnavailable):
+        await loading.load()
+    monkeypatch.undo()
+    assert (await loading.load()).written == 5
