@@ -55,15 +55,24 @@ class PostgresAuditStore:
         """Commit the records in one transaction, each organization's in its own context; raises AuditUnavailable."""
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
-                if self._pipe is None:
-                    self._pipe = await self._connect()
-                await self._commit(self._pipe, records)
+                pipe, clock = await self._begin()
+                await self._commit(pipe, clock, records)
         except (Error, OSError, TimeoutError):
             await self.close()
             raise AuditUnavailable("the audit trail cannot be written") from None
         except asyncio.CancelledError:
             await self.close()  # half a conversation is of no use
             raise
+
+    async def _begin(self) -> tuple[_Pipe, pq.abc.PGresult]:
+        """Open a transaction, on a new connection if the one there was lost while idle; return its id and instant."""
+        if self._pipe is not None:
+            try:
+                return self._pipe, await _begin(self._pipe)
+            except (Error, OSError):
+                await self.close()
+        self._pipe = await self._connect()
+        return self._pipe, await _begin(self._pipe)
 
     async def _connect(self) -> _Pipe:
         connection = await AsyncConnection.connect(
@@ -75,10 +84,7 @@ class PostgresAuditStore:
         await pipe.sync()
         return pipe
 
-    async def _commit(self, pipe: _Pipe, records: Sequence[AuditRecord]) -> None:
-        pipe.send(b"audit_begin")
-        pipe.send(b"audit_clock")
-        _, clock = await pipe.sync()
+    async def _commit(self, pipe: _Pipe, clock: pq.abc.PGresult, records: Sequence[AuditRecord]) -> None:
         first = int(clock.get_value(0, 0) or b"0") << TRANSACTION_BITS
         at = int(clock.get_value(0, 1) or b"0")
         ordered = sorted(records, key=_organization)
@@ -94,6 +100,13 @@ class PostgresAuditStore:
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             await pipe.close()
+
+
+async def _begin(pipe: _Pipe) -> pq.abc.PGresult:
+    pipe.send(b"audit_begin")
+    pipe.send(b"audit_clock")
+    _, clock = await pipe.sync()
+    return clock
 
 
 def _organization(record: AuditRecord) -> str:
@@ -140,11 +153,12 @@ class _Pipe:
 
     async def _ready(self, add: Any, remove: Any) -> None:
         ready = self._loop.create_future()
-        add(self._libpq.socket, _wake, ready)
+        socket = self._libpq.socket  # which libpq does not tell any more once the connection is lost
+        add(socket, _wake, ready)
         try:
             await ready
         finally:
-            remove(self._libpq.socket)
+            remove(socket)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -30,13 +30,16 @@ from storage.errors import ConcurrencyConflict, DatabaseUnavailable
 from storage.sql import Prepared
 from storage.transaction import Change, UnitOfWork
 from storage.transaction_ids import CURRENT, raise_offset
-from storage.wire import Wires, wire_statement
+from storage.wire import CONNECT_SECONDS, Wires, wire_statement
 
 T = TypeVar("T")
 Flush = Callable[[UnitOfWork], Awaitable[None]]
 
 MAX_ATTEMPTS: Final = 4
 POOL_WAIT_SECONDS: Final = 2.0
+RECONNECT_SECONDS: Final = 2.0
+"""After so long the pool gives up, and the next request tries anew: its waits double, so they would outlast an outage
+by as long as that took (security DU-7)."""
 RETRYABLE_STATES: Final = frozenset({"40001", "40P01", "23505", "55P03"})
 """Serialisation failure, deadlock, unique violation (two writers of one key), lock timeout."""
 
@@ -181,19 +184,20 @@ class PostgresDatabase(Database):
             options += f" -c role={role}"
         parsed = make_url(url).set(drivername="postgresql")
         self.conninfo = parsed.render_as_string(hide_password=False)
-        self._options = options
+        limits = {} if "connect_timeout" in parsed.query else {"connect_timeout": CONNECT_SECONDS}
         self._pool: psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Any]] = psycopg_pool.AsyncConnectionPool(
             self.conninfo,
-            kwargs={"autocommit": True, "options": options + PLANNED_ONCE, "prepare_threshold": 0},
+            kwargs={"autocommit": True, "options": options + PLANNED_ONCE, "prepare_threshold": 0, **limits},
             min_size=1,
             max_size=pool_size,
             timeout=POOL_WAIT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             open=False,
         )
         self._wires = Wires(self.conninfo, options + PLANNED_ONCE, pool_size, POOL_WAIT_SECONDS)
         self.engine: AsyncEngine = create_async_engine(
             parsed.set(drivername="postgresql+psycopg"),
-            connect_args={"options": options, "prepare_threshold": 0},
+            connect_args={"options": options, "prepare_threshold": 0, **limits},
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Any, Final
 
 import psycopg
@@ -23,7 +25,9 @@ from storage.driver import Row
 
 BINARY: Final = 1
 TEXT: Final = 0
-CONNECT_SECONDS: Final = 5
+CONNECT_SECONDS: Final = 2
+MOST_PREPARED: Final = 200
+"""Statements a connection keeps prepared; each takes memory of the server, and searches have endless shapes."""
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 _GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 
@@ -107,8 +111,10 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[pq.abc.PGresult] | None = None
         self._last: pq.abc.PGresult | None = None
-        self._prepared: dict[bytes, bytes] = {}
-        self._loop.add_reader(self._libpq.socket, self._readable)
+        self._prepared: OrderedDict[bytes, bytes] = OrderedDict()
+        self._names = count()
+        self._socket = self._libpq.socket  # which libpq does not tell any more once the connection is lost
+        self._loop.add_reader(self._socket, self._readable)
 
     @classmethod
     async def connect(cls, conninfo: str, options: str) -> Wire:
@@ -123,10 +129,8 @@ class Wire:
         try:
             name = self._prepared.get(statement.sql)
             if name is None:
-                name = b"w%d" % len(self._prepared)
-                self._libpq.send_prepare(name, statement.sql)
-                await self._result()
-                self._prepared[statement.sql] = name
+                name = await self._prepare(statement.sql)
+            self._prepared.move_to_end(statement.sql)
             given = [_parameter(values[each]) for each in statement.names]
             parameters, formats = zip(*given, strict=True) if given else ((), ())
             self._libpq.send_query_prepared(name, parameters, formats, BINARY)
@@ -135,6 +139,18 @@ class Wire:
             if self._libpq.transaction_status != pq.TransactionStatus.IDLE:
                 await self.close()
             raise
+
+    async def _prepare(self, sql: bytes) -> bytes:
+        """Prepare a statement and return its name; the one that was not used for longest makes room."""
+        if len(self._prepared) >= MOST_PREPARED:
+            _, oldest = self._prepared.popitem(last=False)
+            self._libpq.send_query(b"DEALLOCATE " + oldest)
+            await self._result()
+        name = b"w%d" % next(self._names)
+        self._libpq.send_prepare(name, sql)
+        await self._result()
+        self._prepared[sql] = name
+        return name
 
     async def _result(self) -> pq.abc.PGresult:
         """Send what is queued and wait for the answer."""
@@ -150,11 +166,11 @@ class Wire:
         """Wait until a large statement is sent."""
         while True:
             ready = self._loop.create_future()
-            self._loop.add_writer(self._libpq.socket, _wake, ready)
+            self._loop.add_writer(self._socket, _wake, ready)
             try:
                 await ready
             finally:
-                self._loop.remove_writer(self._libpq.socket)
+                self._loop.remove_writer(self._socket)
             if not self._libpq.flush():
                 return
 
@@ -187,16 +203,21 @@ class Wire:
 
     def _lost(self, error: psycopg.OperationalError) -> None:
         self.broken = True
-        self._loop.remove_reader(self._libpq.socket)
+        self._loop.remove_reader(self._socket)
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 
     async def close(self) -> None:
         """Close the connection."""
         if not self.broken:
-            self._loop.remove_reader(self._libpq.socket)
+            self._loop.remove_reader(self._socket)
         self.broken = True
         await self._connection.close()
+
+
+def is_lost(error: psycopg.OperationalError) -> bool:
+    """Say whether an error tells of a lost connection, and not of a statement that took too long or too much."""
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
 
 
 def _wake(ready: asyncio.Future[None]) -> None:
@@ -236,8 +257,8 @@ class Wires:
         try:
             try:
                 return await self._fetch(statement, values)
-            except psycopg.OperationalError:
-                if self.closed:
+            except psycopg.OperationalError as error:
+                if self.closed or not is_lost(error):
                     raise
             await self._close_idle()
             return await self._fetch(statement, values)

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from fhir_server.access import Caller
-from storage.errors import DatabaseUnavailable
+from storage.errors import StorageError
 from storage.grants import Revocation, RevocationKind
 
 STALE_SECONDS: Final = 5.0
@@ -38,7 +38,8 @@ class Revocations:
         self._monotonic = monotonic
         self._revoked: dict[tuple[RevocationKind, str], int] = {}
         self._looked_up_at: float | None = None
-        self._lock = asyncio.Lock()
+        self._running: asyncio.Task[None] | None = None
+        self._begun = self._done = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -52,25 +53,44 @@ class Revocations:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        if self._running is not None:
+            self._running.cancel()
 
     async def _poll(self) -> None:
         while True:
             try:
                 await self.refresh()
-            except DatabaseUnavailable:
+            except StorageError:
                 log.warning("revocations_unknown")  # requests fail as soon as the knowledge is stale
             await asyncio.sleep(self._interval)
 
     async def refresh(self) -> None:
-        """Look up what is revoked now; raises DatabaseUnavailable."""
-        async with self._lock:
-            started = self._monotonic()
-            revoked: dict[tuple[RevocationKind, str], int] = {}
-            for each in await self._lookup():
-                key = (each.kind, each.value)
-                revoked[key] = max(each.revoked_at, revoked.get(key, 0))
-            self._revoked = revoked
-            self._looked_up_at = started
+        """Look up what is revoked now; raises DatabaseUnavailable.
+
+        There is one look-up at a time: when the database is away all who wait fail with it, instead of one by one.
+        """
+        before = self._begun
+        while self._done <= before:
+            if self._running is None:
+                self._begun += 1
+                self._running = asyncio.create_task(self._look_up(self._begun), name="revoked")
+                self._running.add_done_callback(self._ended)
+            await asyncio.shield(self._running)
+
+    async def _look_up(self, number: int) -> None:
+        started = self._monotonic()
+        revoked: dict[tuple[RevocationKind, str], int] = {}
+        for each in await self._lookup():
+            key = (each.kind, each.value)
+            revoked[key] = max(each.revoked_at, revoked.get(key, 0))
+        self._revoked = revoked
+        self._looked_up_at = started
+        self._done = number
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running = None
+        if not task.cancelled():
+            task.exception()  # told to those who wait; perhaps nobody does any more
 
     @property
     def stale(self) -> bool:

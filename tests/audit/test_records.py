@@ -223,7 +223,7 @@ async def test_a_refused_statement_is_unavailable_and_the_next_batch_is_served(
     assert [row["actor_id"] for row in export(trail, "loop-health")] == ["user-0", "user-3"]
 
 
-async def test_a_lost_connection_is_made_anew(fresh_database_url: str, trail: Trail, store):
+async def test_a_connection_lost_while_idle_is_made_anew(fresh_database_url: str, trail: Trail, store):
     if trail.name == "reads":
         pytest.skip("a file has no connection to lose")
     await store.append([a_record(0)])
@@ -232,7 +232,5 @@ async def test_a_lost_connection_is_made_anew(fresh_database_url: str, trail: Tr
         others = "FROM pg_stat_activity WHERE query LIKE 'COMMIT%' AND pid <> pg_backend_pid()"
         connection.execute(text(f"SELECT pg_terminate_backend(pid) {others} AND datname = current_database()"))
     engine.dispose()
-    with pytest.raises(AuditUnavailable):
-        await store.append([a_record(1)])
-    await store.append([a_record(2)])
-    assert [row["actor_id"] for row in export(trail, "loop-health")] == ["user-0", "user-2"]
+    await store.append([a_record(1)])
+    assert [row["actor_id"] for row in export(trail, "loop-health")] == ["user-0", "user-1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import replace
 
@@ -209,3 +210,37 @@ async def test_the_poller_survives_a_database_that_is_away(server: Installation)
             break
     assert not revocations.stale
     await revocations.stop()
+
+
+async def test_sec_DU_7_all_who_wait_for_revocations_fail_with_one_look_up_when_the_database_is_away():
+    looks = 0
+
+    async def away():
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0.05)
+        raise DatabaseUnavailable
+
+    revocations = Revocations(away)
+    answers = await asyncio.gather(*(revocations.refresh() for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(each, DatabaseUnavailable) for each in answers)
+    assert looks == 1
+
+
+async def test_a_refresh_knows_what_was_revoked_before_it():
+    revoked = []
+    begun = asyncio.Event()
+
+    async def look_up():
+        found = list(revoked)
+        begun.set()
+        await asyncio.sleep(0)
+        return found
+
+    revocations = Revocations(look_up)
+    earlier = asyncio.create_task(revocations.refresh())
+    await begun.wait()
+    revoked.append(Revocation(RevocationKind.TOKEN, "t1", 0))
+    await revocations.refresh()
+    await earlier
+    assert (RevocationKind.TOKEN, "t1") in revocations._revoked
