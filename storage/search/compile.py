@@ -181,7 +181,7 @@ def _row_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool]:
         conditions.append(row.c.rid.in_(rids_of(branch.lead)))
     if branch.patient is not None:
         conditions.append(patient_condition(branch.patient, row.c.patient))
-    return resource_node(row), conditions, False
+    return resource_node(row, led=branch.lead is not None), conditions, False
 
 
 def _is_settled(row: FromClause) -> Condition:
