@@ -6,16 +6,16 @@ Reads touch nothing but the store: finished bytes, one statement. What lies outs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from sqlalchemy import and_, bindparam, exists, literal_column, or_, select, true, union_all
 
 from storage.access import Access, Reach, Right
 from storage.codec import decode
-from storage.driver import Driver, Row
+from storage.driver import Row
 from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, VersionConflict, WriteOutsideAccess
 from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
@@ -27,6 +27,9 @@ from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import Pending, load_current, write_versions
 from storage.visibility import ACCESS_PATIENT, access_parameters, visible
+
+Fetch = Callable[[Prepared, Mapping[str, Any]], Awaitable[list[Row]]]
+"""Runs a reading statement in the caller's organization."""
 
 FIRST_PAGE: Final = 2**31 - 1
 
@@ -173,18 +176,27 @@ class ResourceStore:
     async def history(self, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
         """Return versions newest first, deletions included; raises ResourceNotFound for an unknown resource."""
         reach = access.require(key.resource_type, Right.READ)
+        if reach is Reach.COMPARTMENT:  # what a version's body says decides, so one snapshot has to show both
+            async with self.database.read(access.organization_id) as driver:
+                return await self._history_page(driver.fetch, key, query, access)
+        return await self._history_page(partial(self.database.fetch, access.organization_id), key, query, access)
+
+    async def _history_page(self, fetch: Fetch, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
+        """Return a page; a version's content never changes, so its body may be fetched after the list of versions."""
+        dialect, reach = self.database.dialect, access.require(key.resource_type, Right.READ)
         parameters = _parameters(key, access, reach)
-        async with self.database.read(access.organization_id) as driver:
-            rows = await driver.fetch(_history_statement(driver.dialect, reach), parameters)
-            if not rows:
-                raise ResourceNotFound(key.resource_type, key.id)
-            if reach is Reach.COMPARTMENT:
-                rows = await _within_compartment(driver, rows, parameters, self.database.base_url)
-            asked = _asked_for(rows, query)
-            page = [row for row in asked if row[0] < query.before]
-            shown = page[: query.count]
-            bodies = await _bodies(driver, [row[0] for row in shown], parameters)
-        versions = tuple(_version(key, (*row[:3], bodies.get(row[0], b""))) for row in shown)
+        rows = await fetch(_history_statement(dialect, reach), parameters)
+        if not rows:
+            raise ResourceNotFound(key.resource_type, key.id)
+        bodies = partial(_bodies, fetch, dialect, parameters)
+        if reach is Reach.COMPARTMENT:
+            rows = await _within_compartment(bodies, rows, parameters[ACCESS_PATIENT], self.database.base_url)
+        asked = _asked_for(rows, query)
+        page = [row for row in asked if row[0] < query.before]
+        found = await bodies([row[0] for row in page[: query.count]])
+        # A superseded version of the telemetry class may have gone meanwhile (settled §3.2).
+        shown = [row for row in page[: query.count] if row[0] in found]
+        versions = tuple(_version(key, (*row[:3], found[row[0]])) for row in shown)
         more = len(page) > query.count and bool(versions)
         return HistoryPage(versions, len(asked), versions[-1].version if more else None)
 
@@ -241,19 +253,20 @@ def _asked_right(write: Write) -> tuple[str, Right]:
     return write.key.resource_type, Right.CREATE if write.must_not_exist else Right.UPDATE
 
 
-async def _bodies(driver: Driver, versions: list[int], parameters: Mapping[str, Any]) -> dict[int, bytes]:
-    statement = _bodies_statement(driver.dialect)
-    return dict(await driver.fetch(statement, {**parameters, "versions": versions})) if versions else {}
+async def _bodies(fetch: Fetch, dialect: str, parameters: Mapping[str, Any], versions: list[int]) -> dict[int, bytes]:
+    """Return version → body of those versions that are there."""
+    if not versions:
+        return {}
+    return dict(await fetch(_bodies_statement(dialect), {**parameters, "versions": versions}))
 
 
 async def _within_compartment(
-    driver: Driver, rows: Sequence[Row], parameters: Mapping[str, Any], base_url: str
+    bodies_of: Callable[[list[int]], Awaitable[dict[int, bytes]]], rows: Sequence[Row], own: int, base_url: str
 ) -> list[Row]:
     """Leave out superseded versions of other patients; a deletion is whose the version before it was (V6)."""
     current, *superseded = rows
-    own = parameters[ACCESS_PATIENT]
     unclear = [version for version, _, deleted, patient in superseded if patient == 0 and not deleted]
-    bodies = await _bodies(driver, unclear, parameters)
+    bodies = await bodies_of(unclear)
     kept: list[Row] = []
     before = False
     for row in reversed(superseded):
