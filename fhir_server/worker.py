@@ -19,7 +19,7 @@ from storage.audit import AuditKey
 from storage.audit_trail import create_audit_trail
 from storage.clock import IdSource
 from storage.engine import Database, create_database
-from storage.errors import DatabaseUnavailable
+from storage.errors import StorageError
 from storage.grants import load_keys, load_revocations
 from storage.installation import client_origins, organization_ids
 from storage.projection.flush import flush
@@ -130,7 +130,7 @@ async def _watched_origins(
     async def watch() -> None:
         while True:
             await asyncio.sleep(ORIGINS_SECONDS)
-            with suppress(DatabaseUnavailable):  # the last ones known stay good until it is back
+            with suppress(StorageError):  # the last ones known stay good until it is back
                 allow(await client_origins(database) | set(settings.cors_origins))
 
     allow(await client_origins(database) | set(settings.cors_origins))

@@ -80,7 +80,10 @@ class AuditTrail:
         while True:
             await asyncio.sleep(SEAL_SECONDS)
             now = self._monotonic()
-            await self._seal_all([name for name, due in self._due.items() if due.at <= now])
+            try:
+                await self._seal_all([name for name, due in self._due.items() if due.at <= now])
+            except Exception as error:  # noqa: BLE001 nobody else would seal
+                log.warning("audit_not_sealed", reason=type(error).__name__)
 
     async def seal_once(self) -> int:
         """Seal now what is unsealed and return how many records that were."""

@@ -326,11 +326,11 @@ class SqliteDatabase(Database):
         with translated_errors():
             connection = await self._readers.get()
             try:
-                await connection.execute("BEGIN")
-                try:
+                try:  # a BEGIN that is cancelled while it runs is undone too: its snapshot would stay for good
+                    await connection.execute("BEGIN")
                     yield SqliteDriver(connection)
                 finally:
-                    await connection.execute("ROLLBACK")
+                    await connection.rollback()
             finally:
                 self._readers.put_nowait(connection)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.engine import Database
-from storage.errors import ConcurrencyConflict, DatabaseUnavailable
-from storage.projection.flush import project_touched
+from storage.errors import StorageError
+from storage.projection.flush import note_failures, project_touched
+from storage.projection.project import Projected
 from storage.rows import all_keys
 from storage.tables.fhir import outbox, resources
 from storage.tables.platform import organizations
@@ -43,12 +45,12 @@ class Projector:
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Drain until `stop`, polling; a conflict or a lost database only delays the next round."""
+        """Drain until `stop`, polling; whatever goes wrong only delays the next round."""
         while not self._stopping.is_set():
             drained = 0
             try:
                 drained = await self.drain()
-            except (ConcurrencyConflict, DatabaseUnavailable) as error:
+            except Exception as error:  # noqa: BLE001 nobody else would drain
                 self._tell("outbox_waits", error=type(error).__name__)
             if not drained:
                 with contextlib.suppress(TimeoutError):
@@ -59,38 +61,92 @@ class Projector:
         self._stopping.set()
 
     async def drain(self) -> int:
-        """Project everything in the outbox at this time; returns how many entries that were."""
+        """Project everything in the outbox at this time; returns how many entries that were.
+
+        Raises the last StorageError when all organizations have had their turn.
+        """
         async with self.database.platform() as connection:
             await _spread(connection)
             named = select(outbox.c.organization_id).distinct()
             concerned = [row[0] for row in await connection.execute(named)]
         total = 0
+        failure: StorageError | None = None
         for organization in concerned:
-            while drained := await self.database.transact(organization, PROJECTOR, self._drain_batch):
-                total += drained
+            try:
+                while drained := await self._drain_some(organization):
+                    total += drained
+            except StorageError as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return total
 
-    async def _drain_batch(self, unit: UnitOfWork) -> int:
-        taken = (
-            select(outbox.c.id, outbox.c.table_name, outbox.c.key)
-            .where(outbox.c.organization_id == unit.organization_id)
-            .order_by(outbox.c.id)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        )
-        entries = [_Entry(*row) for row in await unit.connection.execute(taken)]
-        if not entries:
-            return 0
+    async def _drain_some(self, organization_id: str) -> int:
+        """Project a batch; where something unforeseen happens, entry by entry, and list the row at which it does."""
+        try:
+            return await self.database.transact(organization_id, PROJECTOR, partial(_drain_batch, limit=BATCH))
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 whatever it is, one row blocks nobody (settled §3.8)
+            self._tell("outbox_entry_by_entry", error=type(error).__name__)
+        return await self._drain_singly(organization_id)
+
+    async def _drain_singly(self, organization_id: str) -> int:
+        drained = 0
+        while drained < BATCH:
+            taken: list[_Entry] = []
+            try:
+                one = partial(_drain_batch, limit=1, taken=taken)
+                found = await self.database.transact(organization_id, PROJECTOR, one)
+            except StorageError:
+                raise
+            except Exception as error:
+                if not taken:
+                    raise
+                await self.database.transact(organization_id, PROJECTOR, partial(_give_up, taken=taken, error=error))
+                found = 1
+            if not found:
+                break
+            drained += found
+        return drained
+
+    def _tell(self, event: str, **facts: Any) -> None:
+        if self._report is not None:
+            self._report(event, facts)
+
+
+async def _take(unit: UnitOfWork, limit: int) -> list[_Entry]:
+    """Return the oldest entries that no other projector has, locked."""
+    taken = (
+        select(outbox.c.id, outbox.c.table_name, outbox.c.key)
+        .where(outbox.c.organization_id == unit.organization_id)
+        .order_by(outbox.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [_Entry(*row) for row in await unit.connection.execute(taken)]
+
+
+async def _drain_batch(unit: UnitOfWork, limit: int, taken: list[_Entry] | None = None) -> int:
+    """Project some entries and take them out; `taken` is told which ones, however it ends."""
+    entries = await _take(unit, limit)
+    if taken is not None:
+        taken[:] = entries
+    if entries:
         touched = [(entry.table, entry.key) for entry in entries if entry.key != TRUNCATED]
         for table in {entry.table for entry in entries if entry.key == TRUNCATED}:
             touched.extend([(table, key) for key in await stored_keys(unit, table)])
         await project_touched(unit, touched)
         await unit.connection.execute(delete(outbox).where(outbox.c.id.in_([entry.id for entry in entries])))
-        return len(entries)
+    return len(entries)
 
-    def _tell(self, event: str, **facts: Any) -> None:
-        if self._report is not None:
-            self._report(event, facts)
+
+async def _give_up(unit: UnitOfWork, taken: Sequence[_Entry], error: Exception) -> None:
+    """List the rows of some entries among the failures, and take the entries out."""
+    for entry in taken:
+        failed = Projected(failures={entry.key: f"{type(error).__name__} while it was projected"})
+        await note_failures(unit, entry.table, [entry.key], failed)
+        await unit.connection.execute(delete(outbox).where(outbox.c.id == entry.id))
 
 
 async def _spread(connection: AsyncConnection) -> None:

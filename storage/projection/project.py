@@ -16,6 +16,7 @@ from mappers.lookups import CLINICIAN, TIME_ZONE
 from mappers.registry import mappers_of_table
 from mappers.residual import NOTHING, Residual
 from storage.codec import decode, encode
+from storage.projection.index_values import index_values
 from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, add_treatments
 from storage.projection.sources import DERIVED_TABLES, load_derived
 from storage.resources import Home, ResourceKey, Stored
@@ -122,7 +123,7 @@ async def project_rows(
             projected.failures[key] = f"{type(error).__name__} while taking the row apart"
     taken = await _taken_ids(unit, shown)
     for each in shown:
-        _render(projected, facts, each, taken)
+        _render(projected, facts, each, taken, unit.base_url)
     projected.pendings = [pending for pending in projected.pendings if pending.key not in left_out]
     projected.pendings += [
         Pending(stored.key, None, stored)
@@ -197,12 +198,15 @@ def _place(shown: Shown, taken: Mapping[ResourceKey, Stored]) -> tuple[ResourceK
     return None
 
 
-def _render(projected: Projected, facts: Facts, shown: Shown, taken: Mapping[ResourceKey, Stored]) -> None:
+def _render(
+    projected: Projected, facts: Facts, shown: Shown, taken: Mapping[ResourceKey, Stored], base_url: str
+) -> None:
     """Add the version of one part of a row, or the reason why there is none."""
     mapper, row, part = shown.mapper, shown.row, shown.part
     residual = residual_of(shown.stored)
     try:
         resource = mapper.render(row, part, facts.lookups(), residual)
+        values = index_values(resource, base_url)
     except UNMAPPABLE as error:
         # The row keeps its last good version and blocks nobody; values stay out of the reason (settled §3.8).
         projected.failures[row.id] = f"{mapper.name}: {type(error).__name__}"
@@ -212,6 +216,15 @@ def _render(projected: Projected, facts: Facts, shown: Shown, taken: Mapping[Res
         projected.failures[row.id] = f"{mapper.name}: other resources have the ids that it may get"
         return
     key, stored = place
-    resource["id"] = key.id
-    home = Home(mapper.table, row.id, part)
-    projected.pendings.append(Pending(key, resource, stored, home, residual_bytes(residual), keep=not mapper.telemetry))
+    own_id, resource["id"] = resource["id"], key.id
+    projected.pendings.append(
+        Pending(
+            key,
+            resource,
+            stored,
+            Home(mapper.table, row.id, part),
+            residual_bytes(residual),
+            keep=not mapper.telemetry,
+            values=values if key.id == own_id else None,
+        )
+    )
