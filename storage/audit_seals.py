@@ -161,9 +161,7 @@ def _seal_some(connection: Connection, organization_id: str, key: AuditKey) -> i
     sequence, last_id, previous = (last.sequence, last.last_id, bytes(last.hash)) if last else (0, -1, b"")
     horizon = _horizon(connection)
     if horizon is not None and horizon <= last_id:
-        raise AuditUnavailable(
-            "transaction ids went back: start the server anew, see 'Restoring' in docs/security.md"
-        )
+        raise AuditUnavailable("transaction ids went back: start the server anew, see 'Restoring' in docs/security.md")
     root = hashlib.sha256()
     first_id, count = None, 0
     for record_id, mac in connection.execute(_unsealed(organization_id, last_id, horizon)):

@@ -112,17 +112,12 @@ def _conditions(request: dict[str, Any], where: str) -> dict[str, str]:
 
 def require_distinct(entries: Sequence[Entry]) -> None:
     """Refuse a transaction that names one fullUrl twice or writes one resource twice (B7); raises DuplicateEntry."""
-    _require_once(((each.full_url, each) for each in entries if each.full_url), "fullUrl")
-    _require_once(((each.route.key, each) for each in entries if each.writes and each.route.id), "request.url")
-    _require_once(((_condition(each), each) for each in entries if _condition(each)), "request.ifNoneExist")
+    require_once(((each.full_url, each) for each in entries if each.full_url), "fullUrl")
+    require_once(((each.route.key, each) for each in entries if each.writes and each.route.id), "request.url")
 
 
-def _condition(entry: Entry) -> tuple[str, str] | None:
-    condition = entry.headers.get("if-none-exist") if entry.route.interaction is Interaction.CREATE else None
-    return (entry.route.resource_type, condition) if condition is not None else None
-
-
-def _require_once(named: Iterable[tuple[Any, Entry]], element: str) -> None:
+def require_once(named: Iterable[tuple[Any, Entry]], element: str) -> None:
+    """Refuse entries that say the same in an element; raises DuplicateEntry."""
     seen: dict[Any, int] = {}
     for name, entry in named:
         first = seen.setdefault(name, entry.place)

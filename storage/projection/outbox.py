@@ -73,7 +73,7 @@ class Projector:
         failure: StorageError | None = None
         for organization in concerned:
             try:
-                while drained := await self._drain_some(organization):
+                while not self._stopping.is_set() and (drained := await self._drain_some(organization)):
                     total += drained
             except StorageError as error:
                 failure = error

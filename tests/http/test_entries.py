@@ -76,7 +76,6 @@ def test_fhir_B9_what_is_not_served_alone_is_not_served_in_a_bundle(method, url)
         [entry("PUT", "Patient/1"), entry("DELETE", "Patient/1")],
         [entry("PUT", "Patient/1"), entry("PUT", "Patient/1")],
         [entry("POST", "Patient", "urn:uuid:1"), entry("POST", "Patient", "urn:uuid:1")],
-        [entry("POST", "Patient", ifNoneExist="identifier=1"), entry("POST", "Patient", ifNoneExist="identifier=1")],
     ],
 )
 def test_fhir_B7_nothing_is_written_twice(raws):

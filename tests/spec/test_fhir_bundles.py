@@ -238,6 +238,17 @@ def test_fhir_B7_the_same_resource_twice_is_400(fhir, entries):
     assert fhir.get("/Patient/b7").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "second", ["identifier=%3A|b7&active=true", "active=true&identifier=:%7Cb7", "active=true&identifier=:|b7&"]
+)
+def test_fhir_B7_creates_under_one_condition_however_it_is_spelt_are_400(fhir, second):
+    first = "identifier=:|b7&active=true"
+    entries = [entry("POST", "Patient", patient(), ifNoneExist=each) for each in (first, second)]
+    answer = fhir.post("/", json=bundle("transaction", *entries))
+    assert (answer.status_code, issues(answer)[0]["code"]) == (400, "duplicate")
+    assert issues(answer)[0]["expression"] == ["Bundle.entry[1].request.ifNoneExist"]
+
+
 def test_fhir_B8_references_point_to_the_match_of_a_conditional_create(fhir):
     identifier = [{"system": SYSTEM, "value": "b8"}]
     existing = fhir.post("/Patient", json=patient("Known", identifier=identifier)).json()["id"]

@@ -10,7 +10,7 @@ from typing import Any
 from fhir_server.errors import EntryFailed, InvalidBundle, InvalidResource, Issue, invalid_resource
 from fhir_server.fhir.bundles import bundle_bytes
 from fhir_server.fhir.dispatch import HANDLERS
-from fhir_server.fhir.entries import ORDER, Entry, bundle_entries, parse_entry, require_distinct
+from fhir_server.fhir.entries import ORDER, Entry, bundle_entries, parse_entry, require_distinct, require_once
 from fhir_server.fhir.entry_requests import entry_answer, entry_request
 from fhir_server.fhir.plans import planned_write, require_right
 from fhir_server.fhir.references import find_links
@@ -106,9 +106,17 @@ def _plan(writing: Sequence[_Asked], service: Service) -> list[PlannedWrite]:
             resource = None if each.entry.route.interaction is Interaction.DELETE else each.entry.resource
             planned.append(planned_write(each.request, service, resource))
         planned[-1].full_url = each.entry.full_url
+    _require_distinct_conditions(writing, planned)
     full_urls = frozenset(each.full_url for each in planned if each.full_url and each.resource is not None)
     _find_links(planned, full_urls)
     return planned
+
+
+def _require_distinct_conditions(writing: Sequence[_Asked], planned: Sequence[PlannedWrite]) -> None:
+    """Refuse two creates under one condition, however it is spelt: neither would find what the other makes (B7)."""
+    conditional = [(write, each.entry) for write, each in zip(planned, writing, strict=True) if write.criteria]
+    conditions = (((write.key.resource_type, frozenset(write.criteria or ())), entry) for write, entry in conditional)
+    require_once(conditions, "request.ifNoneExist")
 
 
 def _find_links(planned: Sequence[PlannedWrite], full_urls: Collection[str]) -> None:
