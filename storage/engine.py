@@ -247,7 +247,8 @@ class PostgresDatabase(Database):
             if not isinstance(raw, psycopg.AsyncConnection):
                 raise TypeError("the engine does not run on psycopg")
             driver = PsycopgDriver(raw)
-            (_, _, now, xid), *_ = await driver.fetch(OPEN_UNIT, {"organization_id": organization_id})
+            async with raw.pipeline():  # psycopg's BEGIN and ours travel together
+                (_, _, now, xid), *_ = await driver.fetch(OPEN_UNIT, {"organization_id": organization_id})
             yield UnitOfWork(organization_id, connection, driver, change, now, xid, self.ids, self.base_url)
 
 
