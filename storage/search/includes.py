@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Select, and_, literal_column, or_, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Select, and_, literal_column, or_, select, union
 
 from capability.elements import RESOURCE_TYPES
 from capability.search_parameters import SearchParameter, SearchType, search_parameters
@@ -28,6 +28,7 @@ from storage.sql import Prepared, prepare
 from storage.tables import fhir
 from storage.visibility import visible
 
+MOST_ROWS: Final = 3 * MAX_INCLUDED + 1
 INCLUDE_COLUMNS: Final = ("resource_type", *VERSION_COLUMNS)
 
 
@@ -153,10 +154,13 @@ def within_reach(types: Sequence[str], access: Access, binder: Binder) -> tuple[
 
 @lru_cache(maxsize=512)
 def compile_includes(steps: tuple[Step, ...], dialect: str) -> Prepared:
-    """Return the statement of one round: columns INCLUDE_COLUMNS; a resource that two steps find comes twice."""
+    """Return the statement of one round: columns INCLUDE_COLUMNS, each resource once.
+
+    It gives more rows than may be included: among them may be all those of the page and of earlier rounds.
+    """
     queries = [_found(step) for step in steps]
-    limit: ColumnElement[int] = literal_column(str(MAX_INCLUDED + 1))
-    together: Select[Any] | CompoundSelect[Any] = queries[0] if len(queries) == 1 else union_all(*queries)
+    limit: ColumnElement[int] = literal_column(str(MOST_ROWS))
+    together: Select[Any] | CompoundSelect[Any] = queries[0] if len(queries) == 1 else union(*queries)
     rows = together.subquery()
     return prepare(select(rows).limit(limit), dialect)
 
