@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from fhir_server.loading.graph import row_of
 from mappers import rows
+from storage.repositories.graph_json import row_of
 from storage.tables import patient_graph
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

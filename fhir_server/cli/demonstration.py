@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
-from sqlalchemy import make_url
 
 from fhir_server.cli.clients import Asked, add_client, list_clients
 from fhir_server.cli.initialise import initialise
@@ -22,6 +21,7 @@ from fhir_server.cli.output import CommandFailed
 from fhir_server.cli.users import NewUser, add_user, list_users
 from fhir_server.demo.cast import CLIENTS, PASSWORD, SAMPLE_PATIENT, USERS
 from fhir_server.settings import PREFIX, Settings, load_settings
+from storage.addresses import without_password
 
 HOST: Final = "127.0.0.1"
 TOKEN_SECONDS: Final = 3600
@@ -86,9 +86,7 @@ async def _furnish(settings: Settings) -> Demonstration:
         await _add_apps(installation)
         wanted = Wanted("system/*.cruds", client="demo-service", lifetime=TOKEN_SECONDS)
         token = (await issue_token(installation, wanted))["access_token"]
-    database = settings.database_url.partition("@")[2] or settings.database_url
-    database = make_url(settings.database_url).render_as_string(hide_password=True)
-    return Demonstration(settings.base_url, settings.fhir_base, database, token)
+    return Demonstration(settings.base_url, settings.fhir_base, without_password(settings.database_url), token)
 
 
 async def _load_samples(installation: Installation) -> None:

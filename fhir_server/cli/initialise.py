@@ -6,11 +6,10 @@ import asyncio
 import time
 from typing import Any
 
-from sqlalchemy import make_url
-
 from fhir_server.cli.installation import Act, Installation, open_installation
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, rotated
 from fhir_server.settings import Settings
+from storage.addresses import is_sqlite, without_password
 from storage.audit_sqlite import audit_path
 from storage.grants import instant, keys_in, lock_keys, save_keys
 from storage.projection.outbox import Projector
@@ -28,10 +27,9 @@ def initialise(settings: Settings) -> dict[str, Any]:
     _ = settings.secret_bytes
     upgrade(settings.owner_database_url)
     create_standard_organizations(settings.owner_database_url)
-    url = make_url(settings.database_url)
-    if url.get_backend_name() == "sqlite":
+    if is_sqlite(settings.database_url):
         create_audit_file(audit_path(settings.database_url))
-    return asyncio.run(_complete(settings, url.render_as_string(hide_password=True)))
+    return asyncio.run(_complete(settings, without_password(settings.database_url)))
 
 
 async def _complete(settings: Settings, shown_url: str) -> dict[str, Any]:

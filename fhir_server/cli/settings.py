@@ -25,11 +25,11 @@ def settings(
 
 
 def _shown(values: Any) -> dict[str, Any]:
-    from sqlalchemy import make_url
+    from storage.addresses import without_password
 
     facts: dict[str, Any] = values.model_dump(mode="json")
     for name in ("database_url", "migration_database_url"):
         if facts[name] is not None:
-            facts[name] = make_url(facts[name]).render_as_string(hide_password=True)
+            facts[name] = without_password(facts[name])
     facts["secret"] = None if values.secret is None else "***"
     return facts

@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Table
-
 from fhir_server.errors import RequestError
 from fhir_server.fhir.json_body import parse_json
 from fhir_server.loading.bundles import UNPACKED, WHOLE, Loadable, Resource, identify, require_all, resources_of
 from fhir_server.loading.errors import NotLoadable, reason_of
-from fhir_server.loading.graph import row_of, tables_of, without_repeats
 from fhir_server.loading.sources import Source
 from fhir_server.loading.trail import LoadTrail
 from fhir_server.validation.validate import validate_resource
@@ -26,6 +23,8 @@ from storage.access import Access
 from storage.audit import AuditKey
 from storage.engine import Database
 from storage.errors import AuditUnavailable, DatabaseUnavailable, StorageError
+from storage.repositories.errors import NoRow
+from storage.repositories.graph_json import LoadedTable, row_of, tables_of, without_repeats
 from storage.repositories.loading import RowsRefused, Saved, save_rows
 from storage.resources import ResourceKey, Version, Write
 from storage.store import ResourceStore
@@ -229,7 +228,7 @@ class Loader:
             for position, item in enumerate(items):
                 try:
                     rows.append(row_of(table, item, self.access.organization_id))
-                except NotLoadable as error:
+                except NoRow as error:
                     _outcome(self.summary.rows, table.name).refused += 1
                     self._refuse(source, f"{table.name}[{position}]", error)
             distinct = without_repeats(table, rows)
@@ -238,7 +237,7 @@ class Loader:
                 await self._save_rows(source, table, distinct[start : start + BATCH])
             self.progress(len(items), 0)
 
-    async def _save_rows(self, source: Source, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    async def _save_rows(self, source: Source, table: LoadedTable, rows: Sequence[dict[str, Any]]) -> None:
         try:
             saved = await self._save_at_once(table, rows, singly=False)
         except RowsRefused:
@@ -250,7 +249,7 @@ class Loader:
         for key, reason in saved.refused.items():
             self._refuse(source, f"{table.name}/{key}", NotLoadable(reason))
 
-    async def _save_at_once(self, table: Table, rows: Sequence[dict[str, Any]], *, singly: bool) -> Saved:
+    async def _save_at_once(self, table: LoadedTable, rows: Sequence[dict[str, Any]], *, singly: bool) -> Saved:
         customers = {row["id"]: row.get("customer_id", row["id"]) for row in rows}
 
         async def work(unit: UnitOfWork) -> Saved:

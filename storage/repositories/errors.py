@@ -2,6 +2,8 @@
 
 ResourceExists
 └── ValueTaken            another row has a value that must be unique
+StorageError
+└── NoRow                 JSON that cannot become a row of a table
 MappingRefused
 ├── UnknownValue          a column takes only the members of an enumeration
 └── TransitionRefused     the state machine has no such move; `allowed` are the next states
@@ -11,7 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from storage.errors import MappingRefused, ResourceExists
+from storage.errors import MappingRefused, ResourceExists, StorageError
+
+
+class NoRow(StorageError):
+    """JSON names no table, or is no row of the one it names; the message says which field does not fit."""
 
 
 class ValueTaken(ResourceExists):

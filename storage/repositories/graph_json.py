@@ -9,13 +9,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Column, Date, Integer, Table
 
-from fhir_server.loading.errors import NotLoadable
+from storage.repositories.errors import NoRow
 from storage.tables import patient_graph as tables
 from storage.tables.types import ExactDecimal, Json, TextList, Timestamp
+
+LoadedTable: TypeAlias = Table
+"""A table that rows are loaded into."""
 
 ALIASES: Final = {"patient_treatments": "subscriptions"}
 LARGEST_EXPONENT: Final = 18
@@ -43,33 +46,33 @@ LOADED_TABLES: Final[Mapping[str, Table]] = {
 def tables_of(document: Mapping[str, Any]) -> list[tuple[Table, list[Any]]]:
     """Return the tables of a document with their rows, referred-to tables first.
 
-    Raises NotLoadable for a table that the patient graph does not have.
+    Raises NoRow for a table that the patient graph does not have.
     """
     named = {ALIASES.get(name, name): rows for name, rows in document.items()}
     unknown = sorted(named.keys() - LOADED_TABLES.keys())
     if unknown:
-        raise NotLoadable(f"no such table of the patient graph: {', '.join(unknown)}")
+        raise NoRow(f"no such table of the patient graph: {', '.join(unknown)}")
     for name, rows in named.items():
         if not isinstance(rows, list):
-            raise NotLoadable(f"{name} is a list of rows")
+            raise NoRow(f"{name} is a list of rows")
     return [(table, named[name]) for name, table in LOADED_TABLES.items() if name in named]
 
 
 def row_of(table: Table, item: Any, organization_id: str) -> dict[str, Any]:
-    """Return column values of one JSON row; raises NotLoadable naming the field that does not fit."""
+    """Return column values of one JSON row; raises NoRow naming the field that does not fit."""
     if not isinstance(item, dict) or not isinstance(item.get("id"), str):
-        raise NotLoadable("a row is an object with an id, which is a text")
+        raise NoRow("a row is an object with an id, which is a text")
     row: dict[str, Any] = {"organization_id": organization_id}
     for name, value in item.items():
         column = table.columns.get(_CAPITAL.sub(lambda match: f"_{match[0].lower()}", name))
         if column is None:
-            raise NotLoadable(f"{table.name} has no column for {name}")
+            raise NoRow(f"{table.name} has no column for {name}")
         if column is table.c.organization_id and value != organization_id:
-            raise NotLoadable(f"{name} is not {organization_id}: load what is of another organization there")
+            raise NoRow(f"{name} is not {organization_id}: load what is of another organization there")
         try:
             row[column.name] = _column_value(column, value)
         except (ValueError, TypeError, InvalidOperation):
-            raise NotLoadable(f"{table.name}.{column.name}: {name} has to be {_kind(column)}") from None
+            raise NoRow(f"{table.name}.{column.name}: {name} has to be {_kind(column)}") from None
     if table is tables.lab_results:
         row["lab_day"] = day_of(row.get("lab_date"))
     return row
