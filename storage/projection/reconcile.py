@@ -1,7 +1,7 @@
 """Proof that the FHIR store says what the rows say, and that the index says what the store says (settled §3.8).
 
-`check` compares everything and changes nothing; `fix` writes what differs. Both work in batches, each in a unit of work
-of its own, so writers are held up for a batch at most.
+`check` compares everything and changes nothing; `fix` writes what differs. Rows are compared in batches, each in a unit
+of work of its own, so writers are held up for a batch at most. An index that differs is written anew as a whole.
 """
 
 from __future__ import annotations
@@ -9,30 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Final
-
-from sqlalchemy import Table, bindparam, delete, func, select
 
 from storage.engine import Database
 from storage.projection.flush import note_failures
-from storage.projection.index_values import index_values
+from storage.projection.index_check import check_index, rebuild_index
 from storage.projection.lookups import open_facts
 from storage.projection.outbox import stored_keys
 from storage.projection.project import project_rows
 from storage.projection.sources import DERIVED_TABLES, PROJECTION_ORDER, derived_keys
-from storage.sql import Prepared, prepare
-from storage.tables import fhir
 from storage.transaction import Change, UnitOfWork
-from storage.versions import (
-    ROWS_PER_RESOURCE,
-    STORED_COLUMNS,
-    index_place,
-    index_rows,
-    is_unchanged,
-    stored_of,
-    write_versions,
-)
+from storage.versions import is_unchanged, write_versions
 
 BATCH: Final = 500
 SHOWN: Final = 100
@@ -49,7 +37,7 @@ class Findings:
     differing: Counter[str] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
     index: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Index table → (rows expected, rows found that were expected or are too many)."""
+    """Index table that differs → rows expected, and how many of them, or else of all, there are."""
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -103,72 +91,11 @@ async def _compare_rows(unit: UnitOfWork, table: str, keys: Sequence[str], findi
         await note_failures(unit, table, keys, projected)
 
 
-@lru_cache
-def _page_statement(dialect: str) -> Prepared:
-    rows = fhir.resources
-    statement = (
-        select(*STORED_COLUMNS)
-        .where(rows.c.organization_id == bindparam("organization_id"), rows.c.rid > bindparam("after"))
-        .order_by(rows.c.rid)
-        .limit(BATCH)
-    )
-    return prepare(statement, dialect)
-
-
 async def _compare_index(database: Database, organization_id: str, findings: Findings, *, fix: bool) -> None:
-    """Look for every expected index row, and count: with none missing, a surplus shows in the count."""
-    expected: Counter[str] = Counter()
-    present: Counter[str] = Counter()
-    after = -1
-    while True:
-        parameters = {"organization_id": organization_id, "after": after}
-        rows = await database.fetch(organization_id, _page_statement(database.dialect), parameters)
-        if not rows:
-            break
-        for stored in map(stored_of, rows):
-            after = stored.rid
-            findings.resources += 1
-            if not stored.deleted:
-                values = index_values(stored.resource(), database.base_url)
-                for table, wanted in index_rows(organization_id, stored.rid, values, *index_place(values)).items():
-                    expected[table.name] += len(wanted)
-    async with database.read(organization_id) as driver:
-        for table in ROWS_PER_RESOURCE:
-            parameters = {"organization_id": organization_id}
-            ((found,),) = await driver.fetch(_count_statement(table, database.dialect), parameters)
-            present[table.name] = found
-    for table in ROWS_PER_RESOURCE:
-        if expected[table.name] != present[table.name]:
-            findings.index[table.name] = (expected[table.name], present[table.name])
-    if fix and findings.index:
+    found = await check_index(database, organization_id)
+    findings.resources = found.resources
+    findings.index = found.tables
+    for name in found.misplaced:
+        findings.note("misplaced", name)
+    if fix and not found.agrees:
         await rebuild_index(database, organization_id)
-
-
-@lru_cache
-def _count_statement(table: Table, dialect: str) -> Prepared:
-    own = table.c.organization_id == bindparam("organization_id")
-    return prepare(select(func.count()).select_from(table).where(own), dialect)
-
-
-async def rebuild_index(database: Database, organization_id: str) -> int:
-    """Write the index of one organization anew from the stored bodies, in one unit of work; returns the resources."""
-
-    async def rebuild(unit: UnitOfWork) -> int:
-        for table in ROWS_PER_RESOURCE:
-            await unit.connection.execute(delete(table).where(table.c.organization_id == organization_id))
-        after, count = -1, 0
-        while True:
-            parameters = {"organization_id": organization_id, "after": after}
-            rows = await unit.driver.fetch(_page_statement(unit.driver.dialect), parameters)
-            if not rows:
-                return count
-            for stored in map(stored_of, rows):
-                after = stored.rid
-                if not stored.deleted:
-                    count += 1
-                    values = index_values(stored.resource(), unit.base_url)
-                    rows_of = index_rows(organization_id, stored.rid, values, *index_place(values))
-                    for table, added in rows_of.items():
-                        await unit.driver.insert(table, added)
-
-    return await database.transact(organization_id, RECONCILER, rebuild)
