@@ -146,9 +146,10 @@ ORGANIZATION_PARAMETER: Final = re.compile(r"%\(organization_id\)s(::\w+)?")
 OPEN_UNIT = Prepared(
     "SELECT set_config('app.organization_id', %(organization_id)s, true),"  # noqa: S608 our own text
     " set_config('fhir_server.writer', 'on', true),"
-    f" (extract(epoch FROM clock_timestamp()) * 1000)::int8, {CURRENT}",
+    f" {CURRENT}, (extract(epoch FROM clock_timestamp()) * 1000)::int8",
     {},
 )
+"""First the id, then the clock: what has no id yet when a stream is read is written later than all that it shows."""
 
 
 @lru_cache(maxsize=4096)
@@ -248,7 +249,7 @@ class PostgresDatabase(Database):
                 raise TypeError("the engine does not run on psycopg")
             driver = PsycopgDriver(raw)
             async with raw.pipeline():  # psycopg's BEGIN and ours travel together
-                (_, _, now, xid), *_ = await driver.fetch(OPEN_UNIT, {"organization_id": organization_id})
+                (_, _, xid, now), *_ = await driver.fetch(OPEN_UNIT, {"organization_id": organization_id})
             yield UnitOfWork(organization_id, connection, driver, change, now, xid, self.ids, self.base_url)
 
 

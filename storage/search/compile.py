@@ -185,8 +185,10 @@ def _row_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool]:
 
 
 def _is_settled(row: FromClause) -> Condition:
+    """Return the condition that nothing can still be written before a row, or in the same millisecond beside it."""
     oldest: ColumnElement[int] = literal_column(OLDEST_RUNNING)
-    return row.c.xid < oldest
+    now: ColumnElement[int] = literal_column("(extract(epoch FROM statement_timestamp()) * 1000)::int8")
+    return and_(row.c.xid < oldest, row.c.last_updated < now)
 
 
 # --- order ------------------------------------------------------------------------------------------------------------
