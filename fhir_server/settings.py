@@ -59,7 +59,8 @@ class Settings(BaseSettings):
     organization: str = Field("loop-health", description="Organization of a command that names none.", min_length=1)
     base_url: str = Field(
         "http://127.0.0.1:8000",
-        description="Public address of the server without trailing slash. The FHIR base is `<base_url>/fhir`.",
+        description="Public address of the server without trailing slash. The FHIR base is `<base_url>/fhir`; absolute "
+        "references below it are local ones, so run `fhir-server reconcile --fix` after a change.",
     )
     dev: bool = Field(False, description="Development: loopback only, and a secret is made when there is none.")
     secret: SecretStr | None = Field(
