@@ -16,12 +16,13 @@ from storage.projection.outbox import Projector
 from storage.projection.places import Places
 from storage.projection.reconcile import reconcile
 from storage.repositories.profiles import ProfileRepository
+from storage.resources import ResourceKey, Write, Written
 from storage.rls import ROLE
 from storage.store import ResourceStore
 from storage.transaction import UnitOfWork
 from tests.conftest import ORGANIZATION
 from tests.postgres import PostgresServer, execute
-from tests.regressions.shop import CHANGE, Shop
+from tests.regressions.shop import CHANGE, Shop, observed
 
 CUSTOMER = CustomerProfile("c1", ORGANIZATION, "user_1", "jane@example.com", first_name="Jane", last_name="Doe")
 
@@ -100,4 +101,22 @@ async def test_map_a_row_whose_id_is_taken_comes_back_under_the_id_it_had(shop: 
     assert await shop.ids("Patient?family=Doe") == [shown]
     assert await shop.versions(f"Patient/{shown}") == [3, 2, 1]
     assert (await shop.read("Patient/c1"))["active"] is True
+    assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
+
+
+async def test_sec_DU_4_writers_who_create_the_same_resources_at_once_all_succeed(busy: tuple[Shop, str]) -> None:
+    shop, _ = busy
+    names = [f"o{number}" for number in range(30)]
+
+    async def write(turn: int) -> list[Written]:
+        order = names if turn % 2 else names[::-1]
+        many = [
+            Write(ResourceKey("Observation", name), observed(None, id=name, note=[{"text": f"by {turn}"}]))
+            for name in order
+        ]
+        return await shop.write(*many)
+
+    await asyncio.gather(*(write(turn) for turn in range(6)))
+    for name in names:
+        assert await shop.versions(f"Observation/{name}") == [6, 5, 4, 3, 2, 1]
     assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
