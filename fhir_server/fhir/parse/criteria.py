@@ -126,6 +126,17 @@ class CriterionParser:
         return None if criterion is None else Has(parameter, criterion)
 
 
+def inner_searches(criterion: Criterion) -> int:
+    """Return how many searches within the search a criterion stands for: one for each type that a chain may lead to."""
+    match criterion:
+        case Chain(_, targets):
+            return sum(1 + inner_searches(target.criterion) for target in targets)
+        case Has(_, inner):
+            return 1 + inner_searches(inner)
+        case _:
+            return 0
+
+
 def _modifier(parameter: SearchParameter, text: str) -> Modifier:
     modifier = _MODIFIERS.get(text)
     if modifier in MODIFIERS[parameter.type]:

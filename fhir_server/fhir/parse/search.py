@@ -11,12 +11,14 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from fhir_server.errors import InvalidParameter, UnsupportedParameter
-from fhir_server.fhir.parse.criteria import CriterionParser
+from fhir_server.fhir.parse.criteria import CriterionParser, inner_searches
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
 from fhir_server.fhir.parse.results import CURSOR, GENERAL, RESULT, ResultParameters
 from storage.search.query import Criterion, Search, Total
 
 MAX_PARAMETERS: Final = 50
+MAX_INNER_SEARCHES: Final = 100
+"""In all chains together: one of six steps that names no types may stand for hundreds."""
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -73,6 +75,7 @@ def parse_search(
             continue
         try:
             _take(parser, results, criteria, name, value)
+            _require_bounded(criteria)
         except UnknownParameter as error:
             if strict:
                 raise _unknown(resource_type, name) from error
@@ -111,12 +114,13 @@ def parse_criteria(resource_type: str, query: str, *, base_url: str = "") -> tup
             raise InvalidParameter(name, "a condition holds search criteria only")
         try:
             criterion = parser.parse(resource_type, name, value)
+            if criterion is not None:
+                criteria[criterion] = None
+            _require_bounded(criteria)
         except UnknownParameter as error:
             raise _unknown(resource_type, name) from error
         except (MalformedValue, UnsupportedSearch, SearchTooLarge) as error:
             raise _invalid(name, error) from error
-        if criterion is not None:
-            criteria[criterion] = None
     if not criteria:
         raise InvalidParameter("", "a condition needs at least one search criterion with a value")
     return tuple(criteria)
@@ -132,6 +136,13 @@ def _take(
     criterion = parser.parse(results.resource_type, name, value)
     if criterion is not None:
         criteria[criterion] = None
+
+
+def _require_bounded(criteria: Iterable[Criterion]) -> None:
+    if sum(map(inner_searches, criteria)) > MAX_INNER_SEARCHES:
+        raise SearchTooLarge(
+            f"chains lead to more than {MAX_INNER_SEARCHES} searches: name the types, as in subject:Patient.name"
+        )
 
 
 def _limited(pairs: Iterable[tuple[str, str]]) -> Pairs:
