@@ -81,9 +81,9 @@ class AuditKey:
             record.actor_role,
             _clean(record.client_id),
             record.customer_id,
-            _as_list(record.patients),
+            _as_list(record.patients),  # all of them: whose data was shown has to be told (security AD-6)
             record.resource,
-            _as_list(record.resource_ids),
+            _as_list(record.resource_ids[:MAXIMUM_IDS]),
             record.action,
             record.interaction,
             record.outcome,
@@ -109,7 +109,7 @@ class AuditKey:
 
 
 def _as_list(values: Sequence[str]) -> str | None:
-    return msgspec.json.encode(values[:MAXIMUM_IDS]).decode() if values else None
+    return msgspec.json.encode(values).decode() if values else None
 
 
 def _clean(text: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -153,10 +154,12 @@ async def test_a_batch_may_hold_records_of_several_organizations(store, trail: T
     assert [row["actor_id"] for row in export(trail, "health-hub")] == ["user-1"]
 
 
-async def test_no_more_than_a_hundred_ids_are_kept(store, trail: Trail):
-    await store.append([a_record(0, resource_ids=[str(n) for n in range(1000)], count=1000)])
+async def test_no_more_than_a_hundred_ids_are_kept_but_every_patient_is(store, trail: Trail):
+    many = [str(n) for n in range(1000)]
+    await store.append([a_record(0, resource_ids=many, patients=many, count=1000)])
     ((row),) = list(export(trail, "loop-health"))
     assert row["count"] == 1000
+    assert json.loads(row["patients"]) == many
     assert row["resource_ids"].count(",") == 99
 
 
