@@ -248,25 +248,26 @@ class Wires:
     async def fetch(self, statement: WireStatement, values: Mapping[str, Any]) -> list[Row]:
         """Return the rows of a reading statement; raises psycopg.Error, and TimeoutError when none came free in time.
 
-        A read that was lost with its connection, perhaps by a restart of the database, is repeated on a new one.
+        A read that was lost with a connection which had lain idle is repeated on a new one: most likely the database
+        was restarted meanwhile.
         """
         if self._places.locked():
             await asyncio.wait_for(self._places.acquire(), self._wait_seconds)
         else:
             await self._places.acquire()
         try:
-            try:
-                return await self._fetch(statement, values)
-            except psycopg.OperationalError as error:
-                if self.closed or not is_lost(error):
-                    raise
-            await self._close_idle()
-            return await self._fetch(statement, values)
+            if self._idle:
+                try:
+                    return await self._fetch(self._idle.pop(), statement, values)
+                except psycopg.OperationalError as error:
+                    if self.closed or not is_lost(error):
+                        raise
+                await self._close_idle()
+            return await self._fetch(await Wire.connect(self._conninfo, self._options), statement, values)
         finally:
             self._places.release()
 
-    async def _fetch(self, statement: WireStatement, values: Mapping[str, Any]) -> list[Row]:
-        wire = self._idle.pop() if self._idle else await Wire.connect(self._conninfo, self._options)
+    async def _fetch(self, wire: Wire, statement: WireStatement, values: Mapping[str, Any]) -> list[Row]:
         try:
             return await wire.fetch(statement, values)
         finally:
