@@ -14,7 +14,8 @@ from storage.errors import CursorExpired, CursorInvalid
 from storage.search.query import Search
 
 LIFETIME_MILLISECONDS: Final = 30 * 60 * 1000
-LONGEST_CURSOR: Final = 4_096
+LONGEST_CURSOR: Final = 16_384
+"""More than five sort keys of the longest text take, so that no link of our own is refused."""
 
 
 class CursorSigner:
