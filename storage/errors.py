@@ -10,6 +10,7 @@ StorageError
 ├── ReadOnlyHome              the resource's home is a table that FHIR may not write
 ├── MappingRefused            the home's mapper cannot hold what was written
 ├── WriteOutsideAccess        the written resource lies outside what the caller may write
+│   └── IdentityOutsideAccess it changes who a patient is to this installation
 ├── InteractionForbidden      the caller's scopes or role do not reach the type at all
 ├── CursorInvalid             a page cursor was altered or belongs to someone else
 ├── CursorExpired             a page cursor is too old
@@ -112,6 +113,15 @@ class WriteOutsideAccess(StorageError):
     def __init__(self, resource_type: str) -> None:
         super().__init__(f"this {resource_type} may not be written by this caller")
         self.resource_type = resource_type
+
+
+class IdentityOutsideAccess(WriteOutsideAccess):
+    """A caller bound to one patient changed the identifiers by which this installation knows the patient."""
+
+    def __init__(self, resource_type: str, expression: str, systems: str) -> None:
+        super().__init__(resource_type)
+        self.args = (f"identifiers of {systems} are the organization's to change: leave them as they are",)
+        self.expression = expression
 
 
 class InteractionForbidden(StorageError):

@@ -47,6 +47,8 @@ OWNED: Final = frozenset({"identity_mappings"})
 
 KEYS_AT_ONCE: Final = 1000
 STAMPS: Final = ("created_at", "updated_at")
+CUSTOMER: Final = "customer_id"
+"""The column that says whose a row is."""
 SMALLEST_STEP: Final = timedelta(microseconds=1)
 
 
@@ -268,6 +270,16 @@ async def _taken_here(connection: AsyncConnection, shape: Shape, row: Row) -> st
         if await connection.scalar(statement.limit(1)) is not None:
             return columns[-1].name
     return None
+
+
+@cache
+def shared_columns(table_name: str) -> tuple[str, ...]:
+    """Return the columns whose values no two customers of an organization may have in common.
+
+    Whether such a value is in use tells something about other customers.
+    """
+    shared = (columns for columns in _unique_columns(shape_of(table_name)) if CUSTOMER not in {c.name for c in columns})
+    return tuple(sorted({column.name for columns in shared for column in columns} - {"organization_id"}))
 
 
 def _unique_columns(shape: Shape) -> list[list[Column[Any]]]:

@@ -17,6 +17,7 @@ from storage.access import Access, Reach, Right
 from storage.codec import decode
 from storage.driver import Row
 from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, VersionConflict, WriteOutsideAccess
+from storage.identity import require_same_identity
 from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
@@ -214,7 +215,7 @@ class ResourceStore:
                 pendings.append(pending)
         bound = {write.key for write in writes if access.reach(*_asked_right(write)) is not Reach.ORGANIZATION}
         await check_references(unit, pendings, access, bound, enforce=self.enforce_references)
-        placed = await self.places.place(unit, pendings)
+        placed = await self.places.place(unit, pendings, bound)
         await refuse_referenced(unit, [pending for pending in placed.pendings if pending.resource is None], access)
         return await self._store(unit, writes, placed)
 
@@ -243,7 +244,9 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
         raise ResourceNotFound(write.key.resource_type, write.key.id)
     resource = _with_kept_meta(write.resource, stored)
     values = index_values(resource, base_url)
-    _require_own(values, reach, access, write.key)
+    if reach is not Reach.ORGANIZATION:
+        _require_own(values, access_parameters(access, reach).get(ACCESS_PATIENT), write.key)
+        require_same_identity(resource, stored)
     return Pending(write.key, resource, stored, values=values)
 
 
@@ -313,12 +316,10 @@ def _check_version(write: Write, stored: Stored | None) -> None:
         raise VersionConflict(write.key.resource_type, write.key.id)
 
 
-def _require_own(values: IndexValues, reach: Reach, access: Access, key: ResourceKey) -> None:
+def _require_own(values: IndexValues, own: int | None, key: ResourceKey) -> None:
     """A caller bound to one compartment writes into that compartment and no other (AZ-8)."""
-    if reach is Reach.COMPARTMENT:
-        own = access_parameters(access, reach).get(ACCESS_PATIENT)
-        if own is None or values.patients != (own,):
-            raise WriteOutsideAccess(key.resource_type)
+    if own is None or values.patients != (own,):
+        raise WriteOutsideAccess(key.resource_type)
 
 
 def _with_kept_meta(resource: Mapping[str, Any], stored: Stored | None) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ Home is chosen at create. A native resource moves into a row when a later update
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,7 +19,7 @@ from storage.projection.project import project_rows, residual_bytes
 from storage.projection.sources import owners_of, owners_of_row
 from storage.repositories.saving import keep_row, remove_row
 from storage.resources import Home, ResourceKey
-from storage.rows import STAMPS, load_rows, taken_unique
+from storage.rows import STAMPS, load_rows, shared_columns, taken_unique
 from storage.transaction import UnitOfWork
 from storage.versions import Pending
 
@@ -51,15 +51,17 @@ def _rank(pending: Pending) -> int:
 class Places:
     """Finds homes and keeps the rows there in step with what is written."""
 
-    async def place(self, unit: UnitOfWork, pendings: Sequence[Pending]) -> Placed:
+    async def place(self, unit: UnitOfWork, pendings: Sequence[Pending], bound: Collection[ResourceKey] = ()) -> Placed:
         """Return the writes with homes; rows are saved or deleted in the unit of work.
 
+        `bound` are the writes whose caller does not see the whole organization: they leave columns alone whose values
+        no two customers may have in common, so that nobody learns by writing which are in use (AZ-7).
         Raises ReadOnlyHome and MappingRefused (settled §1.4, §1.5).
         """
         concerned = [pending for pending in pendings if _concerns_rows(pending)]
         if not concerned:
             return Placed(list(pendings))
-        work = _Work(unit, await open_facts(unit))
+        work = _Work(unit, await open_facts(unit), bound)
         await work.prepare(concerned)
         placed: dict[ResourceKey, Pending] = {}
         for pending in sorted(concerned, key=_rank):
@@ -79,9 +81,10 @@ def _concerns_rows(pending: Pending) -> bool:
 class _Work:
     """One call of `place`: rows as they stand in this unit of work, and what has been looked up."""
 
-    def __init__(self, unit: UnitOfWork, facts: Facts) -> None:
+    def __init__(self, unit: UnitOfWork, facts: Facts, bound: Collection[ResourceKey]) -> None:
         self.unit = unit
         self.facts = facts
+        self.bound = bound
         self.rows: dict[RowKey, Row] = {}
         self.changed: dict[RowKey, None] = {}
         self.unclaimed: dict[ResourceKey, str] = {}
@@ -134,10 +137,32 @@ class _Work:
         )
         if isinstance(absorbed, NotClaimed):
             raise MappingRefused(pending.key.resource_type, pending.key.id, absorbed.reason)
+        absorbed = self._with_shared_columns(pending, mapper, home, current, absorbed)
         taken = await taken_unique(self.unit.connection, home.table, absorbed.row)
         if taken is not None:
             raise MappingRefused(pending.key.resource_type, pending.key.id, f"{home.table}.{taken} is in use")
         return await self._keep(pending, mapper, home, current, absorbed)
+
+    def _with_shared_columns(
+        self, pending: Pending, mapper: ResourceMapper, home: Home, current: Row, absorbed: Absorbed
+    ) -> Absorbed:
+        """Leave columns that no two customers may have in common as they are, unless who may change them did.
+
+        What a bound caller wrote there is shown from the residual, and so it is when others write it back unchanged.
+        """
+        names = [name for name in shared_columns(mapper.table) if getattr(absorbed.row, name) != getattr(current, name)]
+        if names and pending.key not in self.bound and pending.stored is not None:
+            shown = replace(pending, resource=pending.stored.resource())
+            before = mapper.absorb(
+                _under_own_id(shown, mapper, current, home), self.facts.lookups(), current, home.part
+            )
+            if isinstance(before, NotClaimed):
+                return absorbed
+            names = [name for name in names if getattr(before.row, name) == getattr(absorbed.row, name)]
+        if not names:
+            return absorbed
+        row = replace(absorbed.row, **{name: getattr(current, name) for name in names})
+        return Absorbed(row, mapper.residual(row, home.part, self.facts.lookups(), pending.resource))
 
     async def _claim(self, pending: Pending) -> Pending:
         """Offer a new (or so far native) resource to the mappers of its type."""
@@ -150,7 +175,7 @@ class _Work:
                 reasons.append(absorbed.reason)
                 continue
             row = absorbed.row
-            reason = await self._refused_row(mapper, row)
+            reason = await self._refused_row(mapper, row, bound=pending.key in self.bound)
             if reason is not None:
                 reasons.append(reason)
                 continue
@@ -171,7 +196,9 @@ class _Work:
             raise MappingRefused(pending.key.resource_type, pending.key.id, absorbed.reason)
         return await self._keep(pending, mapper, home, current, absorbed)
 
-    async def _refused_row(self, mapper: ResourceMapper, row: Row) -> str | None:
+    async def _refused_row(self, mapper: ResourceMapper, row: Row, *, bound: bool) -> str | None:
+        if bound and shared_columns(mapper.table):
+            return f"rows of {mapper.table} are not made by callers bound to one patient"
         if self.facts.home_system != "graph":
             return "the organization's home system is not the patient graph"
         existing = await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id])
