@@ -1,103 +1,23 @@
 """Reading statements on libpq itself, through psycopg's own binding (design Decision 9).
 
-A cursor of psycopg costs more than the read it makes: it plans the conversion of every parameter and column anew. Here
-a statement is taken apart once, its parameters travel as text and its columns come back binary, in the few types that
-the store has. Measured, one process, four concurrent readers of Observations by id, medians of four alternating
-rounds: 20,400 reads/s and 19 µs of CPU each, through pool and cursors 8,300 and 72 µs.
+A cursor of psycopg costs more than the read it makes (`storage/libpq.py`). Measured, one process, four concurrent
+readers of Observations by id, medians of four alternating rounds: 20,400 reads/s and 19 µs of CPU each, through pool
+and cursors 8,300 and 72 µs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import count
+from collections.abc import Mapping
 from typing import Any, Final
 
 import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from storage.driver import Row
+from storage.libpq import BINARY, GOOD, Row, StatementNames, WireStatement, rows_of, wire_parameters, wire_statement
 
-BINARY: Final = 1
-TEXT: Final = 0
 CONNECT_SECONDS: Final = 2
-MOST_PREPARED: Final = 200
-"""Statements a connection keeps prepared; each takes memory of the server, and searches have endless shapes."""
-_PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
-_GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
-
-
-def _integer(data: bytes) -> int:
-    return int.from_bytes(data, "big", signed=True)
-
-
-DECODERS: Final[Mapping[int, Callable[[bytes], Any]]] = {
-    16: lambda data: data == b"\x01",  # bool
-    17: bytes,  # bytea
-    20: _integer,  # int8
-    21: _integer,  # int2
-    23: _integer,  # int4
-    25: bytes.decode,  # text
-    1043: bytes.decode,  # varchar
-}
-"""By type oid (pg_type.dat); what the columns of the store and of counts have."""
-
-
-@dataclass(frozen=True, slots=True)
-class WireStatement:
-    """SQL with `$n` parameters, and their names in order."""
-
-    sql: bytes
-    names: tuple[str, ...]
-
-
-@lru_cache(maxsize=4096)
-def wire_statement(sql: str) -> WireStatement:
-    """Return a statement with named parameters (`%(name)s`) as libpq takes it."""
-    names: dict[str, int] = {}
-
-    def numbered(match: re.Match[str]) -> str:
-        name = match[1]
-        if name is None:
-            return "%"
-        return f"${names.setdefault(name, len(names) + 1)}"
-
-    return WireStatement(_PARAMETER.sub(numbered, sql).encode(), tuple(names))
-
-
-def _parameter(value: Any) -> tuple[bytes | None, int]:
-    """Return a parameter and its format."""
-    if isinstance(value, str):
-        return value.encode(), TEXT
-    if isinstance(value, bool):
-        return (b"t" if value else b"f"), TEXT
-    if isinstance(value, int):
-        return str(value).encode(), TEXT
-    if isinstance(value, bytes):
-        return value, BINARY
-    if value is None:
-        return None, TEXT
-    if isinstance(value, list | tuple):
-        return _list(value), TEXT
-    raise TypeError(f"no parameter of type {type(value).__name__}")
-
-
-def _list(values: list[Any] | tuple[Any, ...]) -> bytes:
-    """Return an array literal of integers, text or bytes."""
-    return ("{" + ",".join(map(_element, values)) + "}").encode()
-
-
-def _element(value: Any) -> str:
-    if isinstance(value, bytes):
-        return f'"\\\\x{value.hex()}"'
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
 
 
 class Wire:
@@ -111,8 +31,7 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[pq.abc.PGresult] | None = None
         self._last: pq.abc.PGresult | None = None
-        self._prepared: OrderedDict[bytes, bytes] = OrderedDict()
-        self._names = count()
+        self._names = StatementNames(b"w")
         self._socket = self._libpq.socket  # which libpq does not tell any more once the connection is lost
         self._loop.add_reader(self._socket, self._readable)
 
@@ -127,14 +46,12 @@ class Wire:
     async def fetch(self, statement: WireStatement, values: Mapping[str, Any]) -> list[Row]:
         """Return all rows; raises psycopg.Error. The statement is prepared at its first use."""
         try:
-            name = self._prepared.get(statement.sql)
+            name = self._names.of(statement.sql)
             if name is None:
                 name = await self._prepare(statement.sql)
-            self._prepared.move_to_end(statement.sql)
-            given = [_parameter(values[each]) for each in statement.names]
-            parameters, formats = zip(*given, strict=True) if given else ((), ())
+            parameters, formats = wire_parameters([values[each] for each in statement.names])
             self._libpq.send_query_prepared(name, parameters, formats, BINARY)
-            return _rows(await self._result())
+            return rows_of(await self._result())
         except BaseException:
             if self._libpq.transaction_status != pq.TransactionStatus.IDLE:
                 await self.close()
@@ -142,14 +59,14 @@ class Wire:
 
     async def _prepare(self, sql: bytes) -> bytes:
         """Prepare a statement and return its name; the one that was not used for longest makes room."""
-        if len(self._prepared) >= MOST_PREPARED:
-            _, oldest = self._prepared.popitem(last=False)
+        oldest = self._names.make_room()
+        if oldest is not None:
             self._libpq.send_query(b"DEALLOCATE " + oldest)
             await self._result()
-        name = b"w%d" % next(self._names)
+        name = self._names.fresh()
         self._libpq.send_prepare(name, sql)
         await self._result()
-        self._prepared[sql] = name
+        self._names.keep(sql, name)
         return name
 
     async def _result(self) -> pq.abc.PGresult:
@@ -195,7 +112,7 @@ class Wire:
             result, self._last = self._last, None
             if result is None:
                 raise psycopg.OperationalError("the server gave no answer")
-            if result.status in _GOOD:
+            if result.status in GOOD:
                 waiting.set_result(result)
             else:
                 waiting.set_exception(error_from_result(result))
@@ -223,15 +140,6 @@ def is_lost(error: psycopg.OperationalError) -> bool:
 def _wake(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
-
-
-def _rows(result: pq.abc.PGresult) -> list[Row]:
-    decoders = [DECODERS[result.ftype(column)] for column in range(result.nfields)]
-    value = result.get_value
-    return [
-        tuple(None if (data := value(row, column)) is None else decode(data) for column, decode in enumerate(decoders))
-        for row in range(result.ntuples)
-    ]
 
 
 class Wires:
@@ -285,3 +193,6 @@ class Wires:
         """Close every connection that is not in use; those are closed when they come back."""
         self.closed = True
         await self._close_idle()
+
+
+__all__ = ["CONNECT_SECONDS", "Wire", "WireStatement", "Wires", "is_lost", "wire_statement"]

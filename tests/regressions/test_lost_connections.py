@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
-from storage import engine, wire
+from storage import engine, libpq
 from storage.engine import create_database
 from storage.errors import DatabaseUnavailable
 from storage.rls import ROLE
@@ -66,7 +66,7 @@ async def test_sec_DU_7_a_connection_lost_while_idle_is_noticed_and_nothing_rais
 async def test_sec_RL_3_a_connection_keeps_so_many_statements_prepared_and_no_more(
     line: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "MOST_PREPARED", 5)
+    monkeypatch.setattr(libpq, "MOST_PREPARED", 5)
     for _ in range(2):
         for number in range(20):
             assert await line.fetch(wire_statement(f"SELECT {number}"), {}) == [(number,)]

@@ -1,0 +1,163 @@
+"""What everything that speaks to libpq itself shares: statements, parameters and rows (design Decision 9).
+
+A cursor of psycopg plans the conversion of every parameter and column anew. Here a statement is taken apart once, its
+parameters travel as text (bytes as they are) and its columns come back binary, in the few types that the store has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from types import NoneType
+from typing import Any, Final
+
+import psycopg
+from psycopg import pq
+from psycopg.adapt import PyFormat, Transformer
+
+Row = tuple[Any, ...]
+Parameters = tuple[Sequence[bytes | None], Sequence[int]]
+"""Values and the format of each."""
+
+BINARY: Final = 1
+TEXT: Final = 0
+MOST_PREPARED: Final = 200
+"""Statements a connection keeps prepared; each takes memory of the server, and searches have endless shapes."""
+GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
+_PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
+
+
+def _integer(data: bytes) -> int:
+    return int.from_bytes(data, "big", signed=True)
+
+
+DECODERS: Final[Mapping[int, Callable[[bytes], Any]]] = {
+    16: lambda data: data == b"\x01",  # bool
+    17: bytes,  # bytea
+    20: _integer,  # int8
+    21: _integer,  # int2
+    23: _integer,  # int4
+    25: bytes.decode,  # text
+    1043: bytes.decode,  # varchar
+}
+"""By type oid (pg_type.dat); what the columns of the store and of counts have."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatement:
+    """SQL with `$n` parameters, and their names in order."""
+
+    sql: bytes
+    names: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def wire_statement(sql: str) -> WireStatement:
+    """Return a statement with named parameters (`%(name)s`) as libpq takes it."""
+    names: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            return "%"
+        return f"${names.setdefault(name, len(names) + 1)}"
+
+    return WireStatement(_PARAMETER.sub(numbered, sql).encode(), tuple(names))
+
+
+def wire_parameters(values: Sequence[Any]) -> Parameters:
+    """Return values as they are sent; raises psycopg.DataError for text that PostgreSQL does not take."""
+    if not values:
+        return (), ()
+    given, formats = zip(*[(ENCODERS.get(type(value)) or _encoder(value))(value) for value in values], strict=True)
+    return given, formats
+
+
+def _text(value: str) -> bytes:
+    """Return text in UTF-8. libpq takes text up to the first NUL, and without a word."""
+    if "\0" in value:
+        raise psycopg.DataError("PostgreSQL text cannot contain NUL (0x00) bytes")
+    return value.encode()
+
+
+def array(values: Sequence[Any]) -> bytes:
+    """Return an array literal of integers, truth values, text or bytes (postgresql.org arrays.html#ARRAYS-IO)."""
+    return _text("{" + ",".join(map(_element, values)) + "}")
+
+
+def _element(value: Any) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
+    return "NULL" if value is None else str(value)
+
+
+ENCODERS: Final[Mapping[type, Callable[[Any], tuple[bytes | None, int]]]] = {
+    str: lambda value: (_text(value), TEXT),
+    int: lambda value: (b"%d" % value, TEXT),
+    bytes: lambda value: (value, BINARY),
+    NoneType: lambda _: (None, TEXT),
+    bool: lambda value: (b"t" if value else b"f", TEXT),
+    list: lambda value: (array(value), TEXT),
+    tuple: lambda value: (array(value), TEXT),
+}
+"""By type: a value's bytes and their format."""
+
+
+def _encoder(value: Any) -> Callable[[Any], tuple[bytes | None, int]]:
+    """Return what writes a value of a subclass, or of a type that only psycopg knows."""
+    known = next((encode for kind, encode in ENCODERS.items() if isinstance(value, kind)), None)
+    return known or _as_psycopg
+
+
+def _as_psycopg(value: Any) -> tuple[bytes | None, int]:
+    dumped = Transformer().get_dumper(value, PyFormat.TEXT).dump(value)
+    return (None if dumped is None else bytes(dumped)), TEXT
+
+
+def rows_of(result: pq.abc.PGresult) -> list[Row]:
+    """Return the rows of a binary result."""
+    decoders = [_decoder(result.ftype(column)) for column in range(result.nfields)]
+    value = result.get_value
+    return [
+        tuple(None if (data := value(row, column)) is None else decode(data) for column, decode in enumerate(decoders))
+        for row in range(result.ntuples)
+    ]
+
+
+def _decoder(oid: int) -> Callable[[bytes], Any]:
+    """Return what reads a type; psycopg knows those that the store does not have."""
+    return DECODERS.get(oid) or Transformer().get_loader(oid, pq.Format.BINARY).load
+
+
+class StatementNames:
+    """Names of the statements that a connection keeps prepared, least recently used first."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._names: OrderedDict[bytes, bytes] = OrderedDict()
+        self._numbers = count()
+
+    def of(self, sql: bytes) -> bytes | None:
+        """Return the name of a statement that is about to be used; None while it is not prepared."""
+        name = self._names.get(sql)
+        if name is not None:
+            self._names.move_to_end(sql)
+        return name
+
+    def fresh(self) -> bytes:
+        """Return a name that no statement ever had."""
+        return self._prefix + b"%d" % next(self._numbers)
+
+    def keep(self, sql: bytes, name: bytes) -> None:
+        """Note that a statement is prepared."""
+        self._names[sql] = name
+
+    def make_room(self) -> bytes | None:
+        """Forget the statement that was not used for longest if there are many; its name, to be deallocated."""
+        return self._names.popitem(last=False)[1] if len(self._names) >= MOST_PREPARED else None
