@@ -24,7 +24,8 @@ from storage.transaction import UnitOfWork
 class Pending:
     """A version to be written; `resource` None is a deletion. `stored` is what it supersedes.
 
-    `keep` False is the telemetry class: the superseded version is not kept (settled §3.2).
+    `keep` False is the telemetry class: the superseded version is not kept (settled §3.2). A deletion with a home is a
+    reading that is shown by day only now: its row and its residual stay, should it be shown again.
     """
 
     key: ResourceKey
@@ -152,8 +153,8 @@ class _Batch:
             now,
             resource is None,
             *_derived(values, stored),
-            *_place(None if resource is None else pending.home),
-            None if resource is None else pending.residual,
+            *_place(pending.home),
+            pending.residual,
             change_id,
             self.xid,
             body,
@@ -171,7 +172,7 @@ class _Batch:
     def relabel(self, pending: Pending) -> None:
         """Note a new residual or home of a resource whose content stayed the same."""
         stored = pending.stored
-        if pending.resource is None or stored is None:
+        if stored is None:
             return
         if (stored.home, stored.residual) != (pending.home, pending.residual):
             table, key, part = _place(pending.home)
