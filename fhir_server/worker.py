@@ -23,6 +23,7 @@ from storage.errors import StorageError
 from storage.grants import load_keys, load_revocations
 from storage.installation import client_origins, organization_ids
 from storage.projection.flush import flush
+from storage.projection.index_definition import outdated_indexes
 from storage.projection.outbox import Projector
 from storage.projection.places import Places
 from storage.reading import Reader
@@ -89,6 +90,7 @@ async def open_worker(
     async with AsyncExitStack() as stack:
         await database.open()
         stack.push_async_callback(database.close)
+        await _tell_of_outdated_indexes(database)
         ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)), await keys())
         revocations = Revocations(revoked, interval=settings.revocation_poll_seconds)
         audit.start(await organization_ids(database))
@@ -103,6 +105,13 @@ async def open_worker(
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher)
         authenticator = Authenticator(settings, ring, revocations, keys)
         yield Worker(settings, database, service, authenticator, ring)
+
+
+async def _tell_of_outdated_indexes(database: Database) -> None:
+    """Searches of these organizations may miss resources: everything else works, so the server starts."""
+    outdated = await outdated_indexes(database)
+    if outdated:
+        _log.warning("index_outdated", organizations=outdated, remedy="fhir-server reconcile --fix")
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ UNBOUND_TABLES: Final[tuple[Table, ...]] = (
     fhir.outbox,
     fhir.projection_guard,
     fhir.transaction_offset,
+    fhir.index_definitions,
 )
 """Tables outside tenancy (settled §2.1)."""
 

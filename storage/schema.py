@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
 from storage import triggers
 from storage.errors import DatabaseUnavailable, SchemaOutOfDate
+from storage.projection.index_definition import note_first
 from storage.revision import HEAD
 from storage.statistics import seed_statistics
 from storage.tables import audit
@@ -28,6 +29,8 @@ STANDARD_ORGANIZATIONS: Final = (
     {"id": "health-hub", "name": "Health Hub", "home_system": "graph"},
 )
 
+FIRST_WITH_INDEX: Final = "0005"
+"""The revision that brought the FHIR store and its index."""
 UPGRADE_LOCK: Final = 0x66686972  # "fhir"
 LOCK_TIMEOUT: Final = "10s"
 """How long an upgrade waits for a table that others use, before it gives up and nothing has happened."""
@@ -54,6 +57,7 @@ def upgrade(url: str, revision: str = "head") -> None:
         if _revision(connection) == HEAD:
             restore_triggers(connection)
             seed_statistics(connection)
+            note_first(connection, is_empty=found is None or found < FIRST_WITH_INDEX)
         _check_foreign_keys(connection)
 
 

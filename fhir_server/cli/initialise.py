@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Final
 
 from fhir_server.cli.installation import Act, Installation, open_installation
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, rotated
@@ -12,11 +12,15 @@ from fhir_server.settings import Settings
 from storage.addresses import is_sqlite, without_password
 from storage.audit_sqlite import audit_path
 from storage.grants import instant, keys_in, lock_keys, save_keys
+from storage.projection.index_definition import outdated_indexes
 from storage.projection.outbox import Projector
 from storage.repositories.platform import OrganizationRepository
 from storage.revision import head_revision
 from storage.schema import create_audit_file, create_standard_organizations, upgrade
 from storage.tables.enums import KeyState
+
+REBUILD: Final = "fhir-server reconcile --fix"
+"""Writes an index that differs anew."""
 
 
 def initialise(settings: Settings) -> dict[str, Any]:
@@ -38,13 +42,22 @@ async def _complete(settings: Settings, shown_url: str) -> dict[str, Any]:
         await Projector(installation.database).drain()  # the organizations, and what others wrote meanwhile
         async with installation.database.platform() as connection:
             organizations = [row.id for row in await OrganizationRepository(connection).all()]
+        outdated = await outdated_indexes(installation.database)
     return {
         "database": shown_url,
         "revision": head_revision(),
         "organizations": organizations,
+        "search_index": index_state(outdated),
         "signing_key": kid,
         "fhir_base": settings.fhir_base,
     }
+
+
+def index_state(outdated: list[str]) -> str:
+    """Return in words whether the search index fits this version, with the remedy."""
+    if not outdated:
+        return "current"
+    return f"built by another definition for {', '.join(outdated)}: run `{REBUILD}`"
 
 
 async def _ensure_key(installation: Installation) -> str:

@@ -58,5 +58,8 @@ def _show(found: list[dict[str, Any]], *, fixed: bool) -> None:
             note(f"{each['organization']}: {example}{' (repaired)' if fixed else ''}")
         for index in each["index"]:
             note(f"{each['organization']}: {index['table']} has {index['found']} rows and not {index['expected']}")
+        if each["index_outdated"]:
+            what = "the search index was built by another definition than this version's"
+            note(f"{each['organization']}: {what}{' (repaired)' if fixed else ': run `fhir-server reconcile --fix`'}")
         for failure in each["failures"]:
             note(f"{each['organization']}: {failure['row']} cannot be shown: {failure['reason']}")

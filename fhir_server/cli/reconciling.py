@@ -60,6 +60,7 @@ def _facts(organization: str, findings: Findings) -> dict[str, Any]:
             {"table": str(table), "expected": expected, "found": found}
             for table, (expected, found) in findings.index.items()
         ],
+        "index_outdated": findings.index_outdated,
         "examples": findings.examples,
         "agrees": findings.agrees,
     }

@@ -18,6 +18,7 @@ from sqlalchemy import Table, bindparam, delete, func, select, text, update
 
 from storage.driver import Driver, Row
 from storage.engine import Database
+from storage.projection.index_definition import note_built
 from storage.projection.index_values import IndexValues, index_values
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
@@ -105,6 +106,7 @@ async def rebuild_index(database: Database, organization_id: str) -> int:
             await unit.driver.execute_many(_correct(unit.driver.dialect), parameters)
             for table, rows in _rows_of(organization_id, page).items():
                 await unit.driver.insert(table, rows)
+        await note_built(unit)
         return count
 
     return await database.transact(organization_id, REINDEXER, rebuild)

@@ -15,6 +15,7 @@ from typing import Final
 from storage.engine import Database
 from storage.projection.flush import note_failures
 from storage.projection.index_check import check_index, rebuild_index
+from storage.projection.index_definition import note_built, outdated_indexes
 from storage.projection.lookups import open_facts
 from storage.projection.outbox import stored_keys
 from storage.projection.project import project_rows
@@ -38,6 +39,8 @@ class Findings:
     failures: dict[str, str] = field(default_factory=dict)
     index: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Index table that differs → rows expected, and how many of them, or else of all, there are."""
+    index_outdated: bool = False
+    """Whether it is on record that another definition than the running code's built the index."""
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -97,5 +100,8 @@ async def _compare_index(database: Database, organization_id: str, findings: Fin
     findings.index = found.tables
     for name in found.misplaced:
         findings.note("misplaced", name)
+    findings.index_outdated = organization_id in await outdated_indexes(database)
     if fix and not found.agrees:
         await rebuild_index(database, organization_id)
+    elif fix and findings.index_outdated:  # it is all the same what this code would build
+        await database.transact(organization_id, RECONCILER, note_built)

@@ -195,4 +195,12 @@ transaction_offset = Table(
     comment="PostgreSQL: one row; raised after a dump was restored (storage/transaction_ids.py)",
 )
 
+index_definitions = Table(
+    "index_definitions",
+    metadata,
+    Column("organization_id", Identifier, primary_key=True, comment="*: every organization that has no row of its own"),
+    Column("fingerprint", Identifier, nullable=False, comment="empty: not known"),
+    comment="by which definition each search index was built (storage/projection/index_definition.py)",
+)
+
 TENANT_TABLES = (resources, history, compartments, *INDEX_TABLES, changes, projection_failures)
