@@ -1,8 +1,9 @@
 """The audit trail: who did what to whose data, durable before the answer leaves (security §6, settled §4.7).
 
 Records of writes are inserted in the writing transaction; records of reads go through `AuditWriter`, which commits them
-in groups: a batch leaves when the previous commit returned. Each record carries an HMAC over everything it says, its id
-and its instant included, so none can be altered, copied or moved. `audit_seals.py` seals them.
+in groups: a batch leaves when the previous commit returned, or a moment later where others are about to join it. Each
+record carries an HMAC over everything it says, its id and its instant included, so none can be altered, copied or
+moved. `audit_seals.py` seals them.
 
 Ids ascend with commits: on PostgreSQL they are made of the transaction id, so that nothing can appear below the oldest
 running transaction; on SQLite, where writers take turns, each is above the one before.
@@ -152,6 +153,10 @@ async def _first_id(unit: UnitOfWork) -> int:
 class AuditStore(Protocol):
     """Where records of reads go. `append` is never called twice at a time."""
 
+    def prepare(self, organization_id: str) -> None:
+        """Hear that records of this organization are being gathered for the next `append`."""
+        ...
+
     async def append(self, records: Sequence[AuditRecord]) -> None:
         """Make the records durable, all or none; raises AuditUnavailable."""
         ...
@@ -161,8 +166,16 @@ class AuditStore(Protocol):
         ...
 
 
+GATHER_SECONDS: Final = 0.001
+"""How long a batch waits for as many records as lately came together: a commit costs as much as several reads."""
+
+
 class AuditWriter:
-    """Commits records of reads in groups. One per worker."""
+    """Commits records of reads in groups. One per worker.
+
+    A batch leaves when it has as many records as the one before it and those that came while that was committed, at
+    the latest after `GATHER_SECONDS` (AD-3 permits 5 ms). So who comes alone does not wait.
+    """
 
     def __init__(self, store: AuditStore, *, capacity: int = 10_000, batch: int = 200) -> None:
         self._store = store
@@ -170,6 +183,8 @@ class AuditWriter:
         self._batch = batch
         self._waiting: deque[tuple[AuditRecord, asyncio.Future[None]]] = deque()
         self._draining: asyncio.Task[None] | None = None
+        self._expected = 1
+        self._gathered: asyncio.Future[None] | None = None
         self._closed = False
 
     async def record(self, record: AuditRecord) -> None:
@@ -184,16 +199,33 @@ class AuditWriter:
         self._waiting.append((record, done))
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain(), name="audit")
+        elif self._gathered is not None and len(self._waiting) >= self._expected:
+            _complete(self._gathered)
         await done
 
     async def _drain(self) -> None:
         """Commit what waits, batch after batch, until nothing does."""
         try:
             while self._waiting:
+                if len(self._waiting) < self._expected:
+                    self._store.prepare(self._waiting[0][0].organization_id)
+                    await self._gather()
                 batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
                 await self._commit(batch)
+                self._expected = min(len(batch) + len(self._waiting), self._batch)
         finally:
             self._draining = None
+
+    async def _gather(self) -> None:
+        """Wait until as many records are there as are expected, or for as long as that may take."""
+        loop = asyncio.get_running_loop()
+        self._gathered = loop.create_future()
+        late = loop.call_later(GATHER_SECONDS, _complete, self._gathered)
+        try:
+            await self._gathered
+        finally:
+            late.cancel()
+            self._gathered = None
 
     async def _commit(self, batch: list[tuple[AuditRecord, asyncio.Future[None]]]) -> None:
         try:
@@ -223,6 +255,11 @@ def _fail(batch: Sequence[tuple[AuditRecord, asyncio.Future[None]]], error: Exce
     for _, done in batch:
         if not done.done():
             done.set_exception(error)
+
+
+def _complete(gathered: asyncio.Future[None]) -> None:
+    if not gathered.done():
+        gathered.set_result(None)
 
 
 def column_names() -> tuple[str, ...]:

@@ -37,6 +37,9 @@ class SqliteAuditStore:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._connection: sqlite3.Connection | None = None
 
+    def prepare(self, organization_id: str) -> None:
+        """Do nothing: there is no other process to send ahead to."""
+
     async def append(self, records: Sequence[AuditRecord]) -> None:
         """Commit the records in one transaction; raises AuditUnavailable."""
         try:

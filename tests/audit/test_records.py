@@ -30,6 +30,10 @@ class MemoryStore:
         self.gate.set()
         self.down: Exception | None = None
         self.closed = False
+        self.prepared: list[str] = []
+
+    def prepare(self, organization_id: str) -> None:
+        self.prepared.append(organization_id)
 
     async def append(self, records: Sequence[AuditRecord]) -> None:
         await self.gate.wait()
@@ -54,6 +58,34 @@ async def test_security_AD3_a_batch_leaves_when_the_previous_commit_returned():
     store.gate.set()
     await asyncio.gather(first, *others)
     assert [len(batch) for batch in store.batches] == [1, 7]
+
+
+async def test_security_AD3_requests_that_came_together_share_a_commit_the_next_time_too():
+    store = MemoryStore()
+    writer = AuditWriter(store)
+    store.gate.clear()
+    first = [asyncio.create_task(writer.record(a_record(n))) for n in range(4)]
+    await asyncio.sleep(0)
+    store.gate.set()
+    await asyncio.gather(*first)
+    second = []
+    for n in range(4):  # one after the other, as answers to reads arrive
+        second.append(asyncio.create_task(writer.record(a_record(n))))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await asyncio.gather(*second)
+    assert [len(batch) for batch in store.batches] == [4, 4]
+    assert store.prepared == ["loop-health"]  # the transaction was sent for while the others were on their way
+
+
+async def test_security_AD3_who_comes_alone_after_many_is_not_kept():
+    store = MemoryStore()
+    writer = AuditWriter(store)
+    await asyncio.gather(*(writer.record(a_record(n)) for n in range(4)))
+    await writer.record(a_record(5))
+    await writer.record(a_record(6))
+    assert [len(batch) for batch in store.batches] == [4, 1, 1]
+    assert len(store.prepared) == 1  # only the first of the two could have had company
 
 
 async def test_a_batch_has_a_largest_size():
@@ -122,6 +154,15 @@ async def test_security_DU8_closing_flushes_and_then_refuses():
     assert store.closed
     with pytest.raises(AuditUnavailable):
         await writer.record(a_record())
+
+
+async def test_security_TN2_each_organizations_records_go_into_its_own_trail(store, trail: Trail):
+    both = [a_record(n, organization_id=name) for n, name in enumerate(["loop-health", "health-hub", "loop-health"])]
+    await store.append(both)  # makes the connection
+    store.prepare("loop-health")
+    await store.append(both)
+    found = {name: [row["actor_id"] for row in export(trail, name)] for name in ("health-hub", "loop-health")}
+    assert found == {"health-hub": ["user-1"] * 2, "loop-health": ["user-0", "user-2"] * 2}
 
 
 async def test_what_was_recorded_is_read_back_digit_for_digit(store, trail: Trail):
