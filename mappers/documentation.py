@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from mappers.lens import ResourceMapper
 from mappers.registry import MAPPERS, mappers_of_type
+from mappers.telemetry import OPEN_DAY_PACE
 
 _ARROWS = {"both ways": "⇄", "to FHIR": "→", "internal only": ""}
 
@@ -42,6 +45,12 @@ def _facts(mapper: ResourceMapper) -> list[str]:
         facts.append(f"Looks up: {', '.join(mapper.lookups)}.")
     if mapper.telemetry:
         facts.append("Telemetry: superseded versions are not kept.")
+    if mapper.metric:
+        facts.append(f"Shown unless the organization has the metric ({_code(mapper.metric)}) by day only.")
+    if mapper.pace:
+        facts.append(
+            f"While its day is open, a new version at most every {OPEN_DAY_PACE // timedelta(minutes=1)} minutes."
+        )
     for group in mapper.together:
         names = ", ".join(f"`{name}…`" for name in group)
         facts.append(f"Guarded as one: {names}.")

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -85,6 +86,10 @@ class ResourceMapper:
     creatable: bool = True
     internal_endpoint: str | None = None
     telemetry: bool = False
+    metric: str | None = None
+    """The column that names a reading's metric: an organization may have some shown by day only (settled §3.2)."""
+    pace: Callable[[Row], timedelta | None] | None = None
+    """How long a version stands at least before a changed row makes the next one; None, or no pace: no time at all."""
     children: tuple[str, ...] = ()
     lookups: tuple[str, ...] = ()
     applies: Callable[[Row], bool] | None = None
@@ -102,6 +107,8 @@ class ResourceMapper:
             for column in item.columns:
                 if self.split is None and column not in known:
                     raise MappingError("no such column", f"{self.table}.{column}")
+        if self.metric is not None and self.metric not in known:
+            raise MappingError("no such column", f"{self.table}.{self.metric}")
         if self._places and not self.read_only and self.creatable and self.split is None:
             filled = {"id", "organization_id"}
             filled |= {column for item in self.fields if item.take for column in item.columns}

@@ -20,6 +20,7 @@ from mappers.lookups import TIME_ZONE, Lookups
 from mappers.nodes import Node, Slot, Whole
 from mappers.quantities import Measured, plain_number, quantity, quantity_unit
 from mappers.rows import WearableDailyStat, WearableReading
+from mappers.telemetry import OPEN_DAY_PACE
 
 WRITTEN_THROUGH_FHIR: Final = "fhir"
 """`source` of a reading whose writer named neither a device nor a source."""
@@ -132,6 +133,7 @@ WEARABLE_READING: Final = ResourceMapper(
     internal_endpoint="/graph/wearables/readings",
     about="Claimed with a wearable metric's code, a dateTime with time, and a Quantity with a unit.",
     telemetry=True,
+    metric="data_type",
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange", "component"), ("effective",)),
     slots={"category": (Slot("metric"),)},
     fields=(
@@ -164,10 +166,10 @@ DEFAULT_ZONE: Final = "UTC"
 
 def _daily_status(values: tuple[Any, ...], _: Context) -> Node:
     """Return preliminary while the day is open, final once it is closed, corrected when data came later."""
-    closed_at, updated_at = values
+    closed_at, corrected = values
     if closed_at is None:
         return "preliminary"
-    return "corrected" if updated_at is not None and updated_at > closed_at else "final"
+    return "corrected" if corrected else "final"
 
 
 @lru_cache(maxsize=1024)
@@ -279,6 +281,7 @@ DAILY_STATISTIC: Final = ResourceMapper(
     internal_endpoint="/graph/wearables/daily-stats",
     about="Claimed with a wearable metric's code and a Period that is one day in the customer's time zone.",
     telemetry=True,
+    pace=lambda row: OPEN_DAY_PACE if row.closed_at is None else None,
     lookups=(TIME_ZONE,),
     refuses=_no_daily_statistic,
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange"), ("effective",)),
@@ -288,10 +291,10 @@ DAILY_STATISTIC: Final = ResourceMapper(
     },
     fields=(
         derived(
-            ("closed_at", "updated_at"),
+            ("closed_at", "corrected"),
             "status",
             _daily_status,
-            note="open day → preliminary, closed → final, updated after it was closed → corrected",
+            note="open day → preliminary, closed → final, changed after it was closed → corrected",
         ),
         _category(),
         _metric(wearables.DAILY_CODES, wearables.DAILY_TYPES),

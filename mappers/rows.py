@@ -205,7 +205,10 @@ class WearableReading:
 
 @dataclass(frozen=True, slots=True)
 class WearableDailyStat:
-    """One row of `patient_wearable_daily_stats`; `closed_at` is None while the day is open (settled §3.2)."""
+    """One row of `patient_wearable_daily_stats`; `closed_at` is None while the day is open (settled §3.2).
+
+    `corrected` is stamped by the database when what the row says of a closed day changes.
+    """
 
     id: str
     organization_id: str
@@ -220,6 +223,7 @@ class WearableDailyStat:
     count: int | None = None
     metadata: Json = field(default_factory=dict)
     closed_at: datetime | None = None
+    corrected: bool = False
     created_at: datetime | None = None
     updated_at: datetime | None = None
 

@@ -23,7 +23,7 @@ from storage.tables.metadata import metadata
 GROUPS = {
     "graph": patient_graph.TENANT_TABLES,
     "platform": platform.PLATFORM_TABLES,
-    "fhir": (*fhir.TENANT_TABLES, fhir.outbox, fhir.projection_guard),
+    "fhir": (*fhir.TENANT_TABLES, fhir.outbox, fhir.projection_guard, fhir.projections_due, fhir.telemetry_settings),
     "audit": audit.TENANT_TABLES,
 }
 

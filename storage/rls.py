@@ -28,6 +28,8 @@ TENANT_TABLES: Final[tuple[Table, ...]] = (*patient_graph.TENANT_TABLES, *fhir.T
 UNBOUND_TABLES: Final[tuple[Table, ...]] = (
     *platform.PLATFORM_TABLES,
     fhir.outbox,
+    fhir.projections_due,
+    fhir.telemetry_settings,
     fhir.projection_guard,
     fhir.transaction_offset,
     fhir.index_definitions,

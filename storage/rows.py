@@ -47,6 +47,8 @@ OWNED: Final = frozenset({"identity_mappings"})
 
 KEYS_AT_ONCE: Final = 1000
 STAMPS: Final = ("created_at", "updated_at")
+MADE_BY_DATABASE: Final = frozenset({*STAMPS, "corrected"})
+"""Columns that a row may have otherwise than it was saved with."""
 CUSTOMER: Final = "customer_id"
 """The column that says whose a row is."""
 SMALLEST_STEP: Final = timedelta(microseconds=1)

@@ -1,4 +1,6 @@
-"""Triggers: capture of rows that foreign writers change (settled §3.8), and tables that only grow (security AD-4).
+"""Triggers: capture of rows that foreign writers change, late data of closed days, tables that only grow.
+
+(settled §3.8, settled §3.2, security AD-4)
 
 Every change of a captured table that the server itself did not make leaves rows in `outbox`: one for the changed row
 and one for each row that shows parts of it (its owner). A row whose key changed leaves both keys. Key `*` means every
@@ -96,6 +98,51 @@ $$
 CAPTURE_RIGHTS: Final = "REVOKE EXECUTE ON FUNCTION fhir_capture() FROM PUBLIC"
 """Nobody else may hang the function on a table of their own, whose outbox would then be written in its owner's name."""
 
+DAILY: Final = "patient_wearable_daily_stats"
+DAILY_FACTS: Final = (
+    "customer_id",
+    "date",
+    "data_type",
+    "avg_value",
+    "min_value",
+    "max_value",
+    "sum_value",
+    "count",
+    "unit",
+)
+"""What the statistics of a day say: late data changes one of these after the day was closed (settled §3.2)."""
+
+LATE_DATA_FUNCTION: Final = f"""
+CREATE FUNCTION fhir_late_data() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.corrected := NEW.closed_at IS NOT NULL AND (NEW.corrected OR (OLD.closed_at IS NOT NULL AND (OLD.corrected OR
+        ({", ".join(f"NEW.{name}" for name in DAILY_FACTS)})
+        IS DISTINCT FROM ({", ".join(f"OLD.{name}" for name in DAILY_FACTS)}))));
+    RETURN NEW;
+END
+$$
+"""
+
+LATE_DATA_POSTGRESQL: Final = (
+    LATE_DATA_FUNCTION,
+    (
+        f"CREATE TRIGGER fhir_late_data BEFORE UPDATE ON {DAILY} FOR EACH ROW"
+        " WHEN (OLD.closed_at IS NOT NULL OR NEW.corrected) EXECUTE FUNCTION fhir_late_data()"
+    ),
+)
+"""Whoever writes late data, the day is corrected. `updated_at` cannot tell: some writers set it when they close a day,
+and others never."""
+
+LATE_DATA_SQLITE: Final = (
+    f"CREATE TRIGGER {DAILY}_late_data AFTER UPDATE ON {DAILY}"
+    " WHEN NEW.corrected IS NOT (NEW.closed_at IS NOT NULL AND (NEW.corrected OR (OLD.closed_at IS NOT NULL AND"
+    " (OLD.corrected OR "
+    + " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in DAILY_FACTS)
+    + f")))) BEGIN UPDATE {DAILY} SET corrected = NOT NEW.corrected"
+    " WHERE organization_id = NEW.organization_id AND id = NEW.id; END"
+)
+
 REFUSE_FUNCTION: Final = """
 CREATE FUNCTION fhir_refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -175,11 +222,13 @@ def trigger_statements(dialect: str) -> tuple[str, ...]:
             CAPTURE_FUNCTION,
             CAPTURE_RIGHTS,
             *(statement for captured in CAPTURED for statement in capture_postgresql(captured)),
+            *LATE_DATA_POSTGRESQL,
             REFUSE_FUNCTION,
             *(statement for table in audit.APPEND_ONLY for statement in append_only_postgresql(table)),
         )
     return (
         *(statement for captured in CAPTURED for statement in capture_sqlite(captured)),
+        LATE_DATA_SQLITE,
         *(statement for table in audit.APPEND_ONLY for statement in append_only_sqlite(table)),
     )
 

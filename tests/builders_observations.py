@@ -73,6 +73,7 @@ daily_stats = st.builds(
     count=maybe(st.integers(0, 5000)),
     metadata=st.one_of(json_objects, st.just({"timeZone": "Europe/Madrid"})),
     closed_at=maybe(instants),
+    corrected=st.booleans(),
     updated_at=maybe(instants),
 )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -11,9 +12,12 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from storage.projection.lookups import open_facts
 from storage.projection.project import Projected, project_rows
 from storage.projection.sources import owners_of
+from storage.projection.telemetry import note_due, take_setting
 from storage.tables.fhir import projection_failures
 from storage.transaction import UnitOfWork
 from storage.versions import write_versions
+
+ORGANIZATIONS: Final = "organizations"
 
 
 async def flush(unit: UnitOfWork) -> None:
@@ -23,16 +27,23 @@ async def flush(unit: UnitOfWork) -> None:
     await project_touched(unit, touched)
 
 
-async def project_touched(unit: UnitOfWork, touched: Sequence[tuple[str, str]]) -> int:
-    """Write the versions that changed rows call for; returns how many. Rows that cannot be mapped are listed apart."""
+async def project_touched(unit: UnitOfWork, touched: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
+    """Write the versions that changed rows call for. Rows that cannot be mapped are listed apart.
+
+    Returns the rows that are shown later, by table and key, and when; they are remembered (settled §3.2).
+    """
+    refused = await take_setting(unit) if (ORGANIZATIONS, unit.organization_id) in touched else None
     facts = await open_facts(unit)
-    versions = 0
+    deferred: dict[tuple[str, str], int] = {}
     for table, keys in (await owners_of(unit, touched)).items():
         projected = await project_rows(unit, facts, table, keys)
-        written = await write_versions(unit, projected.pendings)
-        versions += sum(each.changed for each in written)
+        await write_versions(unit, projected.pendings)
+        if refused is not None and table == ORGANIZATIONS:
+            projected.failures[unit.organization_id] = refused
         await note_failures(unit, table, keys, projected)
-    return versions
+        await note_due(unit, table, projected.deferred)
+        deferred.update({(table, key): due for key, due in projected.deferred.items()})
+    return deferred
 
 
 async def note_failures(unit: UnitOfWork, table: str, keys: Sequence[str], projected: Projected) -> None:

@@ -10,11 +10,11 @@ from typing import Final
 
 from sqlalchemy import bindparam, func, select
 
-from mappers.lens import NotClaimed
+from mappers.lens import Absorbed, NotClaimed
 from mappers.registry import mappers_of_type
 from storage.engine import Database
 from storage.projection.lookups import answer, open_facts
-from storage.projection.places import writable_mappers
+from storage.projection.places import by_day_only, writable_mappers
 from storage.resources import Stored
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
@@ -111,8 +111,14 @@ async def _offer(unit: UnitOfWork, batch: Sequence[Stored]) -> Counter[str]:
     await answer(unit, facts, needs)
     reasons: Counter[str] = Counter()
     for resource in resources:
-        answers = [mapper.absorb(resource, facts.lookups()) for mapper in writable_mappers(resource["resourceType"])]
-        refused = [each.reason for each in answers if isinstance(each, NotClaimed)]
+        offered = writable_mappers(resource["resourceType"])
+        answers = [(mapper, mapper.absorb(resource, facts.lookups())) for mapper in offered]
+        refused = [each.reason for _, each in answers if isinstance(each, NotClaimed)]
+        refused += [
+            by_day_only(mapper)
+            for mapper, each in answers
+            if isinstance(each, Absorbed) and not facts.shows(mapper, each.row)
+        ]
         fits = len(refused) < len(answers)
         reasons["would fit a table at its next update" if fits else "; ".join(refused)] += 1
     return reasons

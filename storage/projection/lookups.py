@@ -10,11 +10,15 @@ from sqlalchemy import bindparam, select
 
 from mappers.device import device_columns
 from mappers.json_values import Json
+from mappers.lens import ResourceMapper, Row
 from mappers.lookups import CLINICIAN, MEMBER, REFERENCE, TIME_ZONE, Home, Lookups, Need, Treatment
+from mappers.telemetry import Telemetry
 from storage.integrity import key_of
+from storage.projection.telemetry import telemetry_of
 from storage.resources import ResourceKey
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
+from storage.tables.fhir import telemetry_settings
 from storage.tables.patient_graph import customer_profiles, subscriptions
 from storage.tables.platform import organizations
 from storage.transaction import UnitOfWork
@@ -27,6 +31,7 @@ class Facts:
     organization_id: str
     organization_name: str | None = None
     home_system: str | None = None
+    telemetry: Telemetry = field(default_factory=Telemetry)
     homes: dict[str, Home] = field(default_factory=dict)
     clinicians: dict[str, str] = field(default_factory=dict)
     treatments: dict[str, Treatment] = field(default_factory=dict)
@@ -34,6 +39,10 @@ class Facts:
     members: dict[str, Json] = field(default_factory=dict)
     resource_ids: dict[tuple[str, str, str], str] = field(default_factory=dict)
     asked: set[Need] = field(default_factory=set)
+
+    def shows(self, mapper: ResourceMapper, row: Row) -> bool:
+        """Whether a row is shown as a resource at all: a reading is not where its metric is shown by day only."""
+        return mapper.metric is None or self.telemetry.shows(getattr(row, mapper.metric))
 
     def lookups(self) -> Lookups:
         """Return the view that mappers take; it shows what is added later too."""
@@ -78,16 +87,18 @@ def _renamed_statement(dialect: str) -> Prepared:
 
 @lru_cache
 def _organization_statement(dialect: str) -> Prepared:
-    columns = organizations.c
-    return prepare(select(columns.name, columns.home_system).where(columns.id == bindparam("organization_id")), dialect)
+    columns = (organizations.c.name, organizations.c.home_system, telemetry_settings.c.setting)
+    joined = organizations.outerjoin(telemetry_settings, telemetry_settings.c.organization_id == organizations.c.id)
+    statement = select(*columns).select_from(joined).where(organizations.c.id == bindparam("organization_id"))
+    return prepare(statement, dialect)
 
 
 async def open_facts(unit: UnitOfWork) -> Facts:
     """Return facts that know the unit's organization."""
     statement = _organization_statement(unit.driver.dialect)
     rows = await unit.driver.fetch(statement, {"organization_id": unit.organization_id})
-    name, home_system = rows[0] if rows else (None, None)
-    return Facts(unit.organization_id, name, home_system)
+    name, home_system, setting = rows[0] if rows else (None, None, None)
+    return Facts(unit.organization_id, name, home_system, telemetry_of(setting))
 
 
 async def answer(unit: UnitOfWork, facts: Facts, needs: Iterable[Need]) -> None:

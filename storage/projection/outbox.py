@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -16,6 +16,7 @@ from storage.engine import Database
 from storage.errors import StorageError
 from storage.projection.flush import note_failures, project_touched
 from storage.projection.project import Projected
+from storage.projection.telemetry import organizations_with_work, settle_due, take_due, walk
 from storage.rows import all_keys
 from storage.tables.fhir import outbox, resources
 from storage.tables.platform import organizations
@@ -31,7 +32,9 @@ Report = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    id: int
+    """A row to be projected; `id` is its entry's in the outbox, None of a row that was remembered and is due now."""
+
+    id: int | None
     table: str
     key: str
 
@@ -61,13 +64,13 @@ class Projector:
         self._stopping.set()
 
     async def drain(self) -> int:
-        """Project everything in the outbox at this time; returns how many entries that were.
+        """Project everything in the outbox at this time, and what is due; returns how many entries that were.
 
         Raises the last StorageError when all organizations have had their turn.
         """
         async with self.database.platform() as connection:
             await _spread(connection)
-            named = select(outbox.c.organization_id).distinct()
+            named = organizations_with_work(self.database.ids.milliseconds())
             concerned = [row[0] for row in await connection.execute(named)]
         total = 0
         failure: StorageError | None = None
@@ -82,14 +85,18 @@ class Projector:
         return total
 
     async def _drain_some(self, organization_id: str) -> int:
-        """Project a batch; where something unforeseen happens, entry by entry, and list the row at which it does."""
+        """Project a batch; where something unforeseen happens, entry by entry, and list the row at which it does.
+
+        When nothing is left, a walk through the readings goes on, if one is under way: it finds more.
+        """
         try:
-            return await self.database.transact(organization_id, PROJECTOR, partial(_drain_batch, limit=BATCH))
+            drained = await self.database.transact(organization_id, PROJECTOR, partial(_drain_batch, limit=BATCH))
         except StorageError:
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, one row blocks nobody (settled §3.8)
             self._tell("outbox_entry_by_entry", error=type(error).__name__)
-        return await self._drain_singly(organization_id)
+            drained = await self._drain_singly(organization_id)
+        return drained or await self.database.transact(organization_id, PROJECTOR, walk)
 
     async def _drain_singly(self, organization_id: str) -> int:
         drained = 0
@@ -116,7 +123,7 @@ class Projector:
 
 
 async def _take(unit: UnitOfWork, limit: int) -> list[_Entry]:
-    """Return the oldest entries that no other projector has, locked."""
+    """Return the oldest entries that no other projector has, and then rows that are due, locked."""
     taken = (
         select(outbox.c.id, outbox.c.table_name, outbox.c.key)
         .where(outbox.c.organization_id == unit.organization_id)
@@ -124,7 +131,10 @@ async def _take(unit: UnitOfWork, limit: int) -> list[_Entry]:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [_Entry(*row) for row in await unit.connection.execute(taken)]
+    entries = [_Entry(*row) for row in await unit.connection.execute(taken)]
+    if len(entries) < limit:
+        entries += [_Entry(None, table, key) for table, key in await take_due(unit, limit - len(entries))]
+    return entries
 
 
 async def _drain_batch(unit: UnitOfWork, limit: int, taken: list[_Entry] | None = None) -> int:
@@ -136,9 +146,16 @@ async def _drain_batch(unit: UnitOfWork, limit: int, taken: list[_Entry] | None 
         touched = [(entry.table, entry.key) for entry in entries if entry.key != TRUNCATED]
         for table in {entry.table for entry in entries if entry.key == TRUNCATED}:
             touched.extend([(table, key) for key in await stored_keys(unit, table)])
-        await project_touched(unit, touched)
-        await unit.connection.execute(delete(outbox).where(outbox.c.id.in_([entry.id for entry in entries])))
+        deferred = await project_touched(unit, touched)
+        await _take_out(unit, entries, deferred)
     return len(entries)
+
+
+async def _take_out(unit: UnitOfWork, entries: Sequence[_Entry], deferred: Mapping[tuple[str, str], int]) -> None:
+    ids = [entry.id for entry in entries if entry.id is not None]
+    if ids:
+        await unit.connection.execute(delete(outbox).where(outbox.c.id.in_(ids)))
+    await settle_due(unit, [(entry.table, entry.key) for entry in entries if entry.id is None], deferred)
 
 
 async def _give_up(unit: UnitOfWork, taken: Sequence[_Entry], error: Exception) -> None:
@@ -146,7 +163,7 @@ async def _give_up(unit: UnitOfWork, taken: Sequence[_Entry], error: Exception) 
     for entry in taken:
         failed = Projected(failures={entry.key: f"{type(error).__name__} while it was projected"})
         await note_failures(unit, entry.table, [entry.key], failed)
-        await unit.connection.execute(delete(outbox).where(outbox.c.id == entry.id))
+        await _take_out(unit, [entry], {})
 
 
 async def _spread(connection: AsyncConnection) -> None:

@@ -19,7 +19,7 @@ from storage.projection.project import project_rows, residual_bytes
 from storage.projection.sources import owners_of, owners_of_row
 from storage.repositories.saving import keep_row, remove_row
 from storage.resources import Home, ResourceKey
-from storage.rows import STAMPS, load_rows, shared_columns, taken_unique
+from storage.rows import MADE_BY_DATABASE, load_rows, shared_columns, taken_unique
 from storage.transaction import UnitOfWork
 from storage.versions import Pending
 
@@ -43,9 +43,10 @@ def writable_mappers(resource_type: str) -> tuple[ResourceMapper, ...]:
     return tuple(mapper for mapper in mappers_of_type(resource_type) if not mapper.read_only)
 
 
-def _rank(pending: Pending) -> int:
+def _order(pending: Pending) -> tuple[int, int]:
+    """Those first that others depend on; then in one order for all, so that rows are written without deadlocks."""
     kind = pending.key.resource_type
-    return FIRST_TYPES.index(kind) if kind in FIRST_TYPES else len(FIRST_TYPES)
+    return FIRST_TYPES.index(kind) if kind in FIRST_TYPES else len(FIRST_TYPES), pending.key.hash
 
 
 class Places:
@@ -64,7 +65,7 @@ class Places:
         work = _Work(unit, await open_facts(unit), bound)
         await work.prepare(concerned)
         placed: dict[ResourceKey, Pending] = {}
-        for pending in sorted(concerned, key=_rank):
+        for pending in sorted(concerned, key=_order):
             placed[pending.key] = await work.settle(pending)
         answered = [placed.get(pending.key, pending) for pending in pendings]
         consequences = await work.consequences(pending.key for pending in pendings)
@@ -104,7 +105,7 @@ class _Work:
                     self.facts.members[str(pending.key)] = pending.resource
                 for mapper in mappers_of_type(pending.key.resource_type):
                     needs |= mapper.needs(pending.resource)
-        for table, keys in homes.items():
+        for table, keys in sorted(homes.items()):
             # Locked, because all columns are written: what another writer changes meanwhile would be lost.
             loaded = await load_rows(self.unit.connection, table, self.unit.organization_id, keys, lock=True)
             self.rows.update({(table, key): row for key, row in loaded.items()})
@@ -113,7 +114,9 @@ class _Work:
     async def settle(self, pending: Pending) -> Pending:
         """Return one write with its home, its row saved or deleted."""
         stored = pending.stored
-        home = stored.home if stored is not None and not stored.deleted else None
+        home = stored.home if stored is not None else None
+        if home is not None and stored is not None and stored.deleted and (home.table, home.key) not in self.rows:
+            home = None  # a reading was withdrawn because it is shown by day only, and its row is gone since then
         if home is not None:
             return await (self._remove(pending, home) if pending.resource is None else self._update(pending, home))
         if pending.resource is None:
@@ -137,7 +140,10 @@ class _Work:
         )
         if isinstance(absorbed, NotClaimed):
             raise MappingRefused(pending.key.resource_type, pending.key.id, absorbed.reason)
+        if not self.facts.shows(mapper, absorbed.row):
+            raise MappingRefused(pending.key.resource_type, pending.key.id, by_day_only(mapper))
         absorbed = self._with_shared_columns(pending, mapper, home, current, absorbed)
+        pending, absorbed = self._with_unseen_columns(pending, mapper, home, current, absorbed)
         taken = await taken_unique(self.unit.connection, home.table, absorbed.row)
         if taken is not None:
             raise MappingRefused(pending.key.resource_type, pending.key.id, f"{home.table}.{taken} is in use")
@@ -163,6 +169,32 @@ class _Work:
             return absorbed
         row = replace(absorbed.row, **{name: getattr(current, name) for name in names})
         return Absorbed(row, mapper.residual(row, home.part, self.facts.lookups(), pending.resource))
+
+    def _with_unseen_columns(
+        self, pending: Pending, mapper: ResourceMapper, home: Home, current: Row, absorbed: Absorbed
+    ) -> tuple[Pending, Absorbed]:
+        """Leave columns as they are that changed since FHIR showed them and that the writer left as FHIR showed them.
+
+        A row that is shown now and then has often moved on; it is as if it had been changed just after this write.
+        """
+        stored = pending.stored
+        if mapper.pace is None or stored is None or stored.deleted:
+            return pending, absorbed
+        shown = replace(pending, resource=stored.resource())
+        seen = mapper.absorb(_under_own_id(shown, mapper, current, home), self.facts.lookups(), current, home.part)
+        if isinstance(seen, NotClaimed):
+            return pending, absorbed
+        unseen = {
+            column: getattr(current, column)
+            for item in mapper.fields
+            for column in item.columns
+            if getattr(absorbed.row, column) == getattr(seen.row, column) != getattr(current, column)
+        }
+        if not unseen:
+            return pending, absorbed
+        row = replace(absorbed.row, **unseen)
+        resource = mapper.render(row, home.part, self.facts.lookups(), absorbed.residual) | {"id": pending.key.id}
+        return replace(pending, resource=resource, values=None), replace(absorbed, row=row)
 
     async def _claim(self, pending: Pending) -> Pending:
         """Offer a new (or so far native) resource to the mappers of its type."""
@@ -202,6 +234,10 @@ class _Work:
         if self.facts.home_system != "graph":
             return "the organization's home system is not the patient graph"
         existing = await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id])
+        if any(not self.facts.shows(mapper, each) for each in existing.values()):
+            raise MappingRefused(mapper.resource_type, row.id, by_day_only(mapper))
+        if not self.facts.shows(mapper, row):
+            return by_day_only(mapper)
         if existing or (mapper.table, row.id) in self.rows:
             return f"{mapper.table} has a row with this id"
         taken = await taken_unique(self.unit.connection, mapper.table, row)
@@ -232,6 +268,7 @@ class _Work:
 
     async def _remove(self, pending: Pending, home: Home) -> Pending:
         mapper = self._mapper(pending, home)
+        pending = replace(pending, keep=not mapper.telemetry)
         current = self.rows.get((home.table, home.key))
         if current is not None and mapper.split is not None:
             remaining = mapper.without(current, home.part)
@@ -256,9 +293,14 @@ class _Work:
         return found
 
 
+def by_day_only(mapper: ResourceMapper) -> str:
+    """Return why a reading is not taken into its table: the organization has its metric shown by day only."""
+    return f"the organization shows {mapper.table} of this metric by day only"
+
+
 def _shows_stamps(mapper: ResourceMapper) -> bool:
     """Say whether what the database stamps shows in the resource."""
-    return any(column in STAMPS for item in mapper.fields for column in item.columns)
+    return any(column in MADE_BY_DATABASE for item in mapper.fields for column in item.columns)
 
 
 def _under_own_id(pending: Pending, mapper: ResourceMapper, row: Row, home: Home) -> Mapping[str, object]:

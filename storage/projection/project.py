@@ -15,6 +15,7 @@ from mappers.lens import ResourceMapper, Row
 from mappers.lookups import CLINICIAN, TIME_ZONE
 from mappers.registry import mappers_of_table
 from mappers.residual import NOTHING, Residual
+from mappers.telemetry import next_due
 from storage.codec import decode, encode
 from storage.projection.index_values import index_values
 from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, add_treatments
@@ -24,7 +25,7 @@ from storage.rows import load_rows
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
-from storage.versions import STORED_COLUMNS, Pending, load_current, stored_of
+from storage.versions import STORED_COLUMNS, Pending, is_unchanged, load_current, stored_of
 
 UNMAPPABLE: Final = (
     ValueError,
@@ -57,6 +58,8 @@ class Projected:
 
     pendings: list[Pending] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    deferred: dict[str, int] = field(default_factory=dict)
+    """Rows that differ and are to be shown later (settled §3.2): key → when, in milliseconds since 1970 UTC."""
 
 
 @lru_cache
@@ -98,11 +101,18 @@ def residual_bytes(residual: Residual) -> bytes | None:
 
 
 async def project_rows(
-    unit: UnitOfWork, facts: Facts, table: str, keys: Iterable[str], but: Iterable[ResourceKey] = ()
+    unit: UnitOfWork,
+    facts: Facts,
+    table: str,
+    keys: Iterable[str],
+    but: Iterable[ResourceKey] = (),
+    *,
+    at_once: bool = False,
 ) -> Projected:
     """Return the versions that rows of one table call for; rows that are gone take their resources with them.
 
-    Resources in `but` are left out: another part of the unit of work writes them. Nothing is written here.
+    Resources in `but` are left out: another part of the unit of work writes them. With `at_once` what is to be shown
+    later is among the versions, too. Nothing is written here.
     """
     wanted = sorted(set(keys))
     left_out = frozenset(but)
@@ -117,20 +127,44 @@ async def project_rows(
             shown.extend(
                 Shown(mapper, row, part, homed.pop((mapper.resource_type, key, part), None))
                 for mapper in mappers_of_table(table)
+                if facts.shows(mapper, row)
                 for part in mapper.parts(row)
             )
         except UNMAPPABLE as error:
             projected.failures[key] = f"{type(error).__name__} while taking the row apart"
     taken = await _taken_ids(unit, shown)
     for each in shown:
-        _render(projected, facts, each, taken, unit.base_url)
-    projected.pendings = [pending for pending in projected.pendings if pending.key not in left_out]
+        pending = _render(projected, facts, each, taken, unit.base_url)
+        if pending is None or pending.key in left_out:
+            continue
+        due = _due(each, unit.ids.milliseconds())
+        waits = due is not None and not is_unchanged(pending)
+        if due is not None and waits:
+            projected.deferred[each.row.id] = due
+        if at_once or not waits:
+            projected.pendings.append(pending)
     projected.pendings += [
-        Pending(stored.key, None, stored)
+        _gone(mappers_of_table(table), stored, has_row=key in rows)
         for (_, key, _), stored in homed.items()
         if stored.key not in left_out and key not in projected.failures
     ]
     return projected
+
+
+def _due(shown: Shown, now: int) -> int | None:
+    stored = shown.stored
+    if stored is None or stored.deleted or shown.mapper.pace is None:
+        return None
+    return next_due(shown.mapper.pace(shown.row), stored.last_updated, now)
+
+
+def _gone(mappers: Iterable[ResourceMapper], stored: Stored, *, has_row: bool) -> Pending:
+    """Return the deletion of what is shown no longer; a reading that is shown by day only keeps its home."""
+    own = [mapper for mapper in mappers if mapper.resource_type == stored.key.resource_type]
+    keep = not any(mapper.telemetry for mapper in own)
+    if has_row and any(mapper.metric for mapper in own):
+        return Pending(stored.key, None, stored, stored.home, stored.residual, keep=keep)
+    return Pending(stored.key, None, stored, keep=keep)
 
 
 async def _load(unit: UnitOfWork, table: str, keys: Sequence[str], failures: dict[str, str]) -> Mapping[str, Row]:
@@ -200,8 +234,8 @@ def _place(shown: Shown, taken: Mapping[ResourceKey, Stored]) -> tuple[ResourceK
 
 def _render(
     projected: Projected, facts: Facts, shown: Shown, taken: Mapping[ResourceKey, Stored], base_url: str
-) -> None:
-    """Add the version of one part of a row, or the reason why there is none."""
+) -> Pending | None:
+    """Return the version of one part of a row; None, with the reason noted, when there is none."""
     mapper, row, part = shown.mapper, shown.row, shown.part
     residual = residual_of(shown.stored)
     try:
@@ -210,21 +244,19 @@ def _render(
     except UNMAPPABLE as error:
         # The row keeps its last good version and blocks nobody; values stay out of the reason (settled §3.8).
         projected.failures[row.id] = f"{mapper.name}: {type(error).__name__}"
-        return
+        return None
     place = _place(shown, taken)
     if place is None:
         projected.failures[row.id] = f"{mapper.name}: other resources have the ids that it may get"
-        return
+        return None
     key, stored = place
     own_id, resource["id"] = resource["id"], key.id
-    projected.pendings.append(
-        Pending(
-            key,
-            resource,
-            stored,
-            Home(mapper.table, row.id, part),
-            residual_bytes(residual),
-            keep=not mapper.telemetry,
-            values=values if key.id == own_id else None,
-        )
+    return Pending(
+        key,
+        resource,
+        stored,
+        Home(mapper.table, row.id, part),
+        residual_bytes(residual),
+        keep=not mapper.telemetry,
+        values=values if key.id == own_id else None,
     )

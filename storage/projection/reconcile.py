@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from mappers.telemetry import SETTING, SettingRefused
 from storage.engine import Database
-from storage.projection.flush import note_failures
+from storage.projection.flush import ORGANIZATIONS, note_failures
 from storage.projection.index_check import check_index, rebuild_index
 from storage.projection.index_definition import note_built, outdated_indexes
 from storage.projection.lookups import open_facts
 from storage.projection.outbox import stored_keys
 from storage.projection.project import project_rows
 from storage.projection.sources import DERIVED_TABLES, PROJECTION_ORDER, derived_keys
+from storage.projection.telemetry import compare_setting, take_setting, waiting
 from storage.transaction import Change, UnitOfWork
-from storage.versions import is_unchanged, write_versions
+from storage.versions import Pending, is_unchanged, write_versions
 
 BATCH: Final = 500
 SHOWN: Final = 100
@@ -83,15 +85,37 @@ async def _keys(unit: UnitOfWork, table: str) -> list[str]:
 
 
 async def _compare_rows(unit: UnitOfWork, table: str, keys: Sequence[str], findings: Findings, *, fix: bool) -> None:
-    projected = await project_rows(unit, await open_facts(unit), table, keys)
+    refused = await _compare_setting(unit, findings, fix=fix) if table == ORGANIZATIONS else None
+    projected = await project_rows(unit, await open_facts(unit), table, keys, at_once=True)
+    if refused is not None:
+        projected.failures[unit.organization_id] = refused
+    asleep = await waiting(unit, table, list(projected.deferred)) if projected.deferred else set()
     for pending in projected.pendings:
-        if not is_unchanged(pending):
-            kind = "missing" if pending.stored is None else "left over" if pending.resource is None else "outdated"
-            findings.note(kind, str(pending.key))
+        if not (is_unchanged(pending) or (pending.home is not None and pending.home.key in asleep)):
+            findings.note(_kind(pending), str(pending.key))
     findings.failures.update({f"{table}/{key}": reason for key, reason in projected.failures.items()})
     if fix:
         await write_versions(unit, projected.pendings)
         await note_failures(unit, table, keys, projected)
+
+
+def _kind(pending: Pending) -> str:
+    if pending.resource is None:
+        return "left over"
+    return "missing" if pending.stored is None or pending.stored.deleted else "outdated"
+
+
+async def _compare_setting(unit: UnitOfWork, findings: Findings, *, fix: bool) -> str | None:
+    """Compare what the organization says of its readings with what is in force; returns why it cannot be understood."""
+    try:
+        said, in_force = await compare_setting(unit)
+    except SettingRefused as refusal:
+        return f"settings: {refusal}"
+    if said != in_force:
+        findings.note("outdated", f"{ORGANIZATIONS}/{unit.organization_id} settings.{SETTING}")
+        if fix:
+            await take_setting(unit)
+    return None
 
 
 async def _compare_index(database: Database, organization_id: str, findings: Findings, *, fix: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from mappers.rows import WearableDailyStat, WearableReading
 from storage.repositories.table import FIRST, Page, TableRepository, Window
 
-KEPT: Final = frozenset({"id", "organization_id", "created_at", "updated_at"})
+KEPT: Final = frozenset({"id", "organization_id", "corrected", "created_at", "updated_at"})
 
 
 class ReadingRepository(TableRepository[WearableReading]):
@@ -38,7 +38,10 @@ class DailyStatRepository(TableRepository[WearableDailyStat]):
     table_name = "patient_wearable_daily_stats"
 
     async def record(self, row: WearableDailyStat) -> WearableDailyStat:
-        """Add the statistics of a day, or put them in the place of the earlier ones; those keep their id."""
+        """Add the statistics of a day, or put them in the place of the earlier ones; those keep their id.
+
+        A closed day stays closed: statistics that come later correct it (settled §3.2).
+        """
         columns = self.table.c
         same = [
             columns.customer_id == row.customer_id,
@@ -49,6 +52,7 @@ class DailyStatRepository(TableRepository[WearableDailyStat]):
         if not earlier:
             return await self.insert(row)
         changes = {each.name: getattr(row, each.name) for each in fields(row) if each.name not in KEPT}
+        changes["closed_at"] = row.closed_at or earlier[0].closed_at
         return await self.update(earlier[0].id, changes)
 
     async def list(

@@ -169,6 +169,29 @@ outbox = Table(
     comment="rows changed by foreign writers, filled by triggers (settled §3.8); outside tenancy",
 )
 
+projections_due = Table(
+    "projections_due",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("table_name", Identifier, nullable=False),
+    Column("key", Identifier, nullable=False),
+    Column("due", Int8, nullable=False, comment="milliseconds since 1970 UTC: when the row is to be projected"),
+    PrimaryKeyConstraint("organization_id", "table_name", "key"),
+    Index("projections_due_due_idx", "due"),
+    comment="changed rows that FHIR shows later, days still open (settled §3.2); outside tenancy",
+)
+
+telemetry_settings = Table(
+    "telemetry_settings",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("setting", Identifier, nullable=False, comment="JSON: organizations.settings.telemetry as last understood"),
+    Column("walk_after", Identifier, comment="readings up to this id follow the setting; null: all of them do"),
+    Column("walk_from", Int8, comment="PostgreSQL: the walk waits until transactions below this id have ended"),
+    PrimaryKeyConstraint("organization_id"),
+    comment="which readings FHIR shows; a change of it is carried to all readings in the background; outside tenancy",
+)
+
 projection_failures = Table(
     "projection_failures",
     metadata,

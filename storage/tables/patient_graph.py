@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import CheckConstraint, Column, Date, Index, Integer, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    false,
+    text,
+)
 
 from storage.tables.columns import created_at, identity, json_object, organization, updated_at, within_organization
 from storage.tables.enums import (
@@ -311,6 +323,7 @@ patient_wearable_daily_stats = Table(
     Column("unit", Text, nullable=False),
     json_object("metadata"),
     Column("closed_at", Timestamp, comment="when the day was closed; null: still open (settled §3.2)"),
+    Column("corrected", Boolean, nullable=False, server_default=false(), comment="stamped: changed when closed"),
     created_at(),
     updated_at(),
     PrimaryKeyConstraint("organization_id", "id"),

@@ -216,15 +216,15 @@ def test_cumulative_statistics_have_a_sum_and_no_average() -> None:
 
 
 @pytest.mark.parametrize(
-    ("closed", "updated", "status"),
-    [(None, 10, "preliminary"), (10, None, "final"), (10, 10, "final"), (10, 11, "corrected")],
+    ("closed", "corrected", "status"),
+    [(False, False, "preliminary"), (True, False, "final"), (True, True, "corrected")],
 )
 def test_an_open_day_is_preliminary_and_late_data_corrects_a_closed_one(
-    closed: int | None, updated: int | None, status: str
+    closed: bool, corrected: bool, status: str
 ) -> None:
-    hours = {name: hour and datetime(2026, 3, 9, hour, tzinfo=UTC) for name, hour in
-             [("closed_at", closed), ("updated_at", updated)]}  # fmt: skip
-    assert DAILY_STATISTIC.render(dataclasses.replace(STEPS, **hours), "", lookups())["status"] == status
+    closed_at = datetime(2026, 3, 9, 10, tzinfo=UTC) if closed else None
+    row = dataclasses.replace(STEPS, closed_at=closed_at, corrected=corrected)
+    assert DAILY_STATISTIC.render(row, "", lookups())["status"] == status
 
 
 def test_a_written_daily_statistic_becomes_a_row_of_that_day() -> None:
