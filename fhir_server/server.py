@@ -5,26 +5,33 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
 
+from fhir_server.heap import keep_small
 from fhir_server.logging import configure_logging
 from fhir_server.settings import PREFIX, Settings
+from fhir_server.workers import supervise
 from storage.revision import check_revision
 
 GRACE_SECONDS: Final = 25
 """How long running requests may take after SIGTERM (security DU-8)."""
-FACTORY: Final = "fhir_server.app:application"
+APPLICATION: Final = "fhir_server.app"
+FACTORY: Final = f"{APPLICATION}:application"
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
-MEMORY_VARIABLES: Final = {
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": "131072",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
+OPTIONS: Final[dict[str, Any]] = {
+    "factory": True,
+    "loop": "uvloop",
+    "http": "httptools",
+    "backlog": 2048,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "log_config": None,
+    "timeout_graceful_shutdown": GRACE_SECONDS,
 }
-"""For glibc in the workers: few heaps, and what a large bundle took is given back (mallopt(3))."""
-BACKLOG: Final = 2048
 
 _log = structlog.get_logger("fhir_server")
 
@@ -45,21 +52,12 @@ def run(settings: Settings) -> None:
     _end_well()
     with tempfile.TemporaryDirectory(prefix="fhir-metrics-") as folder:
         _hand_down(settings, folder)
-        uvicorn.run(
-            FACTORY,
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers if settings.workers > 1 else None,
-            loop="uvloop",
-            http="httptools",
-            backlog=BACKLOG,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            log_config=None,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        keep_small()
+        address: dict[str, Any] = {"host": settings.host, "port": settings.port, "workers": settings.workers}
+        if settings.workers > 1:
+            supervise(uvicorn.Config(FACTORY, **address, **OPTIONS), APPLICATION)
+        else:
+            uvicorn.run(FACTORY, **address, **OPTIONS)
 
 
 def _end_well() -> None:
@@ -74,5 +72,3 @@ def _hand_down(settings: Settings, metrics_folder: str) -> None:
         os.environ[PREFIX + name.upper()] = str(getattr(settings, name))
     if settings.workers > 1:
         os.environ[METRICS_VARIABLE] = metrics_folder
-        for name, value in MEMORY_VARIABLES.items():
-            os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""Which schema a database has. It imports no SQLAlchemy, so that the process that only supervises stays small."""
+"""Which schema a database has. It imports no SQLAlchemy, so that a server that cannot start says so at once."""
 
 from __future__ import annotations
 

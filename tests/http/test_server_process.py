@@ -77,6 +77,70 @@ def test_workers_share_their_figures(tmp_path):
         assert 'fhir_answers_total{interaction="capabilities",status="200",type=""} 20.0' in figures
 
 
+def workers_of(process: subprocess.Popen[bytes]) -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+
+
+@on_linux
+def test_workers_share_the_memory_of_what_they_loaded(tmp_path):
+    with serving(tmp_path, "--workers", "2") as (process, _):
+        for worker in workers_of(process):
+            lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()[1:]
+            sizes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+            own = sizes["Private_Dirty"] + sizes["Private_Clean"]
+            assert own < sizes["Rss"] / 2
+
+
+@on_linux
+def test_a_killed_worker_is_replaced_and_sigterm_ends_all_with_status_0(tmp_path):
+    with serving(tmp_path, "--workers", "2") as (process, base):
+        before = workers_of(process)
+        assert len(before) == 2
+        killed = min(before)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: killed not in workers_of(process) and len(workers_of(process)) == 2)
+        assert httpx.get(f"{base}/fhir/metadata").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        _, logged = process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in before)
+    assert b"Traceback" not in logged
+
+
+@on_linux
+def test_sigterm_right_after_the_fork_ends_the_worker_too(tmp_path):
+    port = free_port()
+    env = environment(tmp_path, port)
+    command("init", env=env).communicate(timeout=60)
+    process = command("serve", "--port", str(port), "--workers", "2", env=env)
+    wait_for(lambda: len(workers_of(process)) == 2)
+    started = workers_of(process)
+    process.send_signal(signal.SIGTERM)
+    _, logged = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started)
+    assert b"Traceback" not in logged
+
+
+@on_linux
+def test_sighup_replaces_the_workers(tmp_path):
+    with serving(tmp_path, "--workers", "2") as (process, base):
+        before = workers_of(process)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(workers_of(process)) == 2 and not workers_of(process) & before)
+        assert httpx.get(f"{base}/readyz").status_code == 200
+
+
 @pytest.mark.parametrize("url", ["sqlite:///{folder}/nothing.sqlite", "postgresql://nobody@127.0.0.1:9/nothing"])
 def test_without_a_migrated_database_it_says_so_and_does_not_start(tmp_path, url):
     env = environment(tmp_path, free_port()) | {"DATABASE_URL": url.format(folder=tmp_path)}
