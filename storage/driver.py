@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import aiosqlite
-import psycopg
 from sqlalchemy import Table
 
+from storage.libpq import Row, rows_of, wire_statement
+from storage.pipeline import PipelinedConnection
 from storage.sql import Prepared
-
-Row = tuple[Any, ...]
 
 FEW_ROWS: Final = 8
 """Up to so many rows are sent as single values; each number of rows is a statement of its own."""
@@ -33,8 +32,8 @@ class Driver(Protocol):
         """Return all rows of a statement."""
         ...
 
-    async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> int:
-        """Run a statement and return the number of rows it touched."""
+    async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> None:
+        """Run a statement."""
         ...
 
     async def execute_many(self, statement: Prepared, parameters: Sequence[Mapping[str, Any]]) -> None:
@@ -44,55 +43,72 @@ class Driver(Protocol):
     async def insert(self, table: Table, rows: Sequence[Row], *, replace: bool = False) -> None:
         """Insert rows, given in the order of the table's columns.
 
-        With `replace`, a row whose primary key exists takes the place of the old one.
+        With `replace`, a row whose primary key exists takes the place of the old one, whose other unique values it has.
         """
         ...
 
-    def batch(self) -> AbstractAsyncContextManager[Any]:
-        """Let the statements inside, none of which is a fetch, travel together where the driver can."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A fetch that a unit of work will begin with."""
+
+    statement: Prepared
+    parameters: Mapping[str, Any]
 
 
 class PsycopgDriver:
-    """A psycopg connection."""
+    """A psycopg connection. Statements without an answer travel with the next fetch, or with COMMIT."""
 
     dialect = "postgresql"
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: PipelinedConnection) -> None:
         self.connection = connection
+        self._answers: list[tuple[Question, list[Row]]] = []
 
     async def fetch(self, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
         """Return all rows of a statement."""
-        cursor = self.connection.cursor(binary=True)
-        await cursor.execute(statement.sql, statement.bind(parameters), prepare=True)
-        return await cursor.fetchall()
+        for number, (question, rows) in enumerate(self._answers):
+            if question.statement is statement and question.parameters == parameters:
+                del self._answers[number]
+                return rows
+        return rows_of(await self.connection.ask(*_bound(statement, parameters)))
 
-    async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> int:
-        """Run a statement and return the number of rows it touched."""
-        cursor = await self.connection.execute(statement.sql, statement.bind(parameters), prepare=True)
-        return cursor.rowcount
+    async def fetch_together(self, questions: Sequence[Question]) -> list[list[Row]]:
+        """Return the rows of several statements, which travel together."""
+        for question in questions:
+            self.connection.queue(*_bound(question.statement, question.parameters))
+        async with self.connection.lock:
+            results = await self.connection.send()
+        return [rows_of(result) for result in results[-len(questions) :]]
+
+    def answered(self, questions: Sequence[Question], answers: Sequence[list[Row]]) -> None:
+        """Answer these fetches, once each, with what was fetched ahead."""
+        self._answers = list(zip(questions, answers, strict=True))
+
+    async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> None:
+        """Queue a statement."""
+        self.connection.queue(*_bound(statement, parameters))
 
     async def execute_many(self, statement: Prepared, parameters: Sequence[Mapping[str, Any]]) -> None:
-        """Run a statement once per set of parameters, pipelined."""
-        if parameters:
-            async with self.connection.cursor() as cursor:
-                await cursor.executemany(statement.sql, [statement.bind(each) for each in parameters])
+        """Queue a statement once per set of parameters."""
+        for each in parameters:
+            self.connection.queue(*_bound(statement, each))
 
     async def insert(self, table: Table, rows: Sequence[Row], *, replace: bool = False) -> None:
-        """Insert rows by one statement: over arrays when they are many (COPY is refused under row-level security)."""
+        """Queue one statement: over arrays when the rows are many (COPY is refused under row-level security)."""
         if not rows:
             return
         if len(rows) <= FEW_ROWS:
             values = [value for row in rows for value in row]
-            await self.connection.execute(_insert_rows(table, len(rows), replace), values, prepare=True)
+            self.connection.queue(_insert_rows(table, len(rows), replace), values)
         else:
-            kinds = [_array_type(str(column.type)) for column in table.columns]
-            columns = [_array(kind, column) for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)]
-            await self.connection.execute(_insert_arrays(table, replace), columns, prepare=True)
+            self.connection.queue(_insert_arrays(table, replace), [*zip(*rows, strict=True)])
 
-    def batch(self) -> AbstractAsyncContextManager[Any]:
-        """Send the statements inside in one pipeline (postgresql.org libpq-pipeline-mode)."""
-        return self.connection.pipeline()
+
+def _bound(statement: Prepared, parameters: Mapping[str, Any]) -> tuple[bytes, list[Any]]:
+    wired = wire_statement(statement.sql)
+    values = statement.bind(parameters)
+    return wired.sql, [values[name] for name in wired.names]
 
 
 class SqliteDriver:
@@ -108,12 +124,10 @@ class SqliteDriver:
         rows = await self.connection.execute_fetchall(statement.sql, _as_sqlite(statement.bind(parameters)))
         return [tuple(row) for row in rows]
 
-    async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> int:
-        """Run a statement and return the number of rows it touched."""
+    async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> None:
+        """Run a statement."""
         cursor = await self.connection.execute(statement.sql, _as_sqlite(statement.bind(parameters)))
-        touched = cursor.rowcount
         await cursor.close()
-        return touched
 
     async def execute_many(self, statement: Prepared, parameters: Sequence[Mapping[str, Any]]) -> None:
         """Run a statement once per set of parameters."""
@@ -128,10 +142,6 @@ class SqliteDriver:
             cursor = await self.connection.executemany(_insert_values(table, replace), rows)
             await cursor.close()
 
-    def batch(self) -> AbstractAsyncContextManager[Any]:
-        """Do nothing: there is no network between the statements."""
-        return nullcontext()
-
 
 def _as_sqlite(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     """Replace lists by their JSON text, which json_each takes apart."""
@@ -144,24 +154,28 @@ def _conflict_clause(table: Table, replace: bool) -> str:
     if not replace:
         return ""
     keys = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
-    others = [column.name for column in table.columns if not column.primary_key]
+    # What makes a row unique stays as it is; naming it would lock out everyone who only holds on to the row.
+    unique = {column.name for index in table.indexes if index.unique for column in index.columns}
+    others = [column.name for column in table.columns if not column.primary_key and column.name not in unique]
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
     return f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
 
 
 @lru_cache(maxsize=256)
-def _insert_rows(table: Table, count: int, replace: bool) -> str:
+def _insert_rows(table: Table, count: int, replace: bool) -> bytes:
     names = ", ".join(f'"{column.name}"' for column in table.columns)
-    row = ", ".join(f"%s::{_array_type(str(column.type))}" for column in table.columns)
-    rows = ", ".join([f"({row})"] * count)
-    return f"INSERT INTO {table.name} ({names}) VALUES {rows}" + _conflict_clause(table, replace)  # noqa: S608 names of our own tables
+    kinds = [_array_type(str(column.type)) for column in table.columns]
+    numbers = iter(range(1, count * len(kinds) + 1))
+    rows = ", ".join("(" + ", ".join(f"${next(numbers)}::{kind}" for kind in kinds) + ")" for _ in range(count))
+    return f"INSERT INTO {table.name} ({names}) VALUES {rows}{_conflict_clause(table, replace)}".encode()  # noqa: S608 names of our own tables
 
 
 @lru_cache(maxsize=256)
-def _insert_arrays(table: Table, replace: bool) -> str:
+def _insert_arrays(table: Table, replace: bool) -> bytes:
     names = ", ".join(f'"{column.name}"' for column in table.columns)
-    arrays = ", ".join(f"%s::{_array_type(str(column.type))}[]" for column in table.columns)
-    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays})" + _conflict_clause(table, replace)  # noqa: S608 names of our own tables
+    arrays = ", ".join(f"${n}::{_array_type(str(column.type))}[]" for n, column in enumerate(table.columns, 1))
+    conflict = _conflict_clause(table, replace)
+    return f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({arrays}){conflict}".encode()  # noqa: S608 names of our own tables
 
 
 @lru_cache(maxsize=256)
@@ -178,16 +192,4 @@ def _array_type(sql_type: str) -> str:
     return _ARRAY_TYPES.get(sql_type, "text")
 
 
-def _array(kind: str, column: Sequence[Any]) -> str:
-    """Return an array literal; written here because psycopg looks at every element of a list several times."""
-    if kind == "text":
-        elements = ("NULL" if value is None else _quoted(value) for value in column)
-    elif kind == "bytea":
-        elements = ("NULL" if value is None else f'"\\\\x{value.hex()}"' for value in column)
-    else:
-        elements = ("NULL" if value is None else str(value) for value in column)
-    return "{" + ",".join(elements) + "}"
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+__all__ = ["FEW_ROWS", "Driver", "PsycopgDriver", "Question", "Row", "SqliteDriver"]

@@ -11,7 +11,7 @@ import asyncio
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,15 +22,17 @@ import psycopg
 import psycopg_pool
 from sqlalchemy import event, exc, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from storage.clock import IdSource
-from storage.driver import Driver, PsycopgDriver, Row, SqliteDriver
+from storage.driver import Driver, PsycopgDriver, Question, Row, SqliteDriver
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
+from storage.pipeline import PipelinedConnection
 from storage.sql import Prepared
 from storage.transaction import Change, UnitOfWork
 from storage.transaction_ids import CURRENT, raise_offset
 from storage.wire import CONNECT_SECONDS, Wires, wire_statement
+from storage.writers import Writers
 
 T = TypeVar("T")
 Flush = Callable[[UnitOfWork], Awaitable[None]]
@@ -77,29 +79,40 @@ class Database(ABC):
         """Give a SQLAlchemy transaction on the tables outside tenancy; it commits at the end."""
 
     @abstractmethod
-    def _transaction(self, organization_id: str, change: Change) -> AbstractAsyncContextManager[UnitOfWork]:
+    def _transaction(
+        self, organization_id: str, change: Change, ahead: Sequence[Question]
+    ) -> AbstractAsyncContextManager[UnitOfWork]:
         """Give an open transaction in the organization's context, capture of changes silenced."""
 
     @asynccontextmanager
-    async def begin(self, organization_id: str, change: Change) -> AsyncIterator[UnitOfWork]:
+    async def begin(
+        self, organization_id: str, change: Change, ahead: Sequence[Question] = ()
+    ) -> AsyncIterator[UnitOfWork]:
         """Open a unit of work; it projects touched rows and commits at the end, or rolls back on any exception.
 
+        `ahead` are fetches which it will make: where there is a network, they travel with its beginning.
         Raises ConcurrencyConflict when another writer was faster, and DatabaseUnavailable when the connection fails.
         """
         with translated_errors():
-            async with self._transaction(organization_id, change) as unit:
+            async with self._transaction(organization_id, change, ahead) as unit:
                 yield unit
                 if unit.touched and self.flush is not None:
                     await self.flush(unit)
 
-    async def transact(self, organization_id: str, change: Change, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+    async def transact(
+        self,
+        organization_id: str,
+        change: Change,
+        work: Callable[[UnitOfWork], Awaitable[T]],
+        ahead: Sequence[Question] = (),
+    ) -> T:
         """Run `work` in a unit of work, again after a conflict with another writer (security DU-4).
 
-        `work` must be repeatable. Raises ConcurrencyConflict after the last attempt.
+        `work` must be repeatable; `ahead` is as in `begin`. Raises ConcurrencyConflict after the last attempt.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                async with self.begin(organization_id, change) as unit:
+                async with self.begin(organization_id, change, ahead) as unit:
                     return await work(unit)
             except ConcurrencyConflict:
                 if attempt == MAX_ATTEMPTS:
@@ -141,6 +154,7 @@ def _translate(error: Exception) -> Exception | None:
     return None
 
 
+SNAPSHOT = Prepared("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", {})
 SET_CONTEXT = Prepared("SELECT set_config('app.organization_id', %(organization_id)s, true)", {})
 ORGANIZATION_PARAMETER: Final = re.compile(r"%\(organization_id\)s(::\w+)?")
 OPEN_UNIT = Prepared(
@@ -150,6 +164,8 @@ OPEN_UNIT = Prepared(
     {},
 )
 """First the id, then the clock: what has no id yet when a stream is read is written later than all that it shows."""
+NOTHING = Question(Prepared("SELECT 1", {}), {})
+"""Whether the connection is still there is known by an answer."""
 
 
 @lru_cache(maxsize=4096)
@@ -174,7 +190,7 @@ PLANNED_ONCE: Final = " -c plan_cache_mode=force_generic_plan"
 
 
 class PostgresDatabase(Database):
-    """PostgreSQL through psycopg: a pool for reads, and a SQLAlchemy engine for units of work."""
+    """PostgreSQL through psycopg: wires and a pool for reads, writers for units of work."""
 
     dialect = "postgresql"
 
@@ -186,9 +202,10 @@ class PostgresDatabase(Database):
         parsed = make_url(url).set(drivername="postgresql")
         self.conninfo = parsed.render_as_string(hide_password=False)
         limits = {} if "connect_timeout" in parsed.query else {"connect_timeout": CONNECT_SECONDS}
-        self._pool: psycopg_pool.AsyncConnectionPool[psycopg.AsyncConnection[Any]] = psycopg_pool.AsyncConnectionPool(
+        self._pool = psycopg_pool.AsyncConnectionPool(
             self.conninfo,
-            kwargs={"autocommit": True, "options": options + PLANNED_ONCE, "prepare_threshold": 0, **limits},
+            connection_class=PipelinedConnection,
+            kwargs={"options": options + PLANNED_ONCE, "prepare_threshold": None, **limits},
             min_size=1,
             max_size=pool_size,
             timeout=POOL_WAIT_SECONDS,
@@ -198,13 +215,15 @@ class PostgresDatabase(Database):
         self._wires = Wires(self.conninfo, options + PLANNED_ONCE, pool_size, POOL_WAIT_SECONDS)
         self.engine: AsyncEngine = create_async_engine(
             parsed.set(drivername="postgresql+psycopg"),
-            connect_args={"options": options, "prepare_threshold": 0, **limits},
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=POOL_WAIT_SECONDS,
-            pool_pre_ping=False,
-            pool_use_lifo=True,  # libpq keeps the buffers of the largest statement: few shall have large ones
+            connect_args={
+                "async_creator_fn": PipelinedConnection.connect,
+                "options": options,
+                "prepare_threshold": None,
+                **limits,
+            },
+            poolclass=NullPool,
         )
+        self._writers = Writers(self.engine, pool_size, POOL_WAIT_SECONDS)
 
     async def open(self) -> None:
         """Connect; raises DatabaseUnavailable when that fails. Transaction ids go on where a restored dump ends."""
@@ -217,6 +236,7 @@ class PostgresDatabase(Database):
         """Close every connection."""
         await self._wires.close()
         await self._pool.close()
+        await self._writers.close()
         await self.engine.dispose()
 
     async def fetch(self, organization_id: str, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
@@ -229,28 +249,29 @@ class PostgresDatabase(Database):
     async def read(self, organization_id: str) -> AsyncIterator[Driver]:
         """Give a driver in a repeatable-read, read-only transaction."""
         with translated_errors():
-            async with self._pool.connection() as connection, connection.transaction():
-                await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                await connection.execute(SET_CONTEXT.sql, {"organization_id": organization_id}, prepare=True)
-                yield PsycopgDriver(connection)
+            async with self._pool.connection() as connection:
+                driver = PsycopgDriver(connection)
+                await driver.execute(SNAPSHOT, {})
+                await driver.execute(SET_CONTEXT, {"organization_id": organization_id})
+                yield driver
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[AsyncConnection]:
         """Give a transaction on the tables outside tenancy."""
         with translated_errors():
-            async with self.engine.begin() as connection:
-                yield connection
+            async with self._writers.transaction([NOTHING]) as (writer, _):
+                yield writer.connection
 
     @asynccontextmanager
-    async def _transaction(self, organization_id: str, change: Change) -> AsyncIterator[UnitOfWork]:
-        async with self.engine.begin() as connection:
-            raw = (await connection.get_raw_connection()).driver_connection
-            if not isinstance(raw, psycopg.AsyncConnection):
-                raise TypeError("the engine does not run on psycopg")
-            driver = PsycopgDriver(raw)
-            async with raw.pipeline():  # psycopg's BEGIN and ours travel together
-                (_, _, xid, now), *_ = await driver.fetch(OPEN_UNIT, {"organization_id": organization_id})
-            yield UnitOfWork(organization_id, connection, driver, change, now, xid, self.ids, self.base_url)
+    async def _transaction(
+        self, organization_id: str, change: Change, ahead: Sequence[Question]
+    ) -> AsyncIterator[UnitOfWork]:
+        opening = Question(OPEN_UNIT, {"organization_id": organization_id})
+        async with self._writers.transaction([opening, *ahead]) as (writer, (opened, *answers)):
+            ((_, _, xid, now),) = opened
+            driver = PsycopgDriver(writer.raw)
+            driver.answered(ahead, answers)
+            yield UnitOfWork(organization_id, writer.connection, driver, change, now, xid, self.ids, self.base_url)
 
 
 SQLITE_PRAGMAS: Final = (
@@ -344,7 +365,12 @@ class SqliteDatabase(Database):
                 yield connection
 
     @asynccontextmanager
-    async def _transaction(self, organization_id: str, change: Change) -> AsyncIterator[UnitOfWork]:
+    async def _transaction(
+        self,
+        organization_id: str,
+        change: Change,
+        ahead: Sequence[Question],  # noqa: ARG002 there is no network
+    ) -> AsyncIterator[UnitOfWork]:
         async with self._writer, self.engine.begin() as connection:
             raw = (await connection.get_raw_connection()).driver_connection
             if not isinstance(raw, aiosqlite.Connection):

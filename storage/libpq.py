@@ -158,6 +158,10 @@ class StatementNames:
         """Note that a statement is prepared."""
         self._names[sql] = name
 
-    def make_room(self) -> bytes | None:
-        """Forget the statement that was not used for longest if there are many; its name, to be deallocated."""
-        return self._names.popitem(last=False)[1] if len(self._names) >= MOST_PREPARED else None
+    def forget(self, sql: bytes) -> None:
+        """Note that a statement is not prepared after all."""
+        self._names.pop(sql, None)
+
+    def make_room(self) -> tuple[bytes, bytes] | None:
+        """Forget the statement that was not used for longest if there are many; it and its name, to be deallocated."""
+        return self._names.popitem(last=False) if len(self._names) >= MOST_PREPARED else None

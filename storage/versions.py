@@ -94,14 +94,13 @@ async def write_versions(unit: UnitOfWork, pendings: Sequence[Pending]) -> list[
     """
     batch = _Batch(unit)
     results: list[Written] = []
-    async with unit.driver.batch():
-        for pending in pendings:
-            if is_unchanged(pending):
-                results.append(_unchanged(pending))
-                batch.relabel(pending)
-            else:
-                results.append(batch.add(pending, unit, await unit.change_id()))
-        await batch.store(unit.driver)
+    for pending in pendings:
+        if is_unchanged(pending):
+            results.append(_unchanged(pending))
+            batch.relabel(pending)
+        else:
+            results.append(batch.add(pending, unit, await unit.change_id()))
+    await batch.store(unit.driver)
     return results
 
 

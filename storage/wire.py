@@ -61,7 +61,7 @@ class Wire:
         """Prepare a statement and return its name; the one that was not used for longest makes room."""
         oldest = self._names.make_room()
         if oldest is not None:
-            self._libpq.send_query(b"DEALLOCATE " + oldest)
+            self._libpq.send_query(b"DEALLOCATE " + oldest[1])
             await self._result()
         name = self._names.fresh()
         self._libpq.send_prepare(name, sql)
