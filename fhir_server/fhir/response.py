@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,43 +43,49 @@ class Response:
     touched: Touched | None = None
 
 
-def patients_of(version: Version) -> tuple[str, ...]:
-    """Return the ids of the patients whom a resource is or refers to, without parsing it.
+def patients_of(versions: Iterable[Version]) -> tuple[str, ...]:
+    """Return the ids of the patients whom resources are or refer to, each once, without parsing them.
 
     Of a version just written it is also whom the one before it concerned. An absolute reference counts whatever its
     base is: too many names in the audit do less harm than one too few.
     """
-    if version.key.resource_type == "Patient":
-        return (version.key.id,)
-    return tuple(dict.fromkeys((*_patients_in(version.body), *_patients_in(version.superseded))))
+    patients: dict[str, None] = {}
+    bodies: list[bytes] = []
+    for version in versions:
+        if version.key.resource_type == "Patient":
+            patients[version.key.id] = None
+        else:
+            bodies += (version.body, version.superseded)
+    patients.update(dict.fromkeys(_patients_in(b"\0".join(bodies))))
+    return tuple(patients)
 
 
-def _patients_in(body: bytes) -> Iterator[str]:
-    start = body.find(_RELATIVE)
-    while start >= 0:  # twenty times as fast as an expression, and on the path of every page
-        start += len(_RELATIVE)
-        yield from _id_at(body, start)
-        start = body.find(_RELATIVE, start)
-    start = body.find(_ABSOLUTE)
+def _patients_in(bodies: bytes) -> Iterator[str]:
+    """Search all bodies of a page at once: on the path of every search, and twenty times as fast as an expression."""
+    found: dict[bytes, None] = {}
+    find, ids = bodies.find, _ID.match
+    start = find(_RELATIVE)
     while start >= 0:
-        if body.endswith(_REFERENCE, 0, body.rindex(b'"', 0, start)):
-            yield from _id_at(body, start + len(_ABSOLUTE))
-        start = body.find(_ABSOLUTE, start + 1)
-
-
-def _id_at(body: bytes, start: int) -> Iterator[str]:
-    """Yield the id that begins here, if it is one, without the version that may follow."""
-    if match := _ID.match(body, start):
-        yield match[1].decode()
+        start += len(_RELATIVE)
+        if match := ids(bodies, start):  # the version that may follow is no part of it
+            found[match[1]] = None
+        start = find(_RELATIVE, start)
+    start = find(_ABSOLUTE)
+    while start >= 0:
+        if bodies.endswith(_REFERENCE, 0, bodies.rindex(b'"', 0, start)) and (
+            match := ids(bodies, start + len(_ABSOLUTE))
+        ):
+            found[match[1]] = None
+        start = find(_ABSOLUTE, start + 1)
+    return map(bytes.decode, found)
 
 
 def touched_by(
     resource_type: str, versions: Sequence[Version], *, count: int | None = None, others: Sequence[Version] = ()
 ) -> Touched:
     """Return what an answer that shows or wrote these versions touched; `others` are of other types (includes)."""
-    patients = dict.fromkeys(patient for version in (*versions, *others) for patient in patients_of(version))
     ids = (*(version.key.id for version in versions), *(str(version.key) for version in others))
-    return Touched(resource_type, ids, tuple(patients), count)
+    return Touched(resource_type, ids, patients_of((*versions, *others)), count)
 
 
 def _version_headers(version: Version) -> dict[str, str]:
@@ -88,7 +94,7 @@ def _version_headers(version: Version) -> dict[str, str]:
 
 def represent(version: Version, request: FhirRequest) -> Response:
     """Answer with a version, or with 304 when the client has it (R2)."""
-    touched = Touched(version.key.resource_type, (version.key.id,), patients_of(version))
+    touched = Touched(version.key.resource_type, (version.key.id,), patients_of((version,)))
     headers = _version_headers(version)
     unmodified = is_unmodified(version, request.headers.get("if-none-match"), request.headers.get("if-modified-since"))
     if unmodified:

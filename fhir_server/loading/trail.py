@@ -32,7 +32,7 @@ class LoadTrail:
             self._record(
                 resource_type,
                 [version.key.id for version in part],
-                list(dict.fromkeys(patient for version in part for patient in patients_of(version))),
+                patients_of(part),
             )
             for resource_type, all_of_type in by_type.items()
             for part in _parts(all_of_type)
