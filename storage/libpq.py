@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from types import NoneType
 from typing import Any, Final
@@ -31,12 +31,10 @@ GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 
 
-def _integer(data: bytes) -> int:
-    return int.from_bytes(data, "big", signed=True)
-
+_integer: Final = partial(int.from_bytes, byteorder="big", signed=True)
 
 DECODERS: Final[Mapping[int, Callable[[bytes], Any]]] = {
-    16: lambda data: data == b"\x01",  # bool
+    16: b"\x01".__eq__,  # bool
     17: bytes,  # bytea
     20: _integer,  # int8
     21: _integer,  # int2
@@ -122,12 +120,15 @@ def _as_psycopg(value: Any) -> tuple[bytes | None, int]:
 
 def rows_of(result: pq.abc.PGresult) -> list[Row]:
     """Return the rows of a binary result."""
-    decoders = [_decoder(result.ftype(column)) for column in range(result.nfields)]
-    value = result.get_value
-    return [
-        tuple(None if (data := value(row, column)) is None else decode(data) for column, decode in enumerate(decoders))
-        for row in range(result.ntuples)
-    ]
+    if not result.nfields:
+        return [()] * result.ntuples
+    places = range(result.ntuples)
+    return list(zip(*(_column(result, column, places) for column in range(result.nfields)), strict=True))
+
+
+def _column(result: pq.abc.PGresult, column: int, places: range) -> list[Any]:
+    value, decode = result.get_value, _decoder(result.ftype(column))
+    return [None if (data := value(row, column)) is None else decode(data) for row in places]
 
 
 def _decoder(oid: int) -> Callable[[bytes], Any]:
