@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 
 from fhir_server.fhir.service import Service
+from fhir_server.heap import give_back
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
 from fhir_server.oauth.revocations import Revocations
@@ -33,6 +34,9 @@ from storage.store import ResourceStore
 
 ORIGINS_SECONDS: Final = 5.0
 """How soon the origins of a new client are known."""
+
+GIVE_BACK_SECONDS: Final = 5.0
+"""How soon what large bundles took is given back; it takes a millisecond, and next to nothing when there is nothing."""
 
 _log = structlog.get_logger("fhir_server")
 
@@ -100,6 +104,7 @@ async def open_worker(
         stack.push_async_callback(revocations.stop)
         await stack.enter_async_context(_running_projector(database))
         await stack.enter_async_context(_watched_origins(database, settings, allow_origins))
+        await stack.enter_async_context(_small_heap())
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher)
@@ -144,6 +149,24 @@ async def _watched_origins(
 
     allow(await client_origins(database) | set(settings.cors_origins))
     task = asyncio.create_task(watch(), name="origins")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _small_heap() -> AsyncIterator[None]:
+    """Give freed memory back now and then: glibc itself does so at the end of its heap only."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(GIVE_BACK_SECONDS)
+            await asyncio.to_thread(give_back)
+
+    task = asyncio.create_task(sweep(), name="heap")
     try:
         yield
     finally:

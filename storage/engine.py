@@ -168,7 +168,7 @@ NOTHING = Question(Prepared("SELECT 1", {}), {})
 """Whether the connection is still there is known by an answer."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def in_context(sql: str) -> str:
     """Return `sql` preceded by the setting of the context, as one statement (an implicit transaction of its own).
 

@@ -53,7 +53,7 @@ class WireStatement:
     names: tuple[str, ...]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def wire_statement(sql: str) -> WireStatement:
     """Return a statement with named parameters (`%(name)s`) as libpq takes it."""
     names: dict[str, int] = {}

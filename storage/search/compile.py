@@ -48,11 +48,14 @@ from storage.visibility import visible
 VERSION_COLUMNS: Final = ("id", "version", "last_updated", "body", "rid", "self_key", "patient")
 """Columns of a page's rows; the sort keys follow."""
 
+MOST_SHAPES: Final = 512
+"""So many statements are kept, of some 10 KB each with what other modules keep of them."""
+
 Order = list[tuple[ColumnElement[Any], bool]]
 """Expressions of the order with their directions, True for descending."""
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=MOST_SHAPES)
 def compile_plan(plan: Plan, dialect: str) -> Prepared:
     """Return the statement of a plan for an engine ("postgresql" or "sqlite")."""
     match plan.wanted:
