@@ -45,12 +45,18 @@ def key_of(reference: str, base_url: str) -> ResourceKey | None:
 
 @lru_cache
 def _existing_statement(dialect: str, reach: Reach) -> Prepared:
+    """Find targets, and hold on to them: who would delete one waits, and then finds the reference."""
     rows = fhir.resources
-    statement = select(rows.c.self_key).where(
-        rows.c.organization_id == bindparam("organization_id"),
-        member_of(rows.c.self_key, "keys"),
-        rows.c.deleted.is_(False),
-        visible(rows, reach),
+    statement = (
+        select(rows.c.self_key)
+        .where(
+            rows.c.organization_id == bindparam("organization_id"),
+            member_of(rows.c.self_key, "keys"),
+            rows.c.deleted.is_(False),
+            visible(rows, reach),
+        )
+        .order_by(rows.c.self_key)
+        .with_for_update(read=True, key_share=True, of=rows)
     )
     return prepare(statement, dialect)
 

@@ -207,7 +207,8 @@ class ResourceStore:
         Raises ResourceNotFound (absent or invisible), VersionConflict, WriteOutsideAccess, ReferenceConflict,
         UnresolvedReference, ReadOnlyHome and MappingRefused; then nothing of the unit of work may be committed.
         """
-        stored = await load_current(unit, (write.key for write in writes if not write.must_not_exist))
+        keys = (write.key for write in writes if not write.must_not_exist)
+        stored = await load_current(unit, keys, deletes=any(write.resource is None for write in writes))
         pendings: list[Pending] = []
         for write in writes:
             pending = _admit(write, stored.get(write.key), access, unit.base_url)

@@ -63,7 +63,8 @@ def stored_of(row: Row) -> Stored:
 
 
 @lru_cache
-def _current_statement(dialect: str) -> Prepared:
+def _current_statement(dialect: str, *, deletes: bool) -> Prepared:
+    """Lock rows as strongly as needed: others may hold on to a target that is updated, but not to one being deleted."""
     statement = (
         select(*STORED_COLUMNS)
         .where(
@@ -71,18 +72,23 @@ def _current_statement(dialect: str) -> Prepared:
             member_of(fhir.resources.c.self_key, "keys"),
         )
         .order_by(fhir.resources.c.self_key)
-        .with_for_update()
+        .with_for_update(key_share=not deletes)
     )
     return prepare(statement, dialect)
 
 
-async def load_current(unit: UnitOfWork, keys: Iterable[ResourceKey]) -> dict[ResourceKey, Stored]:
-    """Return what is stored under the keys, locked until the end of the unit of work; deletions included."""
+async def load_current(
+    unit: UnitOfWork, keys: Iterable[ResourceKey], *, deletes: bool = False
+) -> dict[ResourceKey, Stored]:
+    """Return what is stored under the keys, locked until the end of the unit of work; deletions included.
+
+    `deletes` tells that some of them may be deleted: whoever refers to one of them then waits, too.
+    """
     wanted = {key.hash: key for key in keys}
     if not wanted:
         return {}
     parameters = {"organization_id": unit.organization_id, "keys": sorted(wanted)}
-    rows = await unit.driver.fetch(_current_statement(unit.driver.dialect), parameters)
+    rows = await unit.driver.fetch(_current_statement(unit.driver.dialect, deletes=deletes), parameters)
     found = {stored.key: stored for stored in map(stored_of, rows)}
     return {key: found[key] for key in wanted.values() if key in found}
 
