@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, select, update
@@ -126,6 +127,9 @@ def _unchanged(pending: Pending) -> Written:
     return Written(version, created=False, changed=False)
 
 
+_SELF_KEY = itemgetter([column.name for column in fhir.resources.columns].index("self_key"))
+
+
 class _Batch:
     """Rows gathered for one round of statements."""
 
@@ -212,7 +216,8 @@ class _Batch:
         if self.superseded:
             parameters = {"organization_id": self.organization_id, "keys": self.superseded}
             await driver.execute(_supersede_statement(driver.dialect), parameters)
-        await driver.insert(fhir.resources, self.created)
+        # In the order in which rows are locked: of two who create the same resources only one waits for the other.
+        await driver.insert(fhir.resources, sorted(self.created, key=_SELF_KEY))
         await driver.insert(fhir.resources, self.replaced, replace=True)
         await driver.execute_many(_relabel_statement(driver.dialect), self.relabelled)
         for table in ROWS_PER_RESOURCE:

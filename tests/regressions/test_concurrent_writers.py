@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
+from mappers import systems
 from mappers.rows import CustomerProfile
 from storage.engine import create_database
 from storage.projection.flush import flush
@@ -22,7 +23,8 @@ from storage.store import ResourceStore
 from storage.transaction import UnitOfWork
 from tests.conftest import ORGANIZATION
 from tests.postgres import PostgresServer, execute
-from tests.regressions.shop import CHANGE, Shop, observed
+from tests.regressions.shop import CHANGE, SYSTEM, Resource, Shop, observed
+from tests.regressions.waiting import until_somebody_waits
 
 CUSTOMER = CustomerProfile("c1", ORGANIZATION, "user_1", "jane@example.com", first_name="Jane", last_name="Doe")
 
@@ -44,15 +46,6 @@ async def busy(postgres: PostgresServer) -> AsyncIterator[tuple[Shop, str]]:
     await add_customer(shop)
     yield shop, url
     await database.close()
-
-
-async def until_somebody_waits(url: str) -> None:
-    """Return when a session waits for a lock."""
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    deadline = time.monotonic() + 30
-    while execute(url, waiting) == [(0,)]:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def test_map_a_projection_that_waited_for_another_one_shows_what_both_wrote(busy: tuple[Shop, str]) -> None:
@@ -120,3 +113,69 @@ async def test_sec_DU_4_writers_who_create_the_same_resources_at_once_all_succee
     for name in names:
         assert await shop.versions(f"Observation/{name}") == [6, 5, 4, 3, 2, 1]
     assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
+
+
+class Rollback(Exception):
+    """Ends a unit of work without a trace."""
+
+
+def customer(number: int) -> Resource:
+    return {
+        "resourceType": "Patient",
+        "id": f"p{number}",
+        "identifier": [{"system": systems.LOGIN, "value": f"login-{number}"}],
+        "telecom": [{"system": "email", "value": f"{number}@example.com"}],
+    }
+
+
+def visit(number: int) -> Resource:
+    return {"resourceType": "Encounter", "id": f"p{number}", "status": "finished", "class": {"code": "AMB"}}
+
+
+@pytest.mark.parametrize("make", [visit, customer])
+@pytest.mark.parametrize("known", [(), range(5)], ids=["create", "update"])
+async def test_sec_DU_4_bundles_of_equal_ids_in_opposite_order_do_not_deadlock(
+    busy: tuple[Shop, str], make: Callable[[int], Resource], known: Iterable[int]
+) -> None:
+    """While a third one holds what both have in the middle, each writes what the other one wants next."""
+    shop, url = busy
+    one = sorted(map(make, range(5)), key=lambda each: ResourceKey(each["resourceType"], each["id"]).hash)
+    middle = one[2]
+
+    def bundle(resources: Iterable[Resource], note: str) -> list[Write]:
+        tagged = ({**each, "meta": {"tag": [{"code": note}]}} for each in resources)
+        return [Write(ResourceKey(each["resourceType"], each["id"]), each) for each in tagged]
+
+    await shop.write(*bundle((make(number) for number in known), "before"))
+    others: list[asyncio.Task[list[Written]]] = []
+
+    async def hold_the_middle() -> None:
+        async with shop.database.begin(ORGANIZATION, CHANGE) as unit:
+            await shop.store.write(unit, bundle([middle], "held"), SYSTEM)
+            await unit.connection.execute(text("SELECT 1"))  # what was written travels with it
+            for number, order in enumerate((one, one[::-1])):
+                others.append(asyncio.create_task(shop.write(*bundle(order, f"order-{number}"))))
+            await until_somebody_waits(url, 2)
+            raise Rollback
+
+    with pytest.raises(Rollback):
+        await hold_the_middle()
+    await asyncio.gather(*others)
+    await shop.database.close()  # which makes sessions hand in what they counted
+    assert execute(url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
+    key = ResourceKey(middle["resourceType"], middle["id"])
+    versions = "SELECT count(*) FROM fhir_history WHERE resource_type = %s AND id = %s"
+    with psycopg.connect(url) as connection:
+        assert connection.execute(versions, (key.resource_type, key.id)).fetchone() == (2 if known else 1,)
+
+
+async def test_sec_DU_4_bundles_in_opposite_order_both_commit(shop: Shop) -> None:
+    resources = [visit(number) for number in range(20)] + [customer(number) for number in range(20)]
+
+    async def write(order: list[Resource], note: str) -> None:
+        tagged = ({**each, "meta": {"tag": [{"code": note}]}} for each in order)
+        await shop.write(*(Write(ResourceKey(each["resourceType"], each["id"]), each) for each in tagged))
+
+    await asyncio.gather(write(resources, "one"), write(resources[::-1], "other"))
+    for each in resources:
+        assert await shop.versions(f"{each['resourceType']}/{each['id']}") == [2, 1]
