@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Final
 
 from storage.codec import decode
@@ -27,6 +28,16 @@ class ResourceKey:
     def hash(self) -> int:
         """The self_key of the resource."""
         return self_key(self.resource_type, self.id)
+
+
+class Creation(IntEnum):
+    """Whether a version brought its resource into being, and how: a history tells (fhir_rest V4)."""
+
+    NONE = 0
+    POST = 1
+    """Under an id that the server chose."""
+    PUT = 2
+    """Under an id that was there before: the client's choice, or that of a resource which was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,8 @@ class Version:
     """Milliseconds since 1970 UTC."""
     deleted: bool
     body: bytes
+    creation: Creation = Creation.NONE
+    """Known in histories only."""
     superseded: bytes = b""
     """Of a version just written: the body that it took the place of. The audit names whom that concerned, too."""
 

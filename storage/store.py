@@ -22,7 +22,7 @@ from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
 from storage.reading import Reader
-from storage.resources import ANY_VERSION, ResourceKey, Stored, Version, Write, Written
+from storage.resources import ANY_VERSION, Creation, ResourceKey, Stored, Version, Write, Written
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
@@ -93,7 +93,7 @@ def _history_statement(dialect: str, reach: Reach) -> Prepared:
     Superseded versions are filtered by their own patient too (V6). Where that is 0 the version is about nobody, or lies
     in several compartments: then its body has to tell.
     """
-    names = ("version", "last_updated", "deleted", "patient")
+    names = ("version", "last_updated", "deleted", "patient", "creation")
     now, old = fhir.resources, fhir.history
     seen = and_(_is_at_key(now), visible(now, reach))
     current = select(*(now.c[name] for name in names)).where(seen)
@@ -116,9 +116,9 @@ def _bodies_statement(dialect: str) -> Prepared:
     return prepare(union_all(*found), dialect)
 
 
-def _version(key: ResourceKey, row: Row) -> Version:
+def _version(key: ResourceKey, row: Row, creation: Creation = Creation.NONE) -> Version:
     number, last_updated, deleted, body = row
-    return Version(key, number, last_updated, bool(deleted), b"" if deleted else body)
+    return Version(key, number, last_updated, bool(deleted), b"" if deleted else body, creation)
 
 
 class ResourceStore:
@@ -197,7 +197,7 @@ class ResourceStore:
         found = await bodies([row[0] for row in page[: query.count]])
         # A superseded version of the telemetry class may have gone meanwhile (settled §3.2).
         shown = [row for row in page[: query.count] if row[0] in found]
-        versions = tuple(_version(key, (*row[:3], found[row[0]])) for row in shown)
+        versions = tuple(_version(key, (*row[:3], found[row[0]]), Creation(row[4])) for row in shown)
         more = len(page) > query.count and bool(versions)
         return HistoryPage(versions, len(asked), versions[-1].version if more else None)
 
@@ -248,7 +248,7 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     if reach is not Reach.ORGANIZATION:
         _require_own(values, access_parameters(access, reach).get(ACCESS_PATIENT), write.key)
         require_same_identity(resource, stored)
-    return Pending(write.key, resource, stored, values=values)
+    return Pending(write.key, resource, stored, values=values, by_put=not write.must_not_exist)
 
 
 def _asked_right(write: Write) -> tuple[str, Right]:
@@ -269,12 +269,12 @@ async def _within_compartment(
 ) -> list[Row]:
     """Leave out superseded versions of other patients; a deletion is whose the version before it was (V6)."""
     current, *superseded = rows
-    unclear = [version for version, _, deleted, patient in superseded if patient == 0 and not deleted]
+    unclear = [version for version, _, deleted, patient, _ in superseded if patient == 0 and not deleted]
     bodies = await bodies_of(unclear)
     kept: list[Row] = []
     before = False
     for row in reversed(superseded):
-        version, _, deleted, patient = row
+        version, _, deleted, patient, _ = row
         if patient == own:
             before = True
         elif not deleted:

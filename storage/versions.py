@@ -14,7 +14,7 @@ from storage.codec import content, finished
 from storage.driver import Driver, Row
 from storage.projection.coverage import PATIENT_BIT
 from storage.projection.index_values import IndexValues, index_values
-from storage.resources import Home, ResourceKey, Stored, Version, Written
+from storage.resources import Creation, Home, ResourceKey, Stored, Version, Written
 from storage.search.values import OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
@@ -36,6 +36,8 @@ class Pending:
     residual: bytes | None = None
     keep: bool = True
     values: IndexValues | None = None
+    by_put: bool = False
+    """Whether its id is the client's choice, should it be new."""
 
 
 STORED_COLUMNS = (
@@ -152,6 +154,7 @@ class _Batch:
         now = max(unit.now, stored.last_updated) if stored else unit.now
         body = b"" if resource is None else finished(resource, pending.key.id, number, now)
         values = None if resource is None else pending.values or index_values(resource, self.base_url)
+        creation = _creation(pending)
         row = (
             self.organization_id,
             pending.key.resource_type,
@@ -167,6 +170,7 @@ class _Batch:
             change_id,
             self.xid,
             body,
+            creation,
         )
         if stored is None:
             self.created.append(row)
@@ -175,8 +179,9 @@ class _Batch:
             if pending.keep:
                 self.superseded.append(pending.key.hash)
         self._index(rid, values, stored)
-        version = Version(pending.key, number, now, resource is None, body, stored.body if stored else b"")
-        return Written(version, created=resource is not None and (stored is None or stored.deleted), changed=True)
+        superseded = stored.body if stored else b""
+        version = Version(pending.key, number, now, resource is None, body, superseded=superseded)
+        return Written(version, created=creation is not Creation.NONE, changed=True)
 
     def relabel(self, pending: Pending) -> None:
         """Note a new residual or home of a resource whose content stayed the same."""
@@ -225,6 +230,12 @@ class _Batch:
             gone = [dict(zip(columns, row, strict=True)) for row in self.removed[table]]
             await driver.execute_many(remove_statement(table, driver.dialect), gone)
             await driver.insert(table, self.added[table])
+
+
+def _creation(pending: Pending) -> Creation:
+    if pending.resource is None or (pending.stored is not None and not pending.stored.deleted):
+        return Creation.NONE
+    return Creation.PUT if pending.stored is not None or pending.by_put else Creation.POST
 
 
 def _derived(values: IndexValues | None, stored: Stored | None) -> tuple[int, int, int, int]:

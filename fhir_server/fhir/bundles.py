@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fhir_server.fhir.conditions import etag
 from fhir_server.fhir.json_body import encode_json
 from storage.codec import instant
-from storage.resources import Version
+from storage.resources import Creation, Version
 
 
 def bundle_bytes(
@@ -37,16 +37,15 @@ def outcome_entry(outcome: bytes) -> bytes:
     return b"".join((b'{"resource":', outcome, b',"search":{"mode":"outcome"}}'))
 
 
-def history_entry(version: Version, before: Version | None, base_url: str) -> bytes:
-    """Return an entry of a history; `before` is the version that this one superseded, if it is known (V4)."""
+def history_entry(version: Version, base_url: str) -> bytes:
+    """Return an entry of a history, with the request that made the version (V4)."""
     key = version.key
     if version.deleted:
         method, url, status = "DELETE", str(key), "204"
-    elif version.version == 1:
+    elif version.version == 1 and version.creation is not Creation.PUT:
         method, url, status = "POST", key.resource_type, "201"
     else:
-        revived = before is not None and before.deleted
-        method, url, status = "PUT", str(key), "201" if revived else "200"
+        method, url, status = "PUT", str(key), "201" if version.creation is Creation.PUT else "200"
     response = {"status": status, "etag": etag(version.version), "lastModified": instant(version.last_updated)}
     facts: dict[str, object] = {
         "fullUrl": f"{base_url}/{key}",

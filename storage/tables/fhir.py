@@ -37,6 +37,7 @@ resources = Table(
     Column("change_id", Int8, nullable=False, comment="the unit of work that wrote this version"),
     Column("xid", Int8, nullable=False, comment="transaction id, offset added (0 on SQLite)"),
     Column("body", Bytes, nullable=False, comment="finished JSON; of a deleted resource its last body"),
+    Column("creation", SmallInteger, nullable=False, server_default="0", comment="0: no creation, 1: POST, 2: PUT"),
     PrimaryKeyConstraint("organization_id", "self_key"),
     Index("fhir_resources_rid_idx", "organization_id", "rid", unique=True),
     Index("fhir_resources_patient_idx", "organization_id", "patient", "resource_type", "date_low", "rid"),
@@ -63,6 +64,7 @@ history = Table(
     Column("change_id", Int8, nullable=False),
     Column("xid", Int8, nullable=False),
     Column("body", Bytes, nullable=False),
+    Column("creation", SmallInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("organization_id", "resource_type", "id", "version"),
     comment="superseded versions only",
 )

@@ -119,11 +119,50 @@ def test_fhir_V2_history_of_what_never_was_is_404_and_of_what_was_deleted_200(fh
 def test_fhir_V4_entries_tell_how_the_version_arose(fhir, deleted):
     fhir.put(f"/Patient/{deleted}", json=patient("Back", id=deleted))
     entries = fhir.get(f"/Patient/{deleted}/_history").json()["entry"]
-    told = [(entry["request"]["method"], entry["request"]["url"], entry["response"]["status"]) for entry in entries]
     own = f"Patient/{deleted}"
-    assert told == [("PUT", own, "201"), ("DELETE", own, "204"), ("PUT", own, "200"), ("POST", "Patient", "201")]
+    assert told({"entry": entries}) == [
+        ("PUT", own, "201"),
+        ("DELETE", own, "204"),
+        ("PUT", own, "200"),
+        ("POST", "Patient", "201"),
+    ]
     assert ["resource" in entry for entry in entries] == [True, False, True, True]
     fhir.delete(f"/Patient/{deleted}")
+
+
+def told(bundle):
+    return [
+        (entry["request"]["method"], entry["request"]["url"], entry["response"]["status"]) for entry in bundle["entry"]
+    ]
+
+
+def test_fhir_V4_an_update_that_created_is_a_put(fhir):
+    own = "Patient/chosen-by-client"
+    fhir.put(f"/{own}", json=patient("Own", id="chosen-by-client"))
+    assert told(fhir.get(f"/{own}/_history").json()) == [("PUT", own, "201")]
+
+
+def test_fhir_V4_the_page_of_a_creation_after_a_deletion_tells_so_without_the_deletion(fhir):
+    own = "Patient/twice-by-client"
+    fhir.put(f"/{own}", json=patient("Own", id="twice-by-client"))
+    fhir.delete(f"/{own}")
+    back = fhir.put(f"/{own}", json=patient("Back", id="twice-by-client")).json()["meta"]["lastUpdated"]
+    for query in ({"_count": "1"}, {"_since": back}):
+        assert told(fhir.get(f"/{own}/_history", params=query).json())[0] == ("PUT", own, "201")
+    fhir.put(f"/{own}", json=patient("Changed", id="twice-by-client"))
+    newest = told(fhir.get(f"/{own}/_history").json())
+    assert newest == [("PUT", own, "200"), ("PUT", own, "201"), ("DELETE", own, "204"), ("PUT", own, "201")]
+
+
+def test_fhir_V4_entries_of_bundles_are_told_as_what_they_were(fhir):
+    entries = [
+        {"request": {"method": "PUT", "url": "Patient/in-a-bundle"}, "resource": patient("Put", id="in-a-bundle")},
+        {"request": {"method": "POST", "url": "Patient"}, "resource": patient("Posted")},
+    ]
+    answer = fhir.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries}).json()
+    put, posted = (entry["response"]["location"].split("/_history")[0] for entry in answer["entry"])
+    assert told(fhir.get(f"/{put}/_history").json()) == [("PUT", put, "201")]
+    assert told(fhir.get(f"/{posted}/_history").json()) == [("POST", "Patient", "201")]
 
 
 def test_fhir_V3_pages_of_a_history_hold_every_version_once(fhir, stored):

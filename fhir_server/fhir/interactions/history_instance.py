@@ -22,17 +22,15 @@ async def history_instance(request: FhirRequest, service: Service) -> Response:
     """Answer with the versions, newest first."""
     query = _history_query(request, service)
     page = await service.store.history(request.route.key, query, request.access)
-    shown = page.versions[: query.count - 1]
-    older = (*page.versions[1:], None)
-    entries = [history_entry(version, before, service.base_url) for version, before in zip(shown, older, strict=False)]
-    more = len(page.versions) > len(shown)
-    links = _links(request, service, shown[-1].version if more and shown else None)
+    shown = page.versions
+    entries = [history_entry(version, service.base_url) for version in shown]
+    links = _links(request, service, page.next_before)
     body = bundle_bytes("history", entries, total=page.total, links=links)
     return Response(200, body, touched=touched_by(request.route.resource_type, shown, count=len(shown)))
 
 
 def _history_query(request: FhirRequest, service: Service) -> HistoryQuery:
-    """Return what the parameters ask for, one version more than the page holds: it tells how the last one arose."""
+    """Return what the parameters ask for."""
     pairs = request.pairs
     if request.preferences.strict:
         for name, _ in pairs:
@@ -44,7 +42,7 @@ def _history_query(request: FhirRequest, service: Service) -> HistoryQuery:
     settings = service.settings
     count = min(whole_number(pairs, "_count", settings.default_count), settings.max_count)
     query = HistoryQuery(
-        count=max(count, 1) + 1,
+        count=max(count, 1),
         since=None if not since else milliseconds(since, "_since")[0],
         at=None if not at else milliseconds(at, "_at"),
     )
