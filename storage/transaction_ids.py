@@ -40,23 +40,34 @@ def _newest(column: Any) -> str:
     return prepare(select(func.coalesce(func.max(column), literal_column("0"))).where(own), "postgresql").sql
 
 
+def _newest_created(count: int) -> str:
+    """Return the statement for the newest among those that were created last, which an index finds."""
+    own = resources.c.organization_id == bindparam("organization_id")
+    last = select(resources.c.xid).where(own).order_by(resources.c.rid.desc()).limit(literal_column(str(count)))
+    newest = func.max(last.subquery().c.xid)
+    return prepare(select(func.coalesce(newest, literal_column("0"))), "postgresql").sql
+
+
 _NEWEST_RECORD: Final = _newest(rbac_logs.c.id)
+_NEWEST_CREATED: Final = _newest_created(100)
 _NEWEST_VERSIONS: Final = (_newest(resources.c.xid), _newest(history.c.xid))
 
 
 async def raise_offset(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Raise the offset where transaction ids are behind those stored; returns whether they were.
 
-    Audit records tell: their newest id is quickly found, and whoever writes or reads leaves one.
+    Audit records tell: their newest id is quickly found, and whoever writes or reads through the API leaves one. So do
+    the resources that were created last, where rows came from other writers only.
     """
     async with connection.transaction():
         records = await _newest_of_all(connection, (_NEWEST_RECORD,)) >> TRANSACTION_BITS
-        if records < await _number(connection, _NEXT):
+        known = max(records, await _newest_of_all(connection, (_NEWEST_CREATED,)))
+        if known < await _number(connection, _NEXT):
             return False
         await connection.execute(_LOCK)
-        if records < await _number(connection, _NEXT):  # another worker was faster
+        if known < await _number(connection, _NEXT):  # another worker was faster
             return False
-        newest = max(records, await _newest_of_all(connection, _NEWEST_VERSIONS))
+        newest = max(known, await _newest_of_all(connection, _NEWEST_VERSIONS))
         await connection.execute(_RAISE, {"value": newest + 1})
         return True
 

@@ -56,6 +56,17 @@ async def work_in(url: str, name: str) -> tuple[list[str], int]:
     return found, verified.records
 
 
+def restore(postgres: PostgresServer, url: str, new_cluster: PostgresServer) -> str:
+    """Return the URL of a database like this one, in a cluster that is behind it."""
+    dump = str(postgres._folder / "dump.sql")
+    postgres._run("pg_dump", "--dbname", url, "--file", dump)
+    restored = new_cluster.create("restored", template="template0")
+    new_cluster._run("psql", "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", restored, "--file", dump)
+    ((behind,),) = execute(restored, "SELECT max(xid) > pg_current_xact_id()::text::int8 FROM fhir_resources")
+    assert behind
+    return restored
+
+
 async def test_sec_DU_10_streams_and_audit_go_on_after_a_restore(
     postgres: PostgresServer, new_cluster: PostgresServer
 ) -> None:
@@ -63,16 +74,33 @@ async def test_sec_DU_10_streams_and_audit_go_on_after_a_restore(
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(BURN)
     assert await work_in(url, "before") == (["before"], 3)
-    dump = str(postgres._folder / "dump.sql")
-    postgres._run("pg_dump", "--dbname", url, "--file", dump)
-    restored = new_cluster.create("restored", template="template0")
-    new_cluster._run("psql", "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", restored, "--file", dump)
-    ((behind,),) = execute(restored, "SELECT max(xid) > pg_current_xact_id()::text::int8 FROM fhir_resources")
-    assert behind
+    restored = restore(postgres, url, new_cluster)
     assert await work_in(restored, "after") == (["before", "after"], 6)
     ((offset,),) = execute(restored, "SELECT value FROM transaction_offset")
     assert await work_in(restored, "later") == (["before", "after", "later"], 9)
     assert execute(restored, "SELECT value FROM transaction_offset") == [(offset,)]
+
+
+async def unaudited(url: str, name: str) -> list[str]:
+    """Write as a projector does, without a record; returns the ids in the order of their writing."""
+    database = create_database(url, role=ROLE)
+    await database.open()
+    shop = Shop(database, ResourceStore(database, Places()))
+    await shop.put(f"Basic/{name}", {"resourceType": "Basic", "code": {"text": "x"}})
+    found = await shop.ids("Basic?_sort=_lastUpdated")
+    await database.close()
+    return found
+
+
+async def test_sec_DU_10_streams_go_on_after_a_restore_where_nothing_was_audited_yet(
+    postgres: PostgresServer, new_cluster: PostgresServer
+) -> None:
+    url = postgres.fresh()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(BURN)
+    assert await unaudited(url, "before") == ["before"]
+    restored = restore(postgres, url, new_cluster)
+    assert await unaudited(restored, "after") == ["before", "after"]
 
 
 async def test_ids_stay_as_they_are_where_nothing_was_restored(postgres: PostgresServer) -> None:
