@@ -46,8 +46,18 @@ def content(resource: Mapping[str, Any]) -> bytes:
 
     The server's own meta elements and the id do not count; `1.10` and `1.1` differ.
     """
+    return _canonical.encode(_own_content(resource))
+
+
+def is_same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether `content` of two resources is equal. What differs as values is not written down to be compared."""
+    first, second = _own_content(one), _own_content(other)
+    return first == second and _canonical.encode(first) == _canonical.encode(second)
+
+
+def _own_content(resource: Mapping[str, Any]) -> dict[str, Any]:
     meta = {name: value for name, value in resource.get("meta", {}).items() if name not in SERVER_META}
     rest = {name: value for name, value in resource.items() if name not in ("meta", "id")}
     if meta:
         rest["meta"] = meta
-    return _canonical.encode(rest)
+    return rest

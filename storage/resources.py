@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Final
 
 from storage.codec import decode
@@ -49,7 +50,7 @@ class Home:
     part: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stored:
     """A row of fhir_resources: the current version with what the store knows about it."""
 
@@ -64,8 +65,12 @@ class Stored:
     residual: bytes | None
     body: bytes
 
-    def resource(self) -> dict[str, Any]:
-        """Return the resource of the body."""
+    def resource(self) -> Mapping[str, Any]:
+        """Return the resource of the body; it is the same for everyone who asks, and nobody's to change."""
+        return self._decoded
+
+    @cached_property
+    def _decoded(self) -> Mapping[str, Any]:
         resource: dict[str, Any] = decode(self.body)
         return resource
 

@@ -15,7 +15,7 @@ from sqlalchemy import and_, bindparam, exists, literal_column, or_, select, tru
 
 from storage.access import Access, Reach, Right
 from storage.codec import decode
-from storage.driver import Row
+from storage.driver import Question, Row
 from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, VersionConflict, WriteOutsideAccess
 from storage.identity import require_same_identity
 from storage.integrity import check_references, refuse_referenced
@@ -26,7 +26,7 @@ from storage.resources import ANY_VERSION, Creation, ResourceKey, Stored, Versio
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
-from storage.versions import Pending, load_current, write_versions
+from storage.versions import Pending, current_question, load_current, write_versions
 from storage.visibility import ACCESS_PATIENT, access_parameters, visible
 
 Fetch = Callable[[Prepared, Mapping[str, Any]], Awaitable[list[Row]]]
@@ -200,6 +200,17 @@ class ResourceStore:
         versions = tuple(_version(key, (*row[:3], found[row[0]]), Creation(row[4])) for row in shown)
         more = len(page) > query.count and bool(versions)
         return HistoryPage(versions, len(asked), versions[-1].version if more else None)
+
+    def ahead(self, organization_id: str, writes: Sequence[Write]) -> list[Question]:
+        """Return what `write` will ask first, for a unit of work to begin with; without a network nothing is won."""
+        dialect = self.database.dialect
+        if dialect == "sqlite":
+            return []
+        resources = [write.resource for write in writes if write.resource is not None]
+        questions = self.places.ahead(organization_id, dialect, self.database.base_url, resources)
+        known = [write.key for write in writes if not write.must_not_exist]
+        deletes = any(write.resource is None for write in writes)
+        return [current_question(organization_id, dialect, known, deletes=deletes), *questions] if known else questions
 
     async def write(self, unit: UnitOfWork, writes: Sequence[Write], access: Access) -> list[Written]:
         """Carry out writes with distinct keys as one batch; the answers are in their order.

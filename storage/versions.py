@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Table, bindparam, delete, select, update
 
-from storage.codec import content, finished
-from storage.driver import Driver, Row
+from storage.codec import finished, is_same_content
+from storage.driver import Driver, Question, Row
 from storage.projection.coverage import PATIENT_BIT
 from storage.projection.index_values import IndexValues, index_values
 from storage.resources import Creation, Home, ResourceKey, Stored, Version, Written
@@ -80,6 +80,14 @@ def _current_statement(dialect: str, *, deletes: bool) -> Prepared:
     return prepare(statement, dialect)
 
 
+def current_question(
+    organization_id: str, dialect: str, keys: Iterable[ResourceKey], *, deletes: bool = False
+) -> Question:
+    """Return what `load_current` asks."""
+    hashes = sorted({key.hash for key in keys})
+    return Question(_current_statement(dialect, deletes=deletes), {"organization_id": organization_id, "keys": hashes})
+
+
 async def load_current(
     unit: UnitOfWork, keys: Iterable[ResourceKey], *, deletes: bool = False
 ) -> dict[ResourceKey, Stored]:
@@ -90,8 +98,8 @@ async def load_current(
     wanted = {key.hash: key for key in keys}
     if not wanted:
         return {}
-    parameters = {"organization_id": unit.organization_id, "keys": sorted(wanted)}
-    rows = await unit.driver.fetch(_current_statement(unit.driver.dialect, deletes=deletes), parameters)
+    question = current_question(unit.organization_id, unit.driver.dialect, wanted.values(), deletes=deletes)
+    rows = await unit.driver.fetch(question.statement, question.parameters)
     found = {stored.key: stored for stored in map(stored_of, rows)}
     return {key: found[key] for key in wanted.values() if key in found}
 
@@ -118,7 +126,7 @@ def is_unchanged(pending: Pending) -> bool:
     stored = pending.stored
     if stored is None or stored.deleted:
         return pending.resource is None
-    return pending.resource is not None and content(pending.resource) == content(stored.resource())
+    return pending.resource is not None and is_same_content(pending.resource, stored.resource())
 
 
 def _unchanged(pending: Pending) -> Written:

@@ -19,7 +19,9 @@ async def write_one(request: FhirRequest, service: Service, planned: PlannedWrit
         await service.audit.insert(unit, write_records(request.access, request.origin, written))
         return done
 
-    done = await service.database.transact(request.access.organization_id, change_of(request), work)
+    organization_id = request.access.organization_id
+    ahead = service.store.ahead(organization_id, [planned.as_write()]) if planned.is_plain else ()
+    done = await service.database.transact(organization_id, change_of(request), work, ahead)
     return respond(done, request, service)
 
 

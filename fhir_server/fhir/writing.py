@@ -49,6 +49,11 @@ class PlannedWrite:
         """Return the write for the store."""
         return Write(self.key, self.resource, expected_version=self.expected_version, must_not_exist=self.creates)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is written as it is, whatever else is stored."""
+        return self.criteria is None and not self.links.conditional
+
     def asked_types(self) -> set[str]:
         """Return the resource types that the conditional references of the resource search in."""
         return {each.text.partition("?")[0] for each in self.links.conditional}

@@ -13,6 +13,7 @@ from mappers.json_values import Json
 from mappers.lens import ResourceMapper, Row
 from mappers.lookups import CLINICIAN, MEMBER, REFERENCE, TIME_ZONE, Home, Lookups, Need, Treatment
 from mappers.telemetry import Telemetry
+from storage.driver import Question
 from storage.integrity import key_of
 from storage.projection.telemetry import telemetry_of
 from storage.resources import ResourceKey
@@ -93,10 +94,52 @@ def _organization_statement(dialect: str) -> Prepared:
     return prepare(statement, dialect)
 
 
+@lru_cache
+def _time_zones_statement(dialect: str) -> Prepared:
+    columns = customer_profiles.c
+    own = columns.organization_id == bindparam("organization_id")
+    return prepare(select(columns.id, columns.timezone).where(own, member_of(columns.id, "keys")), dialect)
+
+
+@lru_cache
+def _treatments_statement(dialect: str) -> Prepared:
+    columns = subscriptions.c
+    own = columns.organization_id == bindparam("organization_id")
+    found = select(columns.id, columns.customer_id, columns.clinician_id).where(own, member_of(columns.id, "keys"))
+    return prepare(found, dialect)
+
+
+@lru_cache
+def _clinicians_statement(dialect: str) -> Prepared:
+    """Names of clinicians, the newest last."""
+    columns = subscriptions.c
+    statement = (
+        select(columns.clinician_id, columns.clinician_name)
+        .where(
+            columns.organization_id == bindparam("organization_id"),
+            member_of(columns.clinician_id, "keys"),
+            columns.clinician_name.is_not(None),
+        )
+        .order_by(columns.updated_at, columns.id)
+    )
+    return prepare(statement, dialect)
+
+
+def organization_question(organization_id: str, dialect: str) -> Question:
+    """Return what `open_facts` asks."""
+    return Question(_organization_statement(dialect), {"organization_id": organization_id})
+
+
+def homes_question(organization_id: str, dialect: str, keys: Iterable[ResourceKey]) -> Question:
+    """Return what `answer` asks about references to resources."""
+    hashes = sorted(key.hash for key in keys)
+    return Question(_homes_statement(dialect), {"organization_id": organization_id, "keys": hashes})
+
+
 async def open_facts(unit: UnitOfWork) -> Facts:
     """Return facts that know the unit's organization."""
-    statement = _organization_statement(unit.driver.dialect)
-    rows = await unit.driver.fetch(statement, {"organization_id": unit.organization_id})
+    question = organization_question(unit.organization_id, unit.driver.dialect)
+    rows = await unit.driver.fetch(question.statement, question.parameters)
     name, home_system, setting = rows[0] if rows else (None, None, None)
     return Facts(unit.organization_id, name, home_system, telemetry_of(setting))
 
@@ -126,8 +169,8 @@ async def _answer_references(unit: UnitOfWork, facts: Facts, references: Iterabl
             wanted.setdefault(key, []).append(reference)
     if not wanted:
         return
-    parameters = {"organization_id": unit.organization_id, "keys": [key.hash for key in wanted]}
-    rows = await unit.driver.fetch(_homes_statement(unit.driver.dialect), parameters)
+    question = homes_question(unit.organization_id, unit.driver.dialect, wanted)
+    rows = await unit.driver.fetch(question.statement, question.parameters)
     found: dict[ResourceKey, Home] = {}
     for resource_type, resource_id, table, row_key, part in rows:
         key = ResourceKey(resource_type, resource_id)
@@ -158,10 +201,8 @@ async def add_time_zones(unit: UnitOfWork, facts: Facts, customers: Iterable[str
     """Look up the time zones of customers."""
     wanted = sorted(set(customers) - facts.time_zones.keys())
     if wanted:
-        statement = select(customer_profiles.c.id, customer_profiles.c.timezone).where(
-            customer_profiles.c.organization_id == unit.organization_id, customer_profiles.c.id.in_(wanted)
-        )
-        for customer, zone in await unit.connection.execute(statement):
+        parameters = {"organization_id": unit.organization_id, "keys": wanted}
+        for customer, zone in await unit.driver.fetch(_time_zones_statement(unit.driver.dialect), parameters):
             if zone is not None:
                 facts.time_zones[customer] = zone
 
@@ -170,11 +211,9 @@ async def add_treatments(unit: UnitOfWork, facts: Facts, treatments: Iterable[st
     """Look up customers and clinicians of treatments, and the clinicians' names."""
     wanted = sorted(set(treatments) - facts.treatments.keys())
     if wanted:
-        columns = subscriptions.c
-        statement = select(columns.id, columns.customer_id, columns.clinician_id).where(
-            columns.organization_id == unit.organization_id, columns.id.in_(wanted)
-        )
-        for key, customer, clinician in await unit.connection.execute(statement):
+        parameters = {"organization_id": unit.organization_id, "keys": wanted}
+        rows = await unit.driver.fetch(_treatments_statement(unit.driver.dialect), parameters)
+        for key, customer, clinician in rows:
             facts.treatments[key] = Treatment(customer, clinician)
         named = {facts.treatments[key].clinician_id for key in wanted if key in facts.treatments}
         await add_clinicians(unit, facts, [clinician for clinician in named if clinician is not None])
@@ -184,16 +223,8 @@ async def add_clinicians(unit: UnitOfWork, facts: Facts, clinicians: Iterable[st
     """Look up clinicians' names, as the newest treatment that names them has it."""
     wanted = sorted(set(clinicians) - facts.clinicians.keys())
     if wanted:
-        statement = (
-            select(subscriptions.c.clinician_id, subscriptions.c.clinician_name)
-            .where(
-                subscriptions.c.organization_id == unit.organization_id,
-                subscriptions.c.clinician_id.in_(wanted),
-                subscriptions.c.clinician_name.is_not(None),
-            )
-            .order_by(subscriptions.c.updated_at, subscriptions.c.id)
-        )
-        for clinician, name in await unit.connection.execute(statement):
+        parameters = {"organization_id": unit.organization_id, "keys": wanted}
+        for clinician, name in await unit.driver.fetch(_clinicians_statement(unit.driver.dialect), parameters):
             facts.clinicians[clinician] = name
 
 

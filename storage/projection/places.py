@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from mappers.lens import Absorbed, NotClaimed, ResourceMapper, Row
+from mappers.lookups import REFERENCE, Need, Treatment
 from mappers.lookups import Home as LookupHome
-from mappers.lookups import Need, Treatment
 from mappers.registry import mappers_of_table, mappers_of_type
+from storage.driver import Question
 from storage.errors import MappingRefused, ReadOnlyHome
-from storage.projection.lookups import Facts, answer, open_facts, with_facts
+from storage.integrity import key_of
+from storage.projection.lookups import (
+    Facts,
+    answer,
+    homes_question,
+    open_facts,
+    organization_question,
+    with_facts,
+)
 from storage.projection.project import project_rows, residual_bytes
 from storage.projection.sources import owners_of, owners_of_row
 from storage.repositories.saving import keep_row, remove_row
@@ -51,6 +60,23 @@ def _order(pending: Pending) -> tuple[int, int]:
 
 class Places:
     """Finds homes and keeps the rows there in step with what is written."""
+
+    def ahead(
+        self, organization_id: str, dialect: str, base_url: str, resources: Sequence[Mapping[str, Any]]
+    ) -> list[Question]:
+        """Return what `place` will ask about resources that have no home yet, for a unit of work to begin with."""
+        concerned = [each for each in resources if writable_mappers(each["resourceType"])]
+        if not concerned:
+            return []
+        keys = {
+            key
+            for each in concerned
+            for mapper in mappers_of_type(each["resourceType"])
+            for need in mapper.needs(each)
+            if need.kind == REFERENCE and (key := key_of(need.value, base_url)) is not None
+        }
+        questions = [organization_question(organization_id, dialect)]
+        return [*questions, homes_question(organization_id, dialect, keys)] if keys else questions
 
     async def place(self, unit: UnitOfWork, pendings: Sequence[Pending], bound: Collection[ResourceKey] = ()) -> Placed:
         """Return the writes with homes; rows are saved or deleted in the unit of work.

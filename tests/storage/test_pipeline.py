@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from psycopg import pq
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -16,12 +17,16 @@ from storage.driver import PsycopgDriver, Question
 from storage.engine import Database, create_database
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
 from storage.pipeline import PipelinedConnection
+from storage.projection.places import Places
+from storage.resources import ResourceKey, Write
 from storage.rls import ROLE
 from storage.sql import Prepared
+from storage.store import ResourceStore
 from storage.tables.fhir import changes
 from storage.transaction import Change, UnitOfWork
 from tests.conftest import ORGANIZATION
 from tests.postgres import PostgresServer, execute
+from tests.regressions.shop import SYSTEM, observed
 
 CHANGE = Change("tester", "client", "test")
 POOL = 2
@@ -147,6 +152,35 @@ async def test_what_is_asked_ahead_is_answered_once_and_by_what_was_there_at_the
     async with shop.begin(ORGANIZATION, CHANGE, [Question(COUNT, OWN)]) as unit:
         await note(unit, 2)
         assert await unit.driver.fetch(COUNT, {"organization_id": "other"}) == [(0,)]
+
+
+@pytest.mark.parametrize("creates", [True, False])
+async def test_a_write_takes_two_round_trips(shop: Database, monkeypatch: pytest.MonkeyPatch, creates: bool) -> None:
+    store = ResourceStore(shop, Places())
+    trips: list[int] = []
+    send = PipelinedConnection.send
+
+    async def counted(line: PipelinedConnection) -> list[pq.abc.PGresult]:
+        trips.append(1)
+        return await send(line)
+
+    async with shop.begin(ORGANIZATION, CHANGE):
+        pass  # what SQLAlchemy does on a new connection
+    monkeypatch.setattr(PipelinedConnection, "send", counted)
+    for number in range(3):
+        key = ResourceKey("Observation", f"o{number}" if creates else "o")
+        resource = observed("Patient/p", note=[{"text": str(number)}]) | {"id": key.id}
+        writes = [Write(key, resource, must_not_exist=creates)]
+        trips.clear()
+        (written,) = await shop.transact(
+            ORGANIZATION,
+            CHANGE,
+            lambda unit, these=writes: store.write(unit, these, SYSTEM),
+            store.ahead(ORGANIZATION, writes),
+        )
+        assert written.version is not None
+        assert written.version.version == (1 if creates else number + 1)
+        assert len(trips) == 2
 
 
 async def test_sec_RL_3_a_connection_keeps_so_many_statements_prepared_and_no_more(
