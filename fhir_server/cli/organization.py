@@ -36,6 +36,29 @@ def list_(as_json: JsonOption = False) -> None:
     print_rows(run(list_organizations), COLUMNS, as_json=as_json)
 
 
+@app.command("telemetry", epilog="Example: fhir-server organization telemetry loop-health --metric glucose=daily")
+def telemetry(
+    organization_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the organization.")],
+    default: Annotated[
+        str | None, typer.Option(help="What FHIR shows of metrics that are not named: each or daily.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="NAME=each or NAME=daily, and NAME= for the default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show or change what FHIR shows of wearable readings: each of them, or the statistics of the day only.
+
+    Readings stay rows in any case. `serve` shows and withdraws those recorded before the change, in the background;
+    `reconcile --fix` does it at once.
+    """
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.organizations import show_telemetry
+
+    facts = run(lambda installation: show_telemetry(installation, organization_id, default, metric or []))
+    print_facts(facts, as_json=as_json)
+
+
 @app.command("disable", epilog="Example: fhir-server organization disable clinic-north")
 def disable(
     organization_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the organization.")],

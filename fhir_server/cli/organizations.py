@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.clients import IDENTIFIER
 from fhir_server.oauth.keys import LONGEST_TOKEN_SECONDS
 from mappers.rows import Organization
+from mappers.telemetry import SETTING, SettingRefused, read_setting
 from storage.grants import RevocationKind, instant, revoke
 from storage.repositories.errors import ValueTaken
 from storage.repositories.platform import OrganizationRepository
@@ -34,6 +36,55 @@ async def add_organization(
     except ValueTaken:
         raise CommandFailed(f"There is an organization {organization_id} already.") from None
     return _facts(organization)
+
+
+async def show_telemetry(
+    installation: Installation, organization_id: str, default: str | None, metrics: Sequence[str]
+) -> dict[str, Any]:
+    """Return what FHIR shows of an organization's readings; where something is given, change that first.
+
+    Each of `metrics` is NAME=DETAIL, and NAME= for the default. Raises CommandFailed.
+    """
+    organization = await installation.organization(organization_id)
+    if default is None and not metrics:
+        return _telemetry_facts(organization)
+    settings = dict(organization.settings or {})
+    said = settings.get(SETTING)
+    said = dict(said) if isinstance(said, dict) else {}
+    if default is not None:
+        said["default"] = default
+    if metrics:
+        said["metrics"] = _with_metrics(said.get("metrics"), metrics)
+    changed = replace(organization, settings={**settings, SETTING: said})
+    act = Act("organizations", "write", "telemetry", (organization_id,))
+    try:
+        async with installation.acting(organization_id, act) as unit:
+            await OrganizationRepository(unit.connection).update(changed)
+            unit.touch("organizations", organization_id)
+    except SettingRefused as refusal:
+        raise CommandFailed(f"{refusal}.") from None
+    return _telemetry_facts(changed)
+
+
+def _with_metrics(said: Any, metrics: Sequence[str]) -> dict[str, Any]:
+    named = dict(said) if isinstance(said, dict) else {}
+    for each in metrics:
+        name, equals, detail = each.partition("=")
+        if not equals:
+            raise CommandFailed(f"Write --metric NAME=each or NAME=daily, and NAME= for the default; not {each}.")
+        named.pop(name, None)
+        if detail:
+            named[name] = detail
+    return named
+
+
+def _telemetry_facts(organization: Organization) -> dict[str, Any]:
+    try:
+        telemetry = read_setting(organization.settings)
+    except SettingRefused as refusal:
+        raise CommandFailed(f"What another program wrote there is not understood: {refusal}.") from None
+    listed = [f"{name}={detail}" for name, detail in sorted(telemetry.metrics.items())]
+    return {"id": organization.id, "default": telemetry.default.value, "metrics": listed}
 
 
 async def list_organizations(installation: Installation) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mappers.rows import Organization
+from mappers.telemetry import read_setting
 from storage.errors import ReferenceConflict, ResourceNotFound
 from storage.repositories.entities import Client, User, UserOrganization
 from storage.repositories.errors import ValueTaken
@@ -90,6 +91,15 @@ class OrganizationRepository(PlatformRepository[Organization]):
     """Rows of `organizations`."""
 
     table_name = "organizations"
+
+    async def _save(self, before: Organization | None, row: Organization) -> Organization:
+        """Save a row; raises SettingRefused, too, for a telemetry setting that nobody understands (settled §3.2).
+
+        What a foreign writer left there stays possible.
+        """
+        if before is None or before.settings != row.settings:
+            read_setting(row.settings)
+        return await super()._save(before, row)
 
 
 class ClientRepository(PlatformRepository[Client]):
