@@ -26,6 +26,7 @@ from storage.projection.lookups import (
 )
 from storage.projection.project import project_rows, residual_bytes
 from storage.projection.sources import owners_of, owners_of_row
+from storage.projection.telemetry import note_due
 from storage.repositories.saving import keep_row, remove_row
 from storage.resources import Home, ResourceKey
 from storage.rows import MADE_BY_DATABASE, load_rows, shared_columns, taken_unique
@@ -315,6 +316,7 @@ class _Work:
             projected = await project_rows(self.unit, self.facts, table, keys, but)
             for key, reason in projected.failures.items():
                 raise MappingRefused(table, key, f"the row could not be shown again: {reason}")
+            await note_due(self.unit, table, projected.deferred)
             found.extend(projected.pendings)
         return found
 
