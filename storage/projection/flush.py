@@ -12,7 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from storage.projection.lookups import open_facts
 from storage.projection.project import Projected, project_rows
 from storage.projection.sources import owners_of
-from storage.projection.telemetry import note_due, take_setting
+from storage.projection.telemetry import moved_customers, note_days, note_due, take_setting
 from storage.tables.fhir import projection_failures
 from storage.transaction import UnitOfWork
 from storage.versions import write_versions
@@ -42,6 +42,7 @@ async def project_touched(unit: UnitOfWork, touched: Sequence[tuple[str, str]]) 
             projected.failures[unit.organization_id] = refused
         await note_failures(unit, table, keys, projected)
         await note_due(unit, table, projected.deferred)
+        await note_days(unit, moved_customers(projected.pendings))
         deferred.update({(table, key): due for key, due in projected.deferred.items()})
     return deferred
 

@@ -26,7 +26,7 @@ from storage.projection.lookups import (
 )
 from storage.projection.project import project_rows, residual_bytes
 from storage.projection.sources import owners_of, owners_of_row
-from storage.projection.telemetry import note_due
+from storage.projection.telemetry import moved_customers, note_days, note_due
 from storage.repositories.saving import keep_row, remove_row
 from storage.resources import Home, ResourceKey
 from storage.rows import MADE_BY_DATABASE, load_rows, shared_columns, taken_unique
@@ -95,6 +95,7 @@ class Places:
         for pending in sorted(concerned, key=_order):
             placed[pending.key] = await work.settle(pending)
         answered = [placed.get(pending.key, pending) for pending in pendings]
+        await note_days(unit, moved_customers(answered))
         consequences = await work.consequences(pending.key for pending in pendings)
         return Placed(answered, consequences, work.unclaimed)
 

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, func, make_url, select, text, update
 from sqlalchemy.pool import NullPool
 
 from mappers.rows import CustomerProfile, WearableDailyStat, WearableReading
+from mappers.systems import TIMEZONE
 from mappers.telemetry import SettingRefused
 from storage.clock import IdSource, epoch_milliseconds
 from storage.engine import Database, create_database
@@ -478,6 +479,24 @@ async def test_map_T3_what_a_client_writes_shows_at_once_and_undoes_nothing_it_h
     ward.clock.shift = 16 * MINUTE
     await ward.projector.drain()
     assert await ward.version("Observation/d1") == ("2", "preliminary")
+
+
+@pytest.mark.parametrize("by", ["client", "another program"])
+async def test_map_T3_days_begin_by_another_clock_when_the_customer_moves(ward: Ward, by: str) -> None:
+    await ward.foreign(day(closed="'2026-03-21T00:10:00.000000Z'"))
+    if by == "client":
+        patient = await ward.read("Patient/c1")
+        (zone,) = [each for each in patient["extension"] if each["url"] == TIMEZONE]
+        zone["valueCode"] = "Europe/Madrid"
+        await ward.put("Patient/c1", patient)
+        await ward.projector.drain()
+    else:
+        await ward.foreign("UPDATE customer_profiles SET timezone = 'Europe/Madrid'")
+    assert (await ward.read("Observation/d1"))["effectivePeriod"]["start"] == "2026-03-20T00:00:00+01:00"
+    assert (await ward.check()).agrees
+    assert await ward.projector.drain() == 0
+    await ward.foreign("UPDATE customer_profiles SET first_name = 'Janet'")
+    assert await ward.version("Observation/d1") == ("2", "final")
 
 
 async def test_map_T3_a_row_shown_in_between_waits_anew(ward: Ward) -> None:
