@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from fhir_server import metrics
 from fhir_server.cors import CrossOrigin
 from fhir_server.fhir.endpoint import FhirApplication
+from fhir_server.gate import Gate, Limits
 from fhir_server.logging import configure_logging
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
 from fhir_server.settings import Settings, load_settings
@@ -49,7 +50,9 @@ class Application:
         self.ids = ids
         self.worker: Worker | None = None
         self._fhir = FhirApplication(FHIR_PATH)
-        self._cross_origin = CrossOrigin(self._fhir, settings.cors_origins)
+        limits = Limits(settings.max_in_flight, settings.body_idle_seconds, settings.body_seconds)
+        self._gate = Gate(self._fhir, limits)
+        self._cross_origin = CrossOrigin(self._gate, settings.cors_origins)
         self._rest = _rest(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +61,7 @@ class Application:
             path: str = scope["path"]
             if path.startswith(FHIR_PATH) and path[len(FHIR_PATH) : len(FHIR_PATH) + 1] in {"", "/"}:
                 asked_by_page = any(name == b"origin" for name, _ in scope["headers"])
-                await (self._cross_origin if asked_by_page else self._fhir)(scope, receive, send)
+                await (self._cross_origin if asked_by_page else self._gate)(scope, receive, send)
                 return
         await self._rest(scope, receive, send)
 

@@ -20,6 +20,7 @@ RequestError
 │   └── NumberOutOfRange          a JSON number is too long, or infinite for most readers
 ├── HeadersTooLarge               request line and headers have too many bytes
 ├── BodyTooLarge                  the body has too many bytes
+├── BodyTooSlow                   the body did not come in time
 ├── BodyTooComplex                the body nests too deeply, or has too many values or entries
 ├── InvalidResource               elements, types or cardinalities are not those of the resource type
 │   └── RuleBroken                well-formed, but a required binding or an invariant does not hold
@@ -30,6 +31,7 @@ RequestError
 ├── PreconditionFailed            a condition of the request does not hold
 │   └── MultipleMatches           the criteria of a conditional interaction find several resources
 ├── Throttled                     too many requests
+├── Overloaded                    as many requests as the worker takes are under way
 └── EntryFailed                   an entry of a transaction failed, and with it all of them
 
 No message holds a value of the request: values may be patient data, and messages are logged and shown. Messages name
@@ -218,6 +220,13 @@ class BodyTooLarge(RequestError):
         self.limit = limit
 
 
+class BodyTooSlow(RequestError):
+    """The client sent its body too slowly, or stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("The body did not come in time; send it again, in parts if it is large.")
+
+
 class BodyTooComplex(RequestError):
     """The body nests too deeply, or has too many values or entries: more `what` than `limit`."""
 
@@ -288,6 +297,14 @@ class Throttled(RequestError):
 
     def __init__(self, retry_after: int) -> None:
         super().__init__("Too many requests; try again later.")
+        self.retry_after = retry_after
+
+
+class Overloaded(RequestError):
+    """As many requests as the worker takes are under way; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many requests are under way; try again later.")
         self.retry_after = retry_after
 
 

@@ -46,6 +46,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.NumberOutOfRange: Rendering(400, "value"),
     errors.HeadersTooLarge: Rendering(431, "too-long"),
     errors.BodyTooLarge: Rendering(413, "too-long"),
+    errors.BodyTooSlow: Rendering(408, "timeout"),
     errors.BodyTooComplex: Rendering(413, "too-costly"),
     errors.InvalidResource: Rendering(400, "structure"),
     errors.RuleBroken: Rendering(422, "invariant"),
@@ -56,6 +57,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.PreconditionFailed: Rendering(412, "conflict"),
     errors.MultipleMatches: Rendering(412, "multiple-matches"),
     errors.Throttled: Rendering(429, "throttled"),
+    errors.Overloaded: Rendering(503, "transient"),
     errors.EntryFailed: Rendering(400, "processing"),  # only where a cause has no row of its own; see `rendering`
     storage.ResourceNotFound: Rendering(404, "not-found"),
     storage.ResourceGone: Rendering(410, "deleted"),
@@ -66,6 +68,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     storage.ReadOnlyHome: Rendering(422, "business-rule"),
     storage.MappingRefused: Rendering(422, "business-rule"),
     storage.WriteOutsideAccess: Rendering(403, "forbidden"),
+    storage.IdentityOutsideAccess: Rendering(403, "forbidden"),
     storage.InteractionForbidden: Rendering(403, "forbidden"),
     storage.CursorInvalid: Rendering(400, "invalid"),
     storage.CursorExpired: Rendering(410, "processing"),
@@ -97,6 +100,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "required": "An element is missing.",
     "structure": "The structure is not as specified.",
     "throttled": "There are too many requests.",
+    "timeout": "It took too long.",
     "too-costly": "The request asks for too much.",
     "too-long": "The body is too long.",
     "transient": "The server cannot do this now.",
@@ -212,7 +216,11 @@ def _headers(error: Exception) -> dict[str, str]:
             headers["WWW-Authenticate"] = f'Bearer realm="fhir", error="insufficient_scope", scope="{scope}"'
         case errors.InteractionNotSupported(allow=allow):
             headers["Allow"] = ", ".join(allow)
-        case errors.Throttled(retry_after=seconds) | storage.DatabaseUnavailable(retry_after=seconds):
+        case (
+            errors.Throttled(retry_after=seconds)
+            | errors.Overloaded(retry_after=seconds)
+            | storage.DatabaseUnavailable(retry_after=seconds)
+        ):
             headers["Retry-After"] = str(seconds)
         case storage.ResourceGone(version=version, last_updated=moment):
             headers |= {"ETag": etag(version), "Last-Modified": http_date(moment)}

@@ -79,6 +79,13 @@ class Settings(BaseSettings):
     max_json_nodes: int = Field(2_000_000, ge=1000, description="Most JSON values in one body.")
     max_json_depth: int = Field(64, ge=8, le=256, description="Deepest nesting of JSON.")
     max_header_bytes: int = Field(64 * 2**10, ge=1024, description="Most bytes of request line and headers.")
+    max_in_flight: int = Field(
+        512, ge=1, description="FHIR requests that a worker has under way at most; above it 503 with `Retry-After`."
+    )
+    body_idle_seconds: float = Field(
+        10.0, gt=0, description="Longest pause between two pieces of a body in seconds; then 408, and the end."
+    )
+    body_seconds: float = Field(30.0, gt=0, description="Longest time that a whole body may take; then likewise 408.")
     default_count: int = Field(50, ge=1, description="Resources on a page when `_count` is not given.")
     max_count: int = Field(1_000, ge=1, description="Largest `_count`; more is cut to it.")
     max_or_values: int = Field(500, ge=1, description="Most comma-separated values of a search parameter.")

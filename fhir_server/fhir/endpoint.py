@@ -26,6 +26,7 @@ from fhir_server.fhir.routing import Interaction, Route, methods_at, route
 from fhir_server.fhir.service import Service
 from fhir_server.metrics import observe
 from fhir_server.oauth.authenticate import Authenticator
+from fhir_server.outcome import outcome_for
 from storage.access import Access
 
 Scope = MutableMapping[str, Any]
@@ -38,6 +39,7 @@ _COMMON: Final = (
     (b"x-content-type-options", b"nosniff"),
 )
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
+_BODY_UNREAD: Final = frozenset({408, 413})
 _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
 
 
@@ -63,6 +65,13 @@ class FhirApplication:
             return
         observe(call.route, response.status, perf_counter() - started)
         await _send(send, call, response)
+
+    async def refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request with an error, without looking at it; nothing is accessed, so nothing is recorded."""
+        call = _Call(scope, receive, self._prefix)
+        status, headers, body = outcome_for(error, call.origin.request_id)
+        observe(None, status, 0.0)
+        await _send(send, call, Response(status, body, headers))
 
     async def _answer(self, call: _Call) -> Response:
         service, authenticator = self._service, self._authenticator
@@ -185,7 +194,7 @@ async def _send(send: Send, call: _Call, response: Response) -> None:
     for name, value in response.headers.items():
         if name != "Content-Type":
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
-    if response.status == 413:  # the rest of the body is not read, so the connection cannot be used again
+    if response.status in _BODY_UNREAD:  # so the connection cannot be used again
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if call.method == "HEAD" else body})
