@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,4 +79,17 @@ def member_of(column: ColumnElement[Any], name: str) -> MemberOf:
     return MemberOf(column, name, "text" if is_text else "int8")
 
 
-__all__ = ["DIALECTS", "MemberOf", "Prepared", "member_of", "prepare"]
+def among(column: ColumnElement[Any], name: str, *, one: bool) -> ColumnElement[bool]:
+    """Test like `member_of`, or with `one` for equality with the single value that `one_or_many` gives.
+
+    PostgreSQL plans such a statement once, and one with a list each time: it never knows how long the list will be.
+    """
+    return column == bindparam(name) if one else member_of(column, name)
+
+
+def one_or_many(values: Sequence[Any]) -> Any:
+    """Return what a statement with `among` takes for these values."""
+    return values[0] if len(values) == 1 else values
+
+
+__all__ = ["DIALECTS", "MemberOf", "Prepared", "among", "member_of", "one_or_many", "prepare"]

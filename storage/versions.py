@@ -16,7 +16,7 @@ from storage.projection.coverage import PATIENT_BIT
 from storage.projection.index_values import IndexValues, index_values
 from storage.resources import Creation, Home, ResourceKey, Stored, Version, Written
 from storage.search.values import OPEN_HIGH, OPEN_LOW
-from storage.sql import Prepared, member_of, prepare
+from storage.sql import Prepared, among, one_or_many, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 
@@ -66,13 +66,13 @@ def stored_of(row: Row) -> Stored:
 
 
 @lru_cache
-def _current_statement(dialect: str, *, deletes: bool) -> Prepared:
+def _current_statement(dialect: str, *, deletes: bool, one: bool) -> Prepared:
     """Lock rows as strongly as needed: others may hold on to a target that is updated, but not to one being deleted."""
     statement = (
         select(*STORED_COLUMNS)
         .where(
             fhir.resources.c.organization_id == bindparam("organization_id"),
-            member_of(fhir.resources.c.self_key, "keys"),
+            among(fhir.resources.c.self_key, "keys", one=one),
         )
         .order_by(fhir.resources.c.self_key)
         .with_for_update(key_share=not deletes)
@@ -85,7 +85,8 @@ def current_question(
 ) -> Question:
     """Return what `load_current` asks."""
     hashes = sorted({key.hash for key in keys})
-    return Question(_current_statement(dialect, deletes=deletes), {"organization_id": organization_id, "keys": hashes})
+    statement = _current_statement(dialect, deletes=deletes, one=len(hashes) == 1)
+    return Question(statement, {"organization_id": organization_id, "keys": one_or_many(hashes)})
 
 
 async def load_current(
@@ -227,8 +228,8 @@ class _Batch:
     async def store(self, driver: Driver) -> None:
         """Send the statements; superseded versions are copied before they are replaced."""
         if self.superseded:
-            parameters = {"organization_id": self.organization_id, "keys": self.superseded}
-            await driver.execute(_supersede_statement(driver.dialect), parameters)
+            parameters = {"organization_id": self.organization_id, "keys": one_or_many(self.superseded)}
+            await driver.execute(_supersede_statement(driver.dialect, one=len(self.superseded) == 1), parameters)
         # In the order in which rows are locked: of two who create the same resources only one waits for the other.
         await driver.insert(fhir.resources, sorted(self.created, key=_SELF_KEY))
         await driver.insert(fhir.resources, self.replaced, replace=True)
@@ -291,11 +292,11 @@ def index_rows(organization_id: str, rid: int, values: IndexValues, patient: int
 
 
 @lru_cache
-def _supersede_statement(dialect: str) -> Prepared:
+def _supersede_statement(dialect: str, *, one: bool) -> Prepared:
     columns = [fhir.resources.c[column.name] for column in fhir.history.columns]
     current = select(*columns).where(
         fhir.resources.c.organization_id == bindparam("organization_id"),
-        member_of(fhir.resources.c.self_key, "keys"),
+        among(fhir.resources.c.self_key, "keys", one=one),
     )
     return prepare(fhir.history.insert().from_select([column.name for column in columns], current), dialect)
 

@@ -17,7 +17,7 @@ from storage.driver import Question
 from storage.integrity import key_of
 from storage.projection.telemetry import telemetry_of
 from storage.resources import ResourceKey
-from storage.sql import Prepared, member_of, prepare
+from storage.sql import Prepared, among, member_of, one_or_many, prepare
 from storage.tables import fhir
 from storage.tables.fhir import telemetry_settings
 from storage.tables.patient_graph import customer_profiles, subscriptions
@@ -60,12 +60,12 @@ class Facts:
 
 
 @lru_cache
-def _homes_statement(dialect: str) -> Prepared:
+def _homes_statement(dialect: str, *, one: bool) -> Prepared:
     rows = fhir.resources
     columns = (rows.c.resource_type, rows.c.id, rows.c.home_table, rows.c.home_key, rows.c.home_part)
     statement = select(*columns).where(
         rows.c.organization_id == bindparam("organization_id"),
-        member_of(rows.c.self_key, "keys"),
+        among(rows.c.self_key, "keys", one=one),
         rows.c.home_table.is_not(None),
         rows.c.deleted.is_(False),
     )
@@ -133,7 +133,8 @@ def organization_question(organization_id: str, dialect: str) -> Question:
 def homes_question(organization_id: str, dialect: str, keys: Iterable[ResourceKey]) -> Question:
     """Return what `answer` asks about references to resources."""
     hashes = sorted(key.hash for key in keys)
-    return Question(_homes_statement(dialect), {"organization_id": organization_id, "keys": hashes})
+    statement = _homes_statement(dialect, one=len(hashes) == 1)
+    return Question(statement, {"organization_id": organization_id, "keys": one_or_many(hashes)})
 
 
 async def open_facts(unit: UnitOfWork) -> Facts:
