@@ -17,8 +17,9 @@ from typing import Any, Final
 from psycopg import AsyncConnection, Error, pq
 from sqlalchemy import make_url
 
-from storage.audit import AuditKey, AuditRecord, Row
+from storage.audit import AuditKey, AuditRecord
 from storage.errors import AuditUnavailable
+from storage.libpq import wake, wire_parameters
 from storage.tables.audit import rbac_logs
 from storage.transaction_ids import CURRENT, TRANSACTION_BITS
 
@@ -146,12 +147,12 @@ async def _commit(pipe: _Pipe, clock: _Clock, key: AuditKey, ordered: Sequence[A
     for organization, group in groupby(ordered, _organization):
         rows = [key.row(record, first + n, clock.at) for n, record in enumerate(group)]
         if organization != context:
-            pipe.send(b"audit_context", [organization.encode()])
+            pipe.send(b"audit_context", [organization])
             context = organization
         if len(rows) <= FEW:
-            pipe.send(b"audit_insert_%d" % len(rows), [_parameter(value) for row in rows for value in row])
+            pipe.send(b"audit_insert_%d" % len(rows), [value for row in rows for value in row])
         else:
-            pipe.send(b"audit_insert", _arrays(rows))
+            pipe.send(b"audit_insert", list(zip(*rows, strict=True)))
     pipe.send(b"audit_commit")
     await pipe.sync()
 
@@ -174,14 +175,14 @@ class _Pipe:
         """Queue the preparation of a statement."""
         self._libpq.send_prepare(name, statement)
 
-    def send(self, name: bytes, parameters: Sequence[bytes | None] = ()) -> None:
-        """Queue a prepared statement with parameters in text form."""
-        self._libpq.send_query_prepared(name, parameters)
+    def send(self, name: bytes, values: Sequence[Any] = ()) -> None:
+        """Queue a prepared statement; a sequence of values is an array."""
+        self._libpq.send_query_prepared(name, *wire_parameters(values))
 
     def send_begin(self, organization_id: str) -> None:
         """Send for a new transaction in an organization's context; `results` gives its id and instant."""
         self.send(b"audit_begin")
-        self.send(b"audit_clock", [organization_id.encode()])
+        self.send(b"audit_clock", [organization_id])
         self._libpq.pipeline_sync()
         self._libpq.flush()  # as far as the network takes it now
 
@@ -212,7 +213,7 @@ class _Pipe:
     async def _ready(self, add: Any, remove: Any) -> None:
         ready = self._loop.create_future()
         socket = self._libpq.socket  # which libpq does not tell any more once the connection is lost
-        add(socket, _wake, ready)
+        add(socket, wake, ready)
         try:
             await ready
         finally:
@@ -221,31 +222,3 @@ class _Pipe:
     async def close(self) -> None:
         """Close the connection."""
         await self._connection.close()
-
-
-def _wake(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
-
-
-def _parameter(value: str | int | bytes | None) -> bytes | None:
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, bytes):
-        return b"\\x" + value.hex().encode()
-    return None if value is None else b"%d" % value
-
-
-def _arrays(rows: Sequence[Row]) -> list[bytes]:
-    """Return the columns of the rows as array literals (postgresql.org arrays.html#ARRAYS-IO)."""
-    *texts, macs = zip(*rows, strict=True)
-    literals = [("{" + ",".join(map(_element, column)) + "}").encode() for column in texts]
-    return [*literals, ("{" + ",".join(f'"\\\\x{mac.hex()}"' for mac in macs) + "}").encode()]
-
-
-def _element(value: str | int | None) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, int):
-        return str(value)
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -6,6 +6,7 @@ parameters travel as text (bytes as they are) and its columns come back binary, 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -166,3 +167,9 @@ class StatementNames:
     def make_room(self) -> tuple[bytes, bytes] | None:
         """Forget the statement that was not used for longest if there are many; it and its name, to be deallocated."""
         return self._names.popitem(last=False) if len(self._names) >= MOST_PREPARED else None
+
+
+def wake(ready: asyncio.Future[None]) -> None:
+    """Tell who waits for a socket that it is ready; called by the event loop, maybe more than once."""
+    if not ready.done():
+        ready.set_result(None)

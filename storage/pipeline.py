@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import InFailedSqlTransaction, error_from_result
 
-from storage.libpq import BINARY, GOOD, Parameters, StatementNames, wire_parameters
+from storage.libpq import BINARY, GOOD, Parameters, StatementNames, wake, wire_parameters
 
 CANCEL_SECONDS: Final = 2.0
 _COMMIT: Final = b"COMMIT"
@@ -179,17 +179,12 @@ async def _ready(socket: int, *, is_writing: bool) -> None:
     """Return when there is something to read, or room to write."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(socket, _wake, ready)
+    loop.add_reader(socket, wake, ready)
     if is_writing:
-        loop.add_writer(socket, _wake, ready)
+        loop.add_writer(socket, wake, ready)
     try:
         await ready
     finally:
         loop.remove_reader(socket)
         if is_writing:
             loop.remove_writer(socket)
-
-
-def _wake(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)

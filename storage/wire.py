@@ -15,7 +15,17 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from storage.libpq import BINARY, GOOD, Row, StatementNames, WireStatement, rows_of, wire_parameters, wire_statement
+from storage.libpq import (
+    BINARY,
+    GOOD,
+    Row,
+    StatementNames,
+    WireStatement,
+    rows_of,
+    wake,
+    wire_parameters,
+    wire_statement,
+)
 
 CONNECT_SECONDS: Final = 2
 
@@ -83,7 +93,7 @@ class Wire:
         """Wait until a large statement is sent."""
         while True:
             ready = self._loop.create_future()
-            self._loop.add_writer(self._socket, _wake, ready)
+            self._loop.add_writer(self._socket, wake, ready)
             try:
                 await ready
             finally:
@@ -135,11 +145,6 @@ class Wire:
 def is_lost(error: psycopg.OperationalError) -> bool:
     """Say whether an error tells of a lost connection, and not of a statement that took too long or too much."""
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57P"))
-
-
-def _wake(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
 
 
 class Wires:
