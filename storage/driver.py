@@ -158,7 +158,7 @@ def _conflict_clause(table: Table, replace: bool) -> str:
     unique = {column.name for index in table.indexes if index.unique for column in index.columns}
     others = [column.name for column in table.columns if not column.primary_key and column.name not in unique]
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
-    return f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+    return f" ON CONFLICT ({keys}) DO UPDATE SET {changes}" if changes else " ON CONFLICT DO NOTHING"
 
 
 @lru_cache(maxsize=256)

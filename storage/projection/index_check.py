@@ -1,4 +1,4 @@
-"""Proof that the index says what the store says, and the writing of it anew (settled §3.8, security DU-10).
+"""Proof that the index says what the store says (settled §3.8, security DU-10); `index_rebuild` writes it anew.
 
 Every row that a resource should have is looked for, and all rows are counted: with none missing, a surplus shows in the
 count. Columns of the resource's own row that are derived from its body are compared as well.
@@ -14,22 +14,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Table, bindparam, delete, func, select, text, update
+from sqlalchemy import Table, bindparam, func, select
 
 from storage.driver import Driver, Row
 from storage.engine import Database
-from storage.projection.index_definition import note_built
 from storage.projection.index_values import IndexValues, index_values
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
-from storage.transaction import Change, UnitOfWork
 from storage.versions import ROWS_PER_RESOURCE, STORED_COLUMNS, index_place, index_rows, stored_of
 
 BATCH: Final = 500
-REINDEXER: Final = Change(actor="reconcile", client_id="fhir-server", api="reconcile")
 BY_RID: Final = frozenset({fhir.index_strings, fhir.index_dates, fhir.index_quantities, fhir.index_references})
 """Tables in which the rows of a resource are found by its rid; in the others each row is looked for by its key."""
-_DERIVED: Final = ("patient", "date_low", "date_high", "present")
+DERIVED: Final = ("patient", "date_low", "date_high", "present")
+"""Columns of a resource's own row that its body decides."""
 
 
 @dataclass(slots=True)
@@ -51,7 +49,7 @@ class IndexFindings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Indexed:
+class Indexed:
     """A current resource with what its index should hold, and the derived columns as they are."""
 
     name: str
@@ -75,7 +73,7 @@ async def check_index(database: Database, organization_id: str) -> IndexFindings
         async for page in _pages(driver, organization_id, database.base_url):
             findings.resources += len(page)
             findings.misplaced += [each.name for each in page if each.derived != each.expected]
-            for table, rows in _rows_of(organization_id, page).items():
+            for table, rows in rows_of(organization_id, page).items():
                 expected[table.name] += len(rows)
                 existing[table.name] += await _existing(driver, table, organization_id, page, rows)
         for table in ROWS_PER_RESOURCE:
@@ -86,32 +84,6 @@ async def check_index(database: Database, organization_id: str) -> IndexFindings
     return findings
 
 
-async def rebuild_index(database: Database, organization_id: str) -> int:
-    """Write the index of one organization anew from the stored bodies, in one unit of work; returns the resources.
-
-    Writers wait meanwhile: what they would take out of the index is what is put in.
-    """
-
-    async def rebuild(unit: UnitOfWork) -> int:
-        if unit.driver.dialect == "postgresql":
-            await unit.connection.execute(text("SET LOCAL statement_timeout = 0"))
-            await unit.connection.execute(text("LOCK TABLE fhir_resources IN SHARE ROW EXCLUSIVE MODE"))
-        for table in ROWS_PER_RESOURCE:
-            await unit.connection.execute(delete(table).where(table.c.organization_id == organization_id))
-        count = 0
-        async for page in _pages(unit.driver, organization_id, unit.base_url):
-            count += len(page)
-            misplaced = [each for each in page if each.derived != each.expected]
-            parameters = [_correction(organization_id, each) for each in misplaced]
-            await unit.driver.execute_many(_correct(unit.driver.dialect), parameters)
-            for table, rows in _rows_of(organization_id, page).items():
-                await unit.driver.insert(table, rows)
-        await note_built(unit)
-        return count
-
-    return await database.transact(organization_id, REINDEXER, rebuild)
-
-
 # --- what should be there ---------------------------------------------------------------------------------------------
 
 
@@ -119,7 +91,7 @@ async def rebuild_index(database: Database, organization_id: str) -> int:
 def _page(dialect: str) -> Prepared:
     rows = fhir.resources
     statement = (
-        select(rows.c.self_key, *(rows.c[name] for name in _DERIVED), *STORED_COLUMNS)
+        select(rows.c.self_key, *(rows.c[name] for name in DERIVED), *STORED_COLUMNS)
         .where(
             rows.c.organization_id == bindparam("organization_id"),
             rows.c.rid > bindparam("after"),
@@ -131,29 +103,31 @@ def _page(dialect: str) -> Prepared:
     return prepare(statement, dialect)
 
 
-async def _pages(driver: Driver, organization_id: str, base_url: str) -> AsyncIterator[list[_Indexed]]:
+async def _pages(driver: Driver, organization_id: str, base_url: str) -> AsyncIterator[list[Indexed]]:
     after = -1
     while True:
         parameters = {"organization_id": organization_id, "after": after}
-        page = [_indexed(row, base_url) for row in await driver.fetch(_page(driver.dialect), parameters)]
+        page = [indexed(row, base_url) for row in await driver.fetch(_page(driver.dialect), parameters)]
         if not page:
             return
         after = page[-1].rid
         yield page
 
 
-def _indexed(row: Row, base_url: str) -> _Indexed:
+def indexed(row: Row, base_url: str) -> Indexed:
+    """Return what should be of a row of self_key, DERIVED and STORED_COLUMNS."""
     key, patient, date_low, date_high, present, *rest = row
     stored = stored_of(tuple(rest))
     values = index_values(stored.resource(), base_url)
-    return _Indexed(str(stored.key), key, stored.rid, values, (patient, date_low, date_high, present))
+    return Indexed(str(stored.key), key, stored.rid, values, (patient, date_low, date_high, present))
 
 
-def _rows_of(organization_id: str, page: Sequence[_Indexed]) -> dict[Table, list[Row]]:
+def rows_of(organization_id: str, page: Sequence[Indexed]) -> dict[Table, list[Row]]:
+    """Return the rows that resources should have."""
     found: dict[Table, list[Row]] = {table: [] for table in ROWS_PER_RESOURCE}
     for each in page:
-        rows_of = index_rows(organization_id, each.rid, each.values, *index_place(each.values))
-        for table, rows in rows_of.items():
+        own = index_rows(organization_id, each.rid, each.values, *index_place(each.values))
+        for table, rows in own.items():
             found[table].extend(rows)
     return found
 
@@ -162,15 +136,15 @@ def _rows_of(organization_id: str, page: Sequence[_Indexed]) -> dict[Table, list
 
 
 async def _existing(
-    driver: Driver, table: Table, organization_id: str, page: Sequence[_Indexed], rows: Sequence[Row]
+    driver: Driver, table: Table, organization_id: str, page: Sequence[Indexed], rows: Sequence[Row]
 ) -> int:
     """Return how many of the rows there are."""
     if not rows:
         return 0
     own = {"organization_id": organization_id}
     if table in BY_RID:
-        found = await driver.fetch(_by_rid(table, driver.dialect), {**own, "rids": [each.rid for each in page]})
-        return len(set(rows) & {_plain(row) for row in found})
+        found = await driver.fetch(rows_by_rid(table, driver.dialect), {**own, "rids": [each.rid for each in page]})
+        return len(set(rows) & {plain_row(row) for row in found})
     columns = [list(column) for column in zip(*rows, strict=True)][1:]
     parameters: dict[str, Any] = {f"c{at}": column for at, column in enumerate(columns)}
     if driver.dialect == "sqlite":
@@ -179,12 +153,14 @@ async def _existing(
     return int(count)
 
 
-def _plain(row: Row) -> Row:
+def plain_row(row: Row) -> Row:
+    """Return a row as read as it would be written."""
     return tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)
 
 
 @lru_cache
-def _by_rid(table: Table, dialect: str) -> Prepared:
+def rows_by_rid(table: Table, dialect: str) -> Prepared:
+    """Return the statement for the rows of some resources."""
     own = table.c.organization_id == bindparam("organization_id")
     return prepare(select(*table.columns).where(own, member_of(table.c.rid, "rids")), dialect)
 
@@ -207,15 +183,3 @@ def _by_key(table: Table, dialect: str) -> Prepared:
 def _count(table: Table, dialect: str) -> Prepared:
     own = table.c.organization_id == bindparam("organization_id")
     return prepare(select(func.count()).select_from(table).where(own), dialect)
-
-
-@lru_cache
-def _correct(dialect: str) -> Prepared:
-    rows = fhir.resources
-    own = (rows.c[name] == bindparam(f"at_{name}") for name in ("organization_id", "self_key"))
-    return prepare(update(rows).where(*own).values({name: bindparam(name) for name in _DERIVED}), dialect)
-
-
-def _correction(organization_id: str, each: _Indexed) -> dict[str, Any]:
-    own = {"at_organization_id": organization_id, "at_self_key": each.key}
-    return own | dict(zip(_DERIVED, each.expected, strict=True))

@@ -1,7 +1,7 @@
 """Proof that the FHIR store says what the rows say, and that the index says what the store says (settled §3.8).
 
 `check` compares everything and changes nothing; `fix` writes what differs. Rows are compared in batches, each in a unit
-of work of its own, so writers are held up for a batch at most. An index that differs is written anew as a whole.
+of work of its own, so writers are held up for a batch at most. An index that differs is written anew likewise.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Final
 from mappers.telemetry import SETTING, SettingRefused
 from storage.engine import Database
 from storage.projection.flush import ORGANIZATIONS, note_failures
-from storage.projection.index_check import check_index, rebuild_index
+from storage.projection.index_check import check_index
 from storage.projection.index_definition import note_built, outdated_indexes
+from storage.projection.index_rebuild import rebuild_index
 from storage.projection.lookups import open_facts
 from storage.projection.outbox import stored_keys
 from storage.projection.project import project_rows
