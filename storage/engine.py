@@ -218,7 +218,7 @@ class PostgresDatabase(Database):
             connect_args={
                 "async_creator_fn": PipelinedConnection.connect,
                 "options": options,
-                "prepare_threshold": None,
+                "prepare_threshold": 0,
                 **limits,
             },
             poolclass=NullPool,

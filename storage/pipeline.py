@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import pq
+from psycopg._preparing import PrepareManager
 from psycopg.errors import InFailedSqlTransaction, error_from_result
 
 from storage.libpq import BINARY, GOOD, Parameters, StatementNames, wake, wire_parameters
@@ -34,19 +35,29 @@ class _Step(NamedTuple):
     undo: Callable[[], None] | None = None
 
 
+class _KeptStatements(PrepareManager):
+    """What psycopg's cursors have prepared, kept whatever is rolled back.
+
+    psycopg would deallocate all then, the statements of others too, as a table that was made in the transaction may be
+    made anew with the same name. Nobody makes tables on these connections.
+    """
+
+    def clear(self) -> bool:
+        """Keep everything."""
+        return False
+
+
 class PipelinedConnection(psycopg.AsyncConnection[Any]):
     """A connection of psycopg with a queue of statements. Its users take turns, as those of a transaction do.
 
     Whatever else happens on it (cursors, SQLAlchemy, savepoints) sends the queue first: statements run in the order in
     which they were given. An error of a queued statement is raised by what sends it; the transaction has failed then.
     A connection that is left in the middle of a conversation is closed.
-
-    psycopg itself must not prepare statements on it (`prepare_threshold` None): it deallocates all, also those of
-    others, when something is rolled back.
     """
 
     def __init__(self, pgconn: pq.abc.PGconn) -> None:
         super().__init__(pgconn)
+        self._prepared = _KeptStatements()
         self._queue: list[_Queued] = []
         self._names = StatementNames(b"u")
 

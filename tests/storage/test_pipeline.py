@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import partial
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -51,7 +54,7 @@ async def shop(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def line(url: str) -> AsyncIterator[PipelinedConnection]:
-    connection = await PipelinedConnection.connect(url, prepare_threshold=None)
+    connection = await PipelinedConnection.connect(url)
     yield connection
     await connection.close()
 
@@ -142,6 +145,26 @@ async def test_an_error_in_a_savepoint_leaves_the_rest_as_it_was(shop: Database)
     async with shop.begin(ORGANIZATION, CHANGE) as unit:
         await note(unit, 3)
     assert await count(shop) == 3
+
+
+async def test_what_repositories_and_the_store_have_prepared_outlives_what_is_rolled_back(shop: Database) -> None:
+    prepared = Prepared("SELECT name FROM pg_prepared_statements ORDER BY name", {})
+
+    async def work(unit: UnitOfWork, *, fails: bool) -> None:
+        await unit.connection.execute(select(changes.c.id))
+        async with unit.connection.begin_nested() as savepoint:
+            await unit.connection.execute(select(changes.c.actor))
+            await savepoint.rollback()
+        names.append({name for (name,) in await unit.driver.fetch(prepared, {})})
+        if fails:
+            raise ZeroDivisionError
+
+    names: list[set[str]] = []
+    for fails in (True, False, True, False):
+        with contextlib.suppress(ZeroDivisionError):
+            await shop.transact(ORGANIZATION, CHANGE, partial(work, fails=fails))
+    assert {name[:1] for name in names[0]} == {"u", "_"}
+    assert all(before < after for before, after in pairwise(names))  # each savepoint has a name of its own
 
 
 async def test_what_is_asked_ahead_is_answered_once_and_by_what_was_there_at_the_beginning(shop: Database) -> None:
