@@ -1,4 +1,4 @@
-"""The enumerations of the patient graph (data model, 'Complete Enum Definitions') and of the platform tables.
+"""The enumerations of the patient graph (data model, 'Complete Enum Definitions'), the hub and the platform tables.
 
 CLOSED ones are state machines and are CHECKed by the database; the others are text that Python validates
 (settled §2.2).
@@ -260,6 +260,36 @@ class LinkStatus(StrEnum):
     REJECTED = "rejected"
 
 
+class EmrConnectionStatus(StrEnum):
+    """Whether a profile's records can be fetched from a provider.
+
+    The document names connected only, its rows error; needs_sign_in is a refused refresh token (health_hub.md C8),
+    disconnected what its user ended.
+    """
+
+    CONNECTED = "connected"
+    NEEDS_SIGN_IN = "needs_sign_in"
+    ERROR = "error"
+    DISCONNECTED = "disconnected"
+
+
+class SummaryStatus(StrEnum):
+    """State of a profile's precomputed summary."""
+
+    ABSENT = "absent"
+    SYNCING = "syncing"
+    READY = "ready"
+    ERROR = "error"
+
+
+class SyncStatus(StrEnum):
+    """Life of a job that fetches records."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
 CLOSED: Final[tuple[type[StrEnum], ...]] = (
     SubscriptionStatus,
     SubscriptionInterval,
@@ -280,6 +310,9 @@ VALIDATED: Final[Mapping[str, Mapping[str, type[StrEnum]]]] = {
     "patient_prescriptions": {"status": PrescriptionStatus},
     "patient_wearable_readings": {"data_type": WearableDataType, "status": ReadingStatus},
     "patient_wearable_daily_stats": {"data_type": WearableDataType},
+    "profile_emr_connections": {"status": EmrConnectionStatus},
+    "profile_summary": {"status": SummaryStatus},
+    "profile_sync_jobs": {"status": SyncStatus},
     "user_organizations": {"role": OrganizationRole},
     "clients": {"type": ClientType},
 }
