@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from mappers.lens import ResourceMapper
+from mappers.lens import ResourceMapper, Shows
 from mappers.registry import MAPPERS, mappers_of_type
 from mappers.telemetry import OPEN_DAY_PACE
 
@@ -43,6 +43,11 @@ def _facts(mapper: ResourceMapper) -> list[str]:
         facts.append(f"Rendered again when its {', '.join(map(_code, mapper.children))} change.")
     if mapper.lookups:
         facts.append(f"Looks up: {', '.join(mapper.lookups)}.")
+    if mapper.shows:
+        shown = dict.fromkeys(_shown(each) for each in mapper.shows)
+        facts.append(f"Rendered again in the background when what it shows changes: {', '.join(shown)}.")
+    if mapper.home_system:
+        facts.append(f"New ones only where the organization's home system is {_code(mapper.home_system)}.")
     if mapper.telemetry:
         facts.append("Telemetry: superseded versions are not kept.")
     if mapper.metric:
@@ -55,6 +60,11 @@ def _facts(mapper: ResourceMapper) -> list[str]:
         names = ", ".join(f"`{name}…`" for name in group)
         facts.append(f"Guarded as one: {names}.")
     return [f"- {fact}" for fact in facts if fact]
+
+
+def _shown(edge: Shows) -> str:
+    named = f" ({', '.join(map(_code, edge.uses))})" if edge.uses else ""
+    return _code(edge.table) + named
 
 
 def _code(text: str) -> str:

@@ -64,6 +64,26 @@ class Split:
     columns: Mapping[str, str] = attribute(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Shows:
+    """A row whose contents are shown in another's resources: the one of `table` that `column` names.
+
+    `column` belongs to the mapper's own table, or to `of`: a table that another edge leads to, or a child table of
+    either. `uses` are the columns of `table` that are shown: a change of others re-renders nothing; () stands for all
+    but its stamps. Where the referring row has `<ref>_organization_id`, that says whose row it is.
+    """
+
+    column: str
+    table: str
+    of: str = ""
+    uses: tuple[str, ...] = ()
+
+    @property
+    def whose(self) -> str:
+        """The column that says whose the row is, where shared ones are among them (settled §2.1)."""
+        return f"{self.column.removesuffix('_id')}_organization_id"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ResourceMapper:
     """Rows of `table` ⇄ resources of `resource_type`.
@@ -92,6 +112,10 @@ class ResourceMapper:
     """How long a version stands at least before a changed row makes the next one; None, or no pace: no time at all."""
     children: tuple[str, ...] = ()
     lookups: tuple[str, ...] = ()
+    shows: tuple[Shows, ...] = ()
+    """Rows of other tables that a rendering uses (`Lookups.row`); a change of theirs re-renders, in the background."""
+    home_system: str | None = None
+    """A new resource is taken only in organizations with this home system (settled §1.4); None: wherever it fits."""
     applies: Callable[[Row], bool] | None = None
     """Whether a row is such a resource at all (a prescription that was never shipped is no dispense)."""
     id_of: Callable[[Row], str] | None = None
@@ -109,6 +133,11 @@ class ResourceMapper:
                     raise MappingError("no such column", f"{self.table}.{column}")
         if self.metric is not None and self.metric not in known:
             raise MappingError("no such column", f"{self.table}.{self.metric}")
+        for shown in self.shows:
+            if shown.of in {"", self.table} and shown.column not in known:
+                raise MappingError("no such column", f"{self.table}.{shown.column}")
+            if shown.table == self.table:
+                raise MappingError("shows rows of its own table", f"{self.table}.{shown.column}")
         if self._places and not self.read_only and self.creatable and self.split is None:
             filled = {"id", "organization_id"}
             filled |= {column for item in self.fields if item.take for column in item.columns}

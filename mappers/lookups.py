@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from mappers.care_rows import SHARED, MetricDefinition
 from mappers.identity import row_resource_id
 from mappers.json_values import Json
 
@@ -19,6 +20,8 @@ TREATMENT: Final = "treatment"
 """Need of a treatment's customer and clinician; its value is the key of `subscriptions`."""
 MEMBER: Final = "member"
 """Need of a resource of the same transaction; its value is the reference as written."""
+METRIC: Final = "metric"
+"""Need of a metric definition; its value is `metric_key`, its facts are the columns of one that has to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,13 @@ class Need:
 
     kind: str
     value: str
+    facts: Mapping[str, Json] = field(default_factory=dict, compare=False)
+    """What else is known of what is needed; it does not tell needs apart."""
+
+
+def metric_key(code_system: str, code: str, value_type: str) -> str:
+    """Return what names a metric: one definition stands for a code with values of one type (settled §1.13)."""
+    return f"{code_system}|{code}|{value_type}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +80,28 @@ class Lookups:
     """Identifier types that Patient.identifier shows (settled §1.11)."""
     members: Mapping[str, Json] = field(default_factory=dict)
     """Literal reference → resource written in the same transaction."""
+    rows: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)
+    """(table, organization, key) → row that a rendering shows parts of (`mappers.lens.Shows`); see `row`."""
+    metrics: Mapping[str, MetricDefinition] = field(default_factory=dict)
+    """`metric_key` → metric definition, the organization's own before a shared one."""
+    time_zone: str | None = None
+    """The organization's IANA time zone, for those without one of their own (settled §2.3)."""
 
     def reference(self, resource_type: str, table: str, key: str) -> str:
         """Return the literal reference to a row's resource."""
         chosen = self.resource_ids.get((resource_type, table, key))
         return f"{resource_type}/{row_resource_id(table, key) if chosen is None else chosen}"
+
+    def row(self, table: str, key: str | None, organization_id: str | None = None) -> Any | None:
+        """Return a row that a `Shows` names, with its child rows; None when there is none.
+
+        `organization_id` is what the referring row's `<ref>_organization_id` says; without it, the organization's own
+        row is taken before a shared one.
+        """
+        if key is None:
+            return None
+        homes = (self.organization_id, SHARED) if organization_id is None else (organization_id,)
+        return next((row for home in homes if (row := self.rows.get((table, home, key))) is not None), None)
 
 
 NO_LOOKUPS: Final = Lookups()

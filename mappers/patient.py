@@ -116,6 +116,7 @@ PATIENT: Final = ResourceMapper(
     about="Claimed with an identifier of the login provider and an e-mail address.",
     children=("identity_mappings",),
     lookups=("organization",),
+    home_system="graph",
     slots={
         "meta.tag": (
             Slot("tier", {"system": systems.SUBSCRIPTION_TIER}),
