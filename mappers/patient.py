@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from mappers import isos, systems
+from mappers import isos, person, systems
 from mappers.fields import Context, Field, constant, derived, enrich, field, lens, profile
 from mappers.json_values import ABSENT, Absent, Json
 from mappers.lens import ResourceMapper
@@ -13,20 +13,6 @@ from mappers.rows import CustomerProfile, IdentityMapping
 
 SEX: Final = isos.code_table({"male": "male", "female": "female", "other": "other"})
 BIRTH_SEX: Final = {"male": "M", "female": "F"}
-
-
-def _in_use(name: Json) -> bool:
-    """Whether a name that is not called official may stand for the one in the columns."""
-    return isinstance(name, dict) and name.get("use") in {None, "usual"}
-
-
-def _reasoned(name: Json) -> bool:
-    """Whether a name only says why there is none."""
-    return isinstance(name, dict) and set(name) == {"extension"}
-
-
-def _reachable(telecom: Json) -> bool:
-    return bool(telecom.get("use") != "old")
 
 
 LOGIN: Final = Slot("login", {"system": systems.LOGIN})
@@ -83,18 +69,6 @@ def _unknown_gender(values: tuple[Any, ...], _: Context) -> Node:
     return "unknown" if values[0] is None else ABSENT
 
 
-def _unknown_name(values: tuple[Any, ...], _: Context) -> Node:
-    """US Core wants a name, or the reason why there is none (us_core.md M7)."""
-    named = any(value is not None and isos.fhir_text(value) is not ABSENT for value in values)
-    return ABSENT if named else [systems.data_absent()]
-
-
-def _organization(values: tuple[Any, ...], context: Context) -> Node:
-    literal = context.lookups.reference("Organization", "organizations", values[0])
-    name = context.lookups.organization_name
-    return Whole({"reference": literal, "display": name} if name else {"reference": literal}, literal)
-
-
 def _sex() -> Field:
     """Gender both ways; a gender that is no biological sex (`unknown`) leaves the column NULL."""
 
@@ -127,12 +101,9 @@ PATIENT: Final = ResourceMapper(
             Slot("timezone", {"url": systems.TIMEZONE}),
         ),
         "identifier": (LOGIN, PUBLISHED),
-        "name": (Slot("official", {"use": "official"}, otherwise=_in_use), Slot("unknown", accepts=_reasoned)),
-        "name.given": (Slot("first"),),
-        "telecom": (
-            Slot("email", {"system": "email"}, accepts=_reachable),
-            Slot("phone", {"system": "phone"}, accepts=_reachable),
-        ),
+        "name": person.NAMES,
+        "name.given": person.GIVEN,
+        "telecom": person.TELECOMS,
     },
     fields=(
         profile(f"{systems.US_CORE}us-core-patient"),
@@ -150,12 +121,12 @@ PATIENT: Final = ResourceMapper(
         constant("active", True),
         field("last_name", "name[official].family"),
         field("first_name", "name[official].given[first]"),
-        enrich(("first_name", "last_name"), "name[unknown].extension", _unknown_name, note="data-absent-reason"),
+        enrich(("first_name", "last_name"), "name[unknown].extension", person.unknown_name, note="data-absent-reason"),
         field("email", "telecom[email].value", needed=True),
         field("phone_number", "telecom[phone].value"),
         _sex(),
         enrich(("biological_sex",), "gender", _unknown_gender, note="unknown where the column is NULL"),
         field("date_of_birth", "birthDate", isos.day),
-        derived(("organization_id",), "managingOrganization", _organization, note="the tenant"),
+        derived(("organization_id",), "managingOrganization", person.managing_organization, note="the tenant"),
     ),
 )

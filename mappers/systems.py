@@ -23,6 +23,7 @@ SUBSCRIPTION_TIER: Final = f"{BASE}/CodeSystem/subscription-tier"
 EXACT_STATUS: Final = f"{BASE}/StructureDefinition/exact-status"
 NEXT_REFILL: Final = f"{BASE}/StructureDefinition/next-refill-date"
 SOURCE: Final = f"{BASE}/source/"
+CONSENT_TYPE: Final = f"{BASE}/CodeSystem/consent-type"
 
 # Identifier systems of this server.
 LAB_UPLOAD: Final = f"{BASE}/identifier/lab-upload"
@@ -33,6 +34,14 @@ CLINICIAN: Final = f"{BASE}/identifier/clinician"
 ORGANIZATION: Final = f"{BASE}/identifier/organization"
 WEARABLE_DEVICE: Final = f"{BASE}/identifier/wearable-device"
 PHARMACY: Final = f"{BASE}/identifier/pharmacy"
+PATIENT: Final = f"{BASE}/identifier/patient"
+"""System of the key of `patients`, shown where a patient has no record number."""
+MEDICAL_RECORD: Final = f"{BASE}/identifier/medical-record/"
+"""Prefix of one system per organization; see `medical_record`."""
+NPI_AS_WRITTEN: Final = f"{BASE}/identifier/npi-as-written"
+"""System of what somebody wrote as an NPI, and what is none."""
+CLINICIAN_LICENSE: Final = f"{BASE}/identifier/clinician-license"
+ORGANIZATION_DOMAIN: Final = f"{BASE}/identifier/organization-domain"
 CUSTOMER: Final = f"{BASE}/identifier/customer/"
 """Prefix of one system per identifier_type of `identity_mappings`."""
 LOGIN: Final = f"{CUSTOMER}clerk_user_id"
@@ -53,6 +62,15 @@ CONDITION_VERIFICATION: Final = "http://terminology.hl7.org/CodeSystem/condition
 CONDITION_CATEGORY: Final = "http://terminology.hl7.org/CodeSystem/condition-category"
 ALLERGY_CLINICAL: Final = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
 ALLERGY_VERIFICATION: Final = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
+ICD_10_CM: Final = "http://hl7.org/fhir/sid/icd-10-cm"
+NPI: Final = "http://hl7.org/fhir/sid/us-npi"
+IDENTIFIER_TYPE: Final = "http://terminology.hl7.org/CodeSystem/v2-0203"
+CONTACT_ROLE: Final = "http://terminology.hl7.org/CodeSystem/v2-0131"
+DEGREE: Final = "http://terminology.hl7.org/CodeSystem/v2-0360"
+ORGANIZATION_TYPE: Final = "http://terminology.hl7.org/CodeSystem/organization-type"
+CONSENT_SCOPE: Final = "http://terminology.hl7.org/CodeSystem/consentscope"
+ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+SELF_PAY: Final = "http://terminology.hl7.org/CodeSystem/coverage-selfpay"
 US_CORE_CARE_PLAN_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/careplan-category"
 
 # Public extensions and profiles.
@@ -71,6 +89,11 @@ def source_uri(source: str) -> str:
 def source_name(uri: str) -> str:
     """Return the data source of a `meta.source`; the inverse of `source_uri`."""
     return unquote(uri[len(SOURCE) :]) if uri.startswith(SOURCE) else uri
+
+
+def medical_record(organization_id: str) -> str:
+    """Return the system of an organization's medical record numbers."""
+    return MEDICAL_RECORD + quote(organization_id, safe="")
 
 
 def data_absent(code: str = "unknown") -> dict[str, str]:
