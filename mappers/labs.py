@@ -90,7 +90,7 @@ def without_lab_value(row: LabResult, key: str) -> LabResult:
 
 
 BIOMARKERS_OF: Final = Split(
-    biomarker_keys,
+    lambda row, _: biomarker_keys(row),
     lab_value,
     with_lab_value,
     without_lab_value,

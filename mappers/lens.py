@@ -52,11 +52,11 @@ class NotClaimed:
 class Split:
     """How a row falls into several resources: its part keys, the view of one part, and the view put back.
 
-    `columns` names the real column behind an attribute of the view, where the names differ. Without `put` the parts
-    are read-only.
+    The rows that the mapper shows may say into which parts a row falls. `columns` names the real column behind an
+    attribute of the view, where the names differ. Without `put` the parts are read-only.
     """
 
-    parts: Callable[[Row], tuple[str, ...]]
+    parts: Callable[[Row, Lookups], tuple[str, ...]]
     view: Callable[[Row, str], View]
     put: Callable[[Row, str, View], Row] | None = None
     drop: Callable[[Row, str], Row] | None = None
@@ -167,11 +167,11 @@ class ResourceMapper:
 
     # ---- row → resource -------------------------------------------------------------------------------------------
 
-    def parts(self, row: Row) -> tuple[str, ...]:
+    def parts(self, row: Row, lookups: Lookups = NO_LOOKUPS) -> tuple[str, ...]:
         """Return the keys of the resources that a row gives: ("",) for one, () for none."""
         if self.applies is not None and not self.applies(row):
             return ()
-        return ("",) if self.split is None else self.split.parts(row)
+        return ("",) if self.split is None else self.split.parts(row, lookups)
 
     def resource_id(self, row: Row, part: str = "") -> str:
         """Return the id of a part's resource, a function of the row (mapping.md law 5)."""
@@ -249,7 +249,7 @@ class ResourceMapper:
         if reason is not None:
             return NotClaimed(reason)
         if part is None:
-            part = self._part(resource, current)
+            part = self._part(resource, lookups, current)
             if part is None:
                 return NotClaimed(f"{resource.get('id')} is no part of the row")
         written = _without_server_elements(resource)
@@ -274,12 +274,13 @@ class ResourceMapper:
                 return f"{self.resource_type}.{element} may change the meaning of what columns can say"
         return self.refuses(resource, lookups) if self.refuses is not None else None
 
-    def _part(self, resource: Json, current: Row | None) -> str | None:
+    def _part(self, resource: Json, lookups: Lookups, current: Row | None) -> str | None:
         if self.split is None:
             return ""
         if current is None:
             return None
-        return next((key for key in self.parts(current) if self.resource_id(current, key) == resource.get("id")), None)
+        parts = self.parts(current, lookups)
+        return next((key for key in parts if self.resource_id(current, key) == resource.get("id")), None)
 
     def _values(self, written: Json, lookups: Lookups, part: str, before: View | None) -> dict[str, Any]:
         """Return the columns that the written resource fills; raises Refusal when one that is needed cannot be."""

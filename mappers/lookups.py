@@ -20,6 +20,8 @@ TREATMENT: Final = "treatment"
 """Need of a treatment's customer and clinician; its value is the key of `subscriptions`."""
 MEMBER: Final = "member"
 """Need of a resource of the same transaction; its value is the reference as written."""
+ROW: Final = "row"
+"""Need of a row that no resource stands for, with what it leads to (`mappers.lens.Shows`); its value is `table/key`."""
 METRIC: Final = "metric"
 """Need of a metric definition; its value is `metric_key`, its facts are the columns of one that has to be made."""
 

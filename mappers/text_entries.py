@@ -7,12 +7,13 @@ times that text came before, so that it keeps its id when neighbours come, go or
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mappers import isos
 from mappers.json_values import ABSENT
 from mappers.lens import Split
+from mappers.lookups import Lookups
 from mappers.rows import CustomerProfile
 
 
@@ -30,8 +31,8 @@ def folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
-def _keyed(texts: tuple[str, ...] | None) -> Iterator[tuple[str, str]]:
-    """Yield part key and text of every entry that FHIR can show."""
+def keyed(texts: Iterable[str] | None) -> Iterator[tuple[str, str]]:
+    """Yield part key and text of every entry that FHIR can show: its folded text, and how often that came before."""
     count: dict[str, int] = {}
     for text in texts or ():
         if isos.fhir_text(text) is not ABSENT:
@@ -43,10 +44,10 @@ def _keyed(texts: tuple[str, ...] | None) -> Iterator[tuple[str, str]]:
 def entries(column: str) -> Split:
     """Return how a customer's row falls into the entries of one text array; they are read-only."""
 
-    def parts(row: CustomerProfile) -> tuple[str, ...]:
-        return tuple(key for key, _ in _keyed(getattr(row, column)))
+    def parts(row: CustomerProfile, _: Lookups) -> tuple[str, ...]:
+        return tuple(key for key, _ in keyed(getattr(row, column)))
 
     def view(row: CustomerProfile, part: str) -> TextEntry:
-        return TextEntry(row.id, row.organization_id, dict(_keyed(getattr(row, column)))[part])
+        return TextEntry(row.id, row.organization_id, dict(keyed(getattr(row, column)))[part])
 
     return Split(parts, view, columns={"text": column})

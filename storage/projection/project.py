@@ -122,13 +122,14 @@ async def project_rows(
     rows = await _load(unit, table, wanted, projected.failures)
     await _look_up(unit, facts, table, rows.values())
     shown: list[Shown] = []
+    lookups = facts.lookups()
     for key, row in rows.items():
         try:
             shown.extend(
                 Shown(mapper, row, part, homed.pop((mapper.resource_type, key, part), None))
                 for mapper in mappers_of_table(table)
                 if facts.shows(mapper, row)
-                for part in mapper.parts(row)
+                for part in mapper.parts(row, lookups)
             )
         except UNMAPPABLE as error:
             projected.failures[key] = f"{type(error).__name__} while taking the row apart"
