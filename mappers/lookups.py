@@ -80,6 +80,8 @@ class Lookups:
     """Customer key → IANA time zone."""
     published: frozenset[str] = frozenset({"clerk_user_id"})
     """Identifier types that Patient.identifier shows (settled §1.11)."""
+    links: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    """(table, key) of a person's record → the same person's other records in the organization (settled §1.12)."""
     members: Mapping[str, Json] = field(default_factory=dict)
     """Literal reference → resource written in the same transaction."""
     rows: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)
