@@ -108,7 +108,7 @@ class PatientConsent:
     id: str
     organization_id: str
     patient_id: str
-    consent_type: str
+    consent_type: str | None = None
     granted_at: datetime | None = None
     revoked_at: datetime | None = None
     recorded_by: str | None = None
@@ -285,7 +285,7 @@ class AssessmentTemplate:
 
     id: str
     organization_id: str
-    name: str
+    name: str | None = None
     is_standardized: bool = False
     description: str | None = None
     scoring: Json = None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKeyConstraint, text
+from typing import Final
+
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, text
+from sqlalchemy.schema import SchemaItem
 
 from storage.tables.metadata import Identifier
 from storage.tables.types import Json, Timestamp, current_organization, now, random_id
+
+SHARED: Final = "*"
+"""Organization of catalogue rows that all organizations share (settled §2.1)."""
 
 
 def organization() -> Column[str]:
@@ -36,3 +42,22 @@ def json_object(name: str, *, nullable: bool = False) -> Column[object]:
 def within_organization(column: str, table: str) -> ForeignKeyConstraint:
     """Return the foreign key to a row of the same organization (security TN-4)."""
     return ForeignKeyConstraint(["organization_id", column], [f"{table}.organization_id", f"{table}.id"])
+
+
+def catalogue_reference(
+    owner: str, reference: str, table: str, *, nullable: bool = False, shared: bool = False
+) -> tuple[SchemaItem, ...]:
+    """Return the columns, the foreign key and the check of a reference to the catalogue (settled §2.1).
+
+    `<reference>_id` names the row; `<reference>_organization_id` says whose it is: shared by all, or of the same
+    organization. `shared` is what a writer means who does not say; else it is a row of its own organization.
+    """
+    key, organization = f"{reference}_id", f"{reference}_organization_id"
+    return (
+        Column(key, Identifier, nullable=nullable),
+        Column(organization, Identifier, nullable=False, server_default=SHARED if shared else current_organization()),
+        ForeignKeyConstraint(
+            [organization, key], [f"{table}.organization_id", f"{table}.id"], name=f"{owner}_{key}_fkey"
+        ),
+        CheckConstraint(f"{organization} IN ('{SHARED}', organization_id)", name=reference),
+    )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from storage.tables import care_enums
+
 
 class BiologicalSex(StrEnum):
     """Biological sex, for reference ranges."""
@@ -296,6 +298,7 @@ CLOSED: Final[tuple[type[StrEnum], ...]] = (
     ProtocolStatus,
     LabStatus,
     PrescriptionStatus,
+    *care_enums.CLOSED,
 )
 
 
@@ -315,6 +318,7 @@ VALIDATED: Final[Mapping[str, Mapping[str, type[StrEnum]]]] = {
     "profile_sync_jobs": {"status": SyncStatus},
     "user_organizations": {"role": OrganizationRole},
     "clients": {"type": ClientType},
+    **care_enums.VALIDATED,
 }
 """Table → column → the members that repositories let in; identifier types are open ('rimo' has none)."""
 

@@ -153,6 +153,16 @@ class Json(TypeDecorator[Any]):
             raise ValueError("a JSON column holds text that is not JSON") from None
 
 
+class JsonValue(Json):
+    """A JSON value in a column that is NOT NULL: None is JSON's null."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002 SQLAlchemy's name
+        """Return JSON text."""
+        return encode(value).decode()
+
+
 class _ToJson(FunctionElement[Any]):
     inherit_cache = True
     type = Text()
