@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 from mappers.errors import MappingError, Refusal
@@ -70,13 +70,15 @@ class Shows:
 
     `column` belongs to the mapper's own table, or to `of`: a table that another edge leads to, or a child table of
     either. `uses` are the columns of `table` that are shown: a change of others re-renders nothing; () stands for all
-    but its stamps. Where the referring row has `<ref>_organization_id`, that says whose row it is.
+    but its stamps. Where the referring row has `<ref>_organization_id`, that says whose row it is. `by` is the kind of
+    look-up that answers instead of the row itself (a constant of `mappers.lookups`).
     """
 
     column: str
     table: str
     of: str = ""
     uses: tuple[str, ...] = ()
+    by: str = ""
 
     @property
     def whose(self) -> str:
@@ -112,6 +114,8 @@ class ResourceMapper:
     """How long a version stands at least before a changed row makes the next one; None, or no pace: no time at all."""
     children: tuple[str, ...] = ()
     lookups: tuple[str, ...] = ()
+    type_of: Callable[[Row], str] | None = None
+    """For a table whose rows are resources of any type: the type of a row; `resource_type` is then `Resource`."""
     shows: tuple[Shows, ...] = ()
     """Rows of other tables that a rendering uses (`Lookups.row`); a change of theirs re-renders, in the background."""
     home_system: str | None = None
@@ -164,6 +168,13 @@ class ResourceMapper:
     @cached_property
     def _groups(self) -> Groups:
         return Groups(self.together)
+
+    def of(self, row: Row) -> ResourceMapper:
+        """Return the mapper of the row's own resource type: this one, unless rows are resources of any type.
+
+        Raises what `type_of` raises of a row that has no type.
+        """
+        return self if self.type_of is None else _of_type(self, self.type_of(row))
 
     # ---- row → resource -------------------------------------------------------------------------------------------
 
@@ -380,6 +391,11 @@ class ResourceMapper:
             if item.name not in {*seen, "id", "organization_id", *self.children}
         ]
         return tuple(rows)
+
+
+@lru_cache
+def _of_type(mapper: ResourceMapper, resource_type: str) -> ResourceMapper:
+    return dataclasses.replace(mapper, resource_type=resource_type, type_of=None)
 
 
 @dataclass(frozen=True, slots=True)

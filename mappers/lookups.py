@@ -24,6 +24,8 @@ ROW: Final = "row"
 """Need of a row that no resource stands for, with what it leads to (`mappers.lens.Shows`); its value is `table/key`."""
 METRIC: Final = "metric"
 """Need of a metric definition; its value is `metric_key`, its facts are the columns of one that has to be made."""
+EMR_RECORDS: Final = "emr_records"
+"""What providers of health records call the resources that clean records come from and refer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,16 @@ class Treatment:
 
 
 @dataclass(frozen=True, slots=True)
+class EmrRecord:
+    """One row of `profile_fhir_resources_raw` by its names, and the keys of the clean records that were made of it."""
+
+    provider: str
+    resource_type: str
+    resource_id: str
+    clean: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Lookups:
     """Answers to needs. What is missing is treated as unknown: a reference without a home is native or absent."""
 
@@ -88,6 +100,10 @@ class Lookups:
     """(table, organization, key) → row that a rendering shows parts of (`mappers.lens.Shows`); see `row`."""
     metrics: Mapping[str, MetricDefinition] = field(default_factory=dict)
     """`metric_key` → metric definition, the organization's own before a shared one."""
+    emr_records: Mapping[str, EmrRecord] = field(default_factory=dict)
+    """Key of `profile_fhir_resources_raw` → what it is called; for the sources of clean records and what they name."""
+    emr_ids: Mapping[tuple[str, str, str, str], str] = field(default_factory=dict)
+    """(profile, provider, resource type, id at the provider) → key of `profile_fhir_resources_raw`."""
     time_zone: str | None = None
     """The organization's IANA time zone, for those without one of their own (settled §2.3)."""
 

@@ -23,13 +23,17 @@ class Step:
     slot: Slot | None = None
 
 
+ROOT: Final = "*"
+"""The path of a whole resource: a column that holds every element of it."""
 Steps: TypeAlias = tuple[Step, ...]
 SlotTable: TypeAlias = Mapping[str, tuple[Slot, ...]]
 """The slots of each list, by the list's path without slot names: `name.given`."""
 
 
 def steps(path: str, slots: SlotTable) -> Steps:
-    """Return the steps of a path; raises MappingError for a slot that `slots` does not declare."""
+    """Return the steps of a path, none for ROOT; raises MappingError for a slot that `slots` does not declare."""
+    if path == ROOT:
+        return ()
     out: list[Step] = []
     for piece in path.split("."):
         match = _STEP.fullmatch(piece)
@@ -48,7 +52,10 @@ def steps(path: str, slots: SlotTable) -> Steps:
 
 
 def put(base: dict[str, Node], place: Steps, node: Node) -> list[tuple[str, ...]]:
-    """Put a node into a rendering and return the key paths it went to (several for a `many` slot)."""
+    """Put a node into a rendering and return the key paths it went to (several for a `many` slot or a whole one)."""
+    if not place:
+        base.update(node)
+        return [(element,) for element in node]
     here: tuple[str, ...] = ()
     container = base
     for step in place[:-1]:

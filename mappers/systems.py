@@ -20,6 +20,7 @@ PRODUCT: Final = f"{BASE}/CodeSystem/product"
 COMPOUND: Final = f"{BASE}/CodeSystem/compound"
 TAG: Final = f"{BASE}/CodeSystem/tag"
 SUBSCRIPTION_TIER: Final = f"{BASE}/CodeSystem/subscription-tier"
+RELATIONSHIP: Final = f"{BASE}/CodeSystem/profile-relationship"
 EXACT_STATUS: Final = f"{BASE}/StructureDefinition/exact-status"
 NEXT_REFILL: Final = f"{BASE}/StructureDefinition/next-refill-date"
 SOURCE: Final = f"{BASE}/source/"
@@ -42,6 +43,10 @@ NPI_AS_WRITTEN: Final = f"{BASE}/identifier/npi-as-written"
 """System of what somebody wrote as an NPI, and what is none."""
 CLINICIAN_LICENSE: Final = f"{BASE}/identifier/clinician-license"
 ORGANIZATION_DOMAIN: Final = f"{BASE}/identifier/organization-domain"
+EMR: Final = f"{BASE}/identifier/emr/"
+"""Prefix of one system per provider of health records and resource type; see `emr_record`."""
+RAW_RECORD: Final = f"{BASE}/identifier/raw-record"
+"""System of the keys of `profile_fhir_resources_raw`."""
 CUSTOMER: Final = f"{BASE}/identifier/customer/"
 """Prefix of one system per identifier_type of `identity_mappings`."""
 LOGIN: Final = f"{CUSTOMER}clerk_user_id"
@@ -71,6 +76,8 @@ ORGANIZATION_TYPE: Final = "http://terminology.hl7.org/CodeSystem/organization-t
 CONSENT_SCOPE: Final = "http://terminology.hl7.org/CodeSystem/consentscope"
 ACT_CODE: Final = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 SELF_PAY: Final = "http://terminology.hl7.org/CodeSystem/coverage-selfpay"
+PROVENANCE_PARTICIPANT: Final = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+US_CORE_PROVENANCE_PARTICIPANT: Final = "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type"
 US_CORE_CARE_PLAN_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/careplan-category"
 
 # Public extensions and profiles.
@@ -94,6 +101,11 @@ def source_name(uri: str) -> str:
 def medical_record(organization_id: str) -> str:
     """Return the system of an organization's medical record numbers."""
     return MEDICAL_RECORD + quote(organization_id, safe="")
+
+
+def emr_record(provider: str, resource_type: str) -> str:
+    """Return the system of the ids that a provider of health records gives to resources of a type."""
+    return f"{EMR}{quote(provider, safe='')}/{resource_type}"
 
 
 def data_absent(code: str = "unknown") -> dict[str, str]:
