@@ -13,6 +13,7 @@ from mappers.lookups import Home, Lookups
 from mappers.rows import CustomerProfile, IdentityMapping
 from tests.builders_care import CARE_ROWS, HOME_TABLES, AnyTreatment
 from tests.builders_observations import DEVICES, OBSERVATION_ROWS, PATIENTS, TIME_ZONES
+from tests.builders_patients import PATIENT_ROWS, AnyClinician, SomeLinks
 from tests.builders_values import (
     CUSTOMERS,
     ORGANIZATION,
@@ -65,6 +66,7 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
     "profile_allergy": customer_profiles,
     "profile_medication": customer_profiles,
     **CARE_ROWS,
+    **PATIENT_ROWS,
     **OBSERVATION_ROWS,
 }
 """A strategy of rows for each mapper, by the mapper's name."""
@@ -101,6 +103,8 @@ def lookups(**changes: Any) -> Lookups:
         "clinicians": {"dr_smith_123": "Dr. Sarah Smith, MD"},
         "treatments": AnyTreatment(),
         "time_zones": TIME_ZONES,
+        "rows": AnyClinician(),
+        "links": SomeLinks(),
         "published": frozenset({"clerk_user_id", "stripe_customer_id"}),
     }
     return Lookups(**{**known, **changes})
