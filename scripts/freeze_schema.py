@@ -2,6 +2,7 @@
 
     python scripts/freeze_schema.py postgresql customer_profiles identity_mappings
     python scripts/freeze_schema.py sqlite --fhir
+    python scripts/freeze_schema.py postgresql --care --views
     python scripts/freeze_schema.py postgresql --triggers --security
 
 Migrations never build statements from the tables of today: what they did to a database has to stay what it was.
@@ -17,11 +18,13 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from storage import rls, triggers
 from storage.sql import DIALECTS
-from storage.tables import audit, fhir, patient_graph, platform
+from storage.tables import audit, care_platform, fhir, patient_graph, platform
 from storage.tables.metadata import metadata
+from storage.tables.views import view_statements
 
 GROUPS = {
     "graph": patient_graph.TENANT_TABLES,
+    "care": (platform.social_accounts, *care_platform.TENANT_TABLES),
     "platform": platform.PLATFORM_TABLES,
     "fhir": (*fhir.TENANT_TABLES, fhir.outbox, fhir.projection_guard, fhir.projections_due, fhir.telemetry_settings),
     "audit": audit.TENANT_TABLES,
@@ -44,6 +47,7 @@ def main() -> None:
     parser.add_argument("tables", nargs="*")
     for group in GROUPS:
         parser.add_argument(f"--{group}", action="store_true")
+    parser.add_argument("--views", action="store_true")
     parser.add_argument("--triggers", action="store_true")
     parser.add_argument("--security", action="store_true")
     arguments = parser.parse_args()
@@ -52,6 +56,8 @@ def main() -> None:
         if getattr(arguments, group):
             tables.extend(members)
     printed = [statement for table in tables for statement in statements_of(table, arguments.dialect)]
+    if arguments.views:
+        printed.extend(view_statements(arguments.dialect))
     if arguments.triggers:
         printed.extend(triggers.trigger_statements(arguments.dialect))
     if arguments.security:

@@ -12,7 +12,9 @@ from typing import Final
 
 from sqlalchemy import Table
 
-from storage.tables import audit, fhir, patient_graph, platform
+from storage.tables import audit, care_platform, fhir, patient_graph, platform
+from storage.tables.columns import SHARED
+from storage.tables.views import VIEWS
 
 ROLE: Final = "fhir_server_app"
 """The role that the server takes: owns nothing, bypasses nothing."""
@@ -22,7 +24,12 @@ CONDITION: Final = "organization_id = (SELECT current_setting('app.organization_
 """Run once per statement, when the first row is asked for. Without the SELECT the planner looks at the setting itself
 while it plans, where a read's context is not set yet: it then expects no row at all and takes any index."""
 
-TENANT_TABLES: Final[tuple[Table, ...]] = (*patient_graph.TENANT_TABLES, *fhir.TENANT_TABLES, *audit.TENANT_TABLES)
+TENANT_TABLES: Final[tuple[Table, ...]] = (
+    *patient_graph.TENANT_TABLES,
+    *care_platform.TENANT_TABLES,
+    *fhir.TENANT_TABLES,
+    *audit.TENANT_TABLES,
+)
 """Tables whose rows belong to one organization and are hidden from the others."""
 
 UNBOUND_TABLES: Final[tuple[Table, ...]] = (
@@ -40,12 +47,16 @@ UNBOUND_TABLES: Final[tuple[Table, ...]] = (
 def policies(table: Table) -> tuple[str, ...]:
     """Return the statements that hide other organizations' rows, also from the owner of the table.
 
-    An unset context is NULL (or '' later in the same session), which equals no organization: no rows.
+    An unset context is NULL (or '' later in the same session), which equals no organization: no rows. Catalogue rows
+    that all share are read by all (settled §2.1), and written where they are the organization's own: a policy of their
+    own for SELECT, since USING alone would let anyone delete them.
     """
+    shared = (f"CREATE POLICY shared ON {table.name} FOR SELECT USING (organization_id = '{SHARED}')",)
     return (
         f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY",
         f"ALTER TABLE {table.name} FORCE ROW LEVEL SECURITY",
         f"CREATE POLICY {POLICY} ON {table.name} USING ({CONDITION}) WITH CHECK ({CONDITION})",
+        *(shared if table in care_platform.CATALOGUE_TABLES else ()),
     )
 
 
@@ -86,6 +97,7 @@ def security_statements() -> tuple[str, ...]:
     return (
         CREATE_ROLE,
         *grants,
+        *(f"GRANT SELECT ON {view} TO {ROLE}" for view in VIEWS),
         f"GRANT SELECT ON alembic_version TO {ROLE}",
         *(statement for table in TENANT_TABLES for statement in policies(table)),
     )

@@ -17,13 +17,15 @@ from sqlalchemy import Column, ColumnElement, Index, Table, UniqueConstraint, bi
 from sqlalchemy import delete as delete_from
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mappers import care_rows
 from mappers import rows as mapped
-from storage.repositories import entities
-from storage.tables import patient_graph, platform
+from storage.repositories import care_entities, entities
+from storage.tables import care_platform, patient_graph, platform
+from storage.tables.columns import SHARED, UNSAID_IS_SHARED
 from storage.tables.types import later_than, now
 
 Row = Any
-"""A frozen dataclass of `mappers.rows` or `storage.repositories.entities`."""
+"""A frozen dataclass of `mappers.rows`, `mappers.care_rows`, or of the entities in `storage.repositories`."""
 
 ROW_TYPES: Final[Mapping[Table, type]] = {
     platform.organizations: mapped.Organization,
@@ -40,6 +42,28 @@ ROW_TYPES: Final[Mapping[Table, type]] = {
     patient_graph.patient_prescriptions: mapped.PatientPrescription,
     patient_graph.patient_wearable_readings: mapped.WearableReading,
     patient_graph.patient_wearable_daily_stats: mapped.WearableDailyStat,
+    platform.social_accounts: care_entities.SocialAccount,
+    care_platform.patients: care_rows.Patient,
+    care_platform.clinicians: care_rows.CareClinician,
+    care_platform.metric_definitions: care_rows.MetricDefinition,
+    care_platform.assessment_templates: care_rows.AssessmentTemplate,
+    care_platform.assessment_template_items: care_rows.AssessmentTemplateItem,
+    care_platform.alert_rules: care_entities.AlertRule,
+    care_platform.condition_presets: care_rows.ConditionPreset,
+    care_platform.condition_preset_diagnoses: care_rows.ConditionPresetDiagnosis,
+    care_platform.condition_preset_templates: care_rows.ConditionPresetTemplate,
+    care_platform.condition_preset_alert_rules: care_entities.ConditionPresetAlertRule,
+    care_platform.billing_programs: care_entities.BillingProgram,
+    care_platform.cpt_codes: care_entities.CptCode,
+    care_platform.care_programs: care_rows.CareProgram,
+    care_platform.enrollments: care_rows.Enrollment,
+    care_platform.observations: care_rows.CareObservation,
+    care_platform.assessments: care_entities.Assessment,
+    care_platform.patient_medications: care_rows.PatientMedication,
+    care_platform.patient_conditions: care_rows.PatientCondition,
+    care_platform.patient_consents: care_rows.PatientConsent,
+    care_platform.time_logs: care_entities.TimeLog,
+    care_platform.alerts: care_entities.Alert,
 }
 
 OWNED: Final = frozenset({"identity_mappings"})
@@ -56,10 +80,14 @@ SMALLEST_STEP: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """A child table, which is also the name of the owner's field, and the column that names the owner."""
+    """A child table, which is also the name of the owner's field, and the columns that name the owner.
+
+    `owner_organization` is the organization of the owner: the child's own, or of a catalogue row a shared one, too.
+    """
 
     table: Table
     owner: Column[Any]
+    owner_organization: Column[Any]
 
     @property
     def owned(self) -> bool:
@@ -97,8 +125,9 @@ def shape_of(table_name: str) -> Shape:
 
 
 def _children(child: Table, owner: Table) -> Children:
-    keys = (key.parent for key in child.foreign_keys if key.column is owner.c.id)
-    return Children(child, next(keys))
+    key = next(key for key in child.foreign_key_constraints if key.referred_table is owner)
+    organization, name = (element.parent for element in key.elements)
+    return Children(child, name, organization)
 
 
 def _organization_column(table: Table) -> Column[Any] | None:
@@ -113,20 +142,28 @@ def confined(shape: Shape, organization_id: str) -> tuple[ColumnElement[bool], .
 
 
 async def load_rows(
-    connection: AsyncConnection, table_name: str, organization_id: str, keys: Iterable[str], *, lock: bool = False
+    connection: AsyncConnection,
+    table_name: str,
+    organization_id: str,
+    keys: Iterable[str],
+    *,
+    lock: bool = False,
+    reader: str | None = None,
 ) -> dict[str, Row]:
     """Return the rows of the organization with these ids, by id, with their child rows; absent ones are left out.
 
-    `lock` keeps other writers off the rows themselves.
+    `lock` keeps other writers off the rows themselves. `reader` is the organization that reads shared rows (those of
+    SHARED): it sees what it added to them, too.
     """
     shape = shape_of(table_name)
+    reader = reader or organization_id
     wanted = sorted(set(keys))
     order = (shape.table.c.id,) if lock else ()
     found: dict[str, Row] = {}
     for start in range(0, len(wanted), KEYS_AT_ONCE):
         chunk = wanted[start : start + KEYS_AT_ONCE]
         conditions = (*confined(shape, organization_id), shape.table.c.id.in_(chunk))
-        for row in await fetch_rows(connection, shape, organization_id, conditions, order=order, lock=lock):
+        for row in await fetch_rows(connection, shape, reader, conditions, order=order, lock=lock):
             found[row.id] = row
     return found
 
@@ -142,7 +179,10 @@ async def fetch_rows(
     offset: int = 0,
     lock: bool = False,
 ) -> list[Row]:
-    """Return rows that meet the conditions, with their child rows; `lock` keeps other writers off them."""
+    """Return rows that meet the conditions, with their child rows; `lock` keeps other writers off them.
+
+    `organization_id` is whose child rows are seen: a row that all share has shared ones beside these.
+    """
     statement = select(*shape.columns).where(*conditions).order_by(*order)
     if limit is not None:
         statement = statement.limit(limit)
@@ -160,11 +200,19 @@ async def _with_children(
     connection: AsyncConnection, rows: list[Row], children: Children, organization_id: str
 ) -> list[Row]:
     shape = shape_of(children.table.name)
-    conditions = (*confined(shape, organization_id), children.owner.in_([row.id for row in rows]))
-    owned: dict[str, list[Row]] = {}
+    conditions: list[ColumnElement[bool]] = [children.owner.in_([row.id for row in rows])]
+    if children.table in care_platform.CATALOGUE_TABLES:
+        homes = {row.organization_id for row in rows}
+        conditions.append(shape.table.c.organization_id.in_(homes | {organization_id}))
+        conditions.append(children.owner_organization.in_(homes))
+    else:
+        conditions.extend(confined(shape, organization_id))
+    found: dict[tuple[str, str], list[Row]] = {}
     for each in await fetch_rows(connection, shape, organization_id, conditions, order=(shape.table.c.id,)):
-        owned.setdefault(getattr(each, children.owner.name), []).append(each)
-    return [replace(row, **{children.table.name: tuple(owned.get(row.id, ()))}) for row in rows]
+        owner = (getattr(each, children.owner_organization.name), getattr(each, children.owner.name))
+        found.setdefault(owner, []).append(each)
+    name = children.table.name
+    return [replace(row, **{name: tuple(found.get((row.organization_id, row.id), ()))}) for row in rows]
 
 
 async def all_keys(connection: AsyncConnection, table_name: str, organization_id: str) -> list[str]:
@@ -200,7 +248,15 @@ async def _save_children(connection: AsyncConnection, table_name: str, rows: Seq
 
 
 def _values(shape: Shape, row: Row) -> dict[str, Any]:
-    return {column.name: getattr(row, column.name) for column in shape.columns}
+    return {column.name: _value(column, row) for column in shape.columns}
+
+
+def _value(column: Column[Any], row: Row) -> Any:
+    """Return the value of a column; a reference to the catalogue that does not say whose row it means, says it."""
+    value = getattr(row, column.name)
+    if value is None and UNSAID_IS_SHARED in column.info:
+        return SHARED if column.info[UNSAID_IS_SHARED] else row.organization_id
+    return value
 
 
 def _stamped(shape: Shape, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from storage.tables.types import Json, Timestamp, current_organization, now, ran
 SHARED: Final = "*"
 """Organization of catalogue rows that all organizations share (settled §2.1)."""
 
+UNSAID_IS_SHARED: Final = "unsaid is shared"
+"""Key of a column's `info`: whether a row that does not say whose catalogue row it means, means a shared one."""
+
 
 def organization() -> Column[str]:
     """Return `organization_id` of a tenant table: the first part of every key."""

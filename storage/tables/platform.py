@@ -87,6 +87,22 @@ user_organizations = Table(
     Index("user_organizations_organization_id_idx", "organization_id"),
 )
 
+social_accounts = Table(
+    "social_accounts",
+    metadata,
+    identity(),
+    Column("user_id", Identifier, ForeignKey("users.id"), nullable=False),
+    Column("provider", Identifier, nullable=False, comment="google, apple, …"),
+    Column("provider_account_id", Identifier, nullable=False, comment="the user's id there"),
+    Column("email", Text, comment="as the provider told it"),
+    created_at(),
+    updated_at(),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("provider", "provider_account_id", name="social_accounts_provider_account_id_key"),
+    Index("social_accounts_user_id_idx", "user_id"),
+    comment="accounts elsewhere that a user signs in with; no token of theirs is kept",
+)
+
 user_patients = Table(
     "user_patients",
     metadata,
@@ -184,6 +200,7 @@ PLATFORM_TABLES: Final = (
     organizations,
     users,
     user_organizations,
+    social_accounts,
     user_patients,
     clients,
     signing_keys,

@@ -11,6 +11,7 @@ from sqlalchemy import NullPool, create_engine, make_url
 
 from storage import rls, triggers
 from storage.tables.metadata import metadata
+from storage.tables.views import view_statements
 
 Catalog = dict[str, set[tuple[object, ...]]]
 
@@ -27,6 +28,9 @@ POSTGRES_QUERIES = {
         SELECT relname, conname, pg_get_constraintdef(pg_constraint.oid)
         FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid
         WHERE relnamespace = current_schema()::regnamespace""",
+    "views": """
+        SELECT relname, reloptions::text, pg_get_viewdef(oid) FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v'""",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()",
     "security": """
         SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class
@@ -61,7 +65,7 @@ def _describe_sqlite(url: str) -> Catalog:
     assert path is not None
     with sqlite3.connect(path) as connection:
         listed = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_master").fetchall()
-    found: Catalog = {"tables": set(), "index": set(), "trigger": set()}
+    found: Catalog = {"tables": set(), "view": set(), "index": set(), "trigger": set()}
     for kind, name, table, sql in listed:
         if name.startswith("sqlite_"):
             continue
@@ -95,7 +99,7 @@ def create_from_metadata(url: str) -> None:
         Path(str(make_url(url).database)).touch()
     driver = "postgresql+psycopg" if dialect == "postgresql" else "sqlite"
     engine = create_engine(make_url(url).set(drivername=driver), poolclass=NullPool)
-    statements = list(triggers.trigger_statements(dialect))
+    statements = [*view_statements(dialect), *triggers.trigger_statements(dialect)]
     if dialect == "postgresql":
         statements += rls.security_statements()
     with engine.begin() as connection:
