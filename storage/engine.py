@@ -28,6 +28,7 @@ from storage.clock import IdSource
 from storage.driver import Driver, PsycopgDriver, Question, Row, SqliteDriver
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
 from storage.pipeline import PipelinedConnection
+from storage.shared_wire import SharedReads
 from storage.sql import Prepared
 from storage.transaction import Change, UnitOfWork
 from storage.transaction_ids import CURRENT, raise_offset
@@ -213,6 +214,7 @@ class PostgresDatabase(Database):
             open=False,
         )
         self._wires = Wires(self.conninfo, options + PLANNED_ONCE, pool_size, POOL_WAIT_SECONDS)
+        self._shared = SharedReads(self.conninfo, options + PLANNED_ONCE)
         self.engine: AsyncEngine = create_async_engine(
             parsed.set(drivername="postgresql+psycopg"),
             connect_args={
@@ -235,6 +237,7 @@ class PostgresDatabase(Database):
     async def close(self) -> None:
         """Close every connection."""
         await self._wires.close()
+        await self._shared.close()
         await self._pool.close()
         await self._writers.close()
         await self.engine.dispose()
@@ -243,7 +246,8 @@ class PostgresDatabase(Database):
         """Return the rows of one statement; the context travels inside it, in one round trip."""
         values = {**statement.constants, **parameters, "organization_id": organization_id}
         with translated_errors():
-            return await self._wires.fetch(wire_statement(in_context(statement.sql)), values)
+            reads = self._shared if statement.is_short else self._wires
+            return await reads.fetch(wire_statement(in_context(statement.sql)), values)
 
     @asynccontextmanager
     async def read(self, organization_id: str) -> AsyncIterator[Driver]:

@@ -28,19 +28,21 @@ class Prepared:
 
     sql: str
     constants: Mapping[str, Any]
+    is_short: bool = False
+    """It finds what it reads by a key: such statements may wait for each other (`storage/shared_wire.py`)."""
 
     def bind(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the parameters with the statement's own constants added."""
         return {**self.constants, **parameters} if self.constants else parameters
 
 
-def prepare(statement: ClauseElement, dialect: str) -> Prepared:
+def prepare(statement: ClauseElement, dialect: str, *, is_short: bool = False) -> Prepared:
     """Compile a statement for the driver of `dialect` ("postgresql" or "sqlite")."""
     compiled = statement.compile(dialect=DIALECTS[dialect])
     if not isinstance(compiled, SQLCompiler):
         raise TypeError(f"{type(statement).__name__} is not a query or a data change")
     constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return Prepared(str(compiled), constants)
+    return Prepared(str(compiled), constants, is_short)
 
 
 class MemberOf(ColumnElement[bool]):

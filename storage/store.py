@@ -76,14 +76,16 @@ def _is_at_key(table: Any) -> Any:
 def _read_statement(dialect: str, reach: Reach) -> Prepared:
     rows = fhir.resources
     columns = (rows.c.version, rows.c.last_updated, rows.c.deleted, rows.c.body)
-    return prepare(select(*columns).where(_is_at_key(rows), visible(rows, reach)), dialect)
+    return prepare(select(*columns).where(_is_at_key(rows), visible(rows, reach)), dialect, is_short=True)
 
 
 @lru_cache
 def _vread_statement(dialect: str) -> Prepared:
     old = fhir.history
     columns = (old.c.version, old.c.last_updated, old.c.deleted, old.c.body)
-    return prepare(select(*columns).where(_is_at_key(old), old.c.version == bindparam("version")), dialect)
+    return prepare(
+        select(*columns).where(_is_at_key(old), old.c.version == bindparam("version")), dialect, is_short=True
+    )
 
 
 @lru_cache
@@ -102,7 +104,9 @@ def _history_statement(dialect: str, reach: Reach) -> Prepared:
         _is_at_key(old), own, exists(select(literal_column("1")).where(seen))
     )
     versions = union_all(current, superseded).subquery()
-    return prepare(select(*(versions.c[name] for name in names)).order_by(versions.c.version.desc()), dialect)
+    return prepare(
+        select(*(versions.c[name] for name in names)).order_by(versions.c.version.desc()), dialect, is_short=True
+    )
 
 
 @lru_cache
@@ -113,7 +117,7 @@ def _bodies_statement(dialect: str) -> Prepared:
         select(table.c.version, table.c.body).where(_is_at_key(table), member_of(table.c.version, "versions"))
         for table in tables
     )
-    return prepare(union_all(*found), dialect)
+    return prepare(union_all(*found), dialect, is_short=True)
 
 
 def _version(key: ResourceKey, row: Row, creation: Creation = Creation.NONE) -> Version:
