@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 
 from fhir_server.heap import keep_small
+from fhir_server.http_protocol import HttpProtocol
 from fhir_server.logging import configure_logging
 from fhir_server.settings import PREFIX, Settings
 from fhir_server.workers import supervise
@@ -24,7 +25,7 @@ METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 OPTIONS: Final[dict[str, Any]] = {
     "factory": True,
     "loop": "uvloop",
-    "http": "httptools",
+    "http": HttpProtocol,
     "backlog": 2048,
     "access_log": False,
     "server_header": False,

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from fhir_server.app import create_app
+from fhir_server.http_protocol import HttpProtocol
 from fhir_server.oauth.keys import KeyCipher, KeyRing, generate_key
 from fhir_server.oauth.tokens import Issuer, TokenRequest, issue
 from fhir_server.settings import Settings
@@ -111,7 +112,13 @@ def running_site(database_url: str, **more: object) -> Iterator[Site]:
     )
     ring = asyncio.run(signing_ring(settings))
     config = uvicorn.Config(
-        create_app(settings), host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False
+        create_app(settings),
+        host="127.0.0.1",
+        port=port,
+        http=HttpProtocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
     )
     server = Background(config)
     thread = threading.Thread(target=server.run, daemon=True)
