@@ -19,11 +19,12 @@ from storage.clock import IdSource
 from storage.engine import Database, create_database
 from storage.rows import load_rows, save_row
 from storage.sql import DIALECTS, Prepared
-from storage.tables import audit, patient_graph
+from storage.tables import audit, fhir, patient_graph
 from storage.tables.metadata import metadata
 from storage.transaction import Change
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.postgres import PostgresServer
+from tests.storage.care_rows import CARE_ROWS
 
 Connection = psycopg.Connection[tuple[object, ...]]
 GRAPH_ROWS = (
@@ -81,11 +82,10 @@ def url(postgres: PostgresServer) -> str:
     made = postgres.fresh()
     with psycopg.connect(made) as owner:
         for organization in ORGANIZATIONS:
-            for statement in GRAPH_ROWS:
+            for statement in (*GRAPH_ROWS, *CARE_ROWS):
                 owner.execute(statement.format(organization))
-            for table in rls.TENANT_TABLES:
-                if table not in patient_graph.TENANT_TABLES:
-                    owner.execute(generic_insert(table, organization))
+            for table in (*fhir.TENANT_TABLES, *audit.TENANT_TABLES):
+                owner.execute(generic_insert(table, organization))
     return made
 
 
