@@ -126,6 +126,8 @@ class ResourceMapper:
     """The resource id, where it is not the row's own (a device known by several columns)."""
     adopts: Callable[[Json, Lookups], Mapping[str, str] | None] | None = None
     """Which other resources of its transaction a new resource brings into its row: reference → part key."""
+    reads: tuple[str, ...] = ()
+    """Columns that its functions read beside those that the fields name; without any other one it goes on."""
     about: str = ""
 
     def __post_init__(self) -> None:
@@ -135,6 +137,9 @@ class ResourceMapper:
             for column in item.columns:
                 if self.split is None and column not in known:
                     raise MappingError("no such column", f"{self.table}.{column}")
+        for column in self.reads:
+            if column not in known:
+                raise MappingError("no such column", f"{self.table}.{column}")
         if self.metric is not None and self.metric not in known:
             raise MappingError("no such column", f"{self.table}.{self.metric}")
         for shown in self.shows:

@@ -283,6 +283,7 @@ DAILY_STATISTIC: Final = ResourceMapper(
     telemetry=True,
     pace=lambda row: OPEN_DAY_PACE if row.closed_at is None else None,
     lookups=(TIME_ZONE,),
+    reads=("metadata",),
     refuses=_no_daily_statistic,
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange"), ("effective",)),
     slots={
