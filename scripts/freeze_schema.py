@@ -18,13 +18,14 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from storage import rls, triggers
 from storage.sql import DIALECTS
-from storage.tables import audit, care_platform, fhir, patient_graph, platform
+from storage.tables import audit, care_platform, fhir, health_hub, patient_graph, platform
 from storage.tables.metadata import metadata
 from storage.tables.views import view_statements
 
 GROUPS = {
     "graph": patient_graph.TENANT_TABLES,
     "care": (platform.social_accounts, *care_platform.TENANT_TABLES),
+    "hub": health_hub.TENANT_TABLES,
     "platform": platform.PLATFORM_TABLES,
     "fhir": (*fhir.TENANT_TABLES, fhir.outbox, fhir.projection_guard, fhir.projections_due, fhir.telemetry_settings),
     "audit": audit.TENANT_TABLES,

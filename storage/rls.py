@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Table
 
-from storage.tables import audit, care_platform, fhir, patient_graph, platform
+from storage.tables import audit, care_platform, fhir, health_hub, patient_graph, platform
 from storage.tables.columns import SHARED
 from storage.tables.views import VIEWS
 
@@ -27,6 +27,7 @@ while it plans, where a read's context is not set yet: it then expects no row at
 TENANT_TABLES: Final[tuple[Table, ...]] = (
     *patient_graph.TENANT_TABLES,
     *care_platform.TENANT_TABLES,
+    *health_hub.TENANT_TABLES,
     *fhir.TENANT_TABLES,
     *audit.TENANT_TABLES,
 )

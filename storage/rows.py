@@ -17,15 +17,15 @@ from sqlalchemy import Column, ColumnElement, Index, Table, UniqueConstraint, bi
 from sqlalchemy import delete as delete_from
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mappers import care_rows
+from mappers import care_rows, hub_rows
 from mappers import rows as mapped
-from storage.repositories import care_entities, entities
-from storage.tables import care_platform, patient_graph, platform
+from storage.repositories import care_entities, entities, hub_entities
+from storage.tables import care_platform, health_hub, patient_graph, platform
 from storage.tables.columns import SHARED, UNSAID_IS_SHARED
 from storage.tables.types import later_than, now
 
 Row = Any
-"""A frozen dataclass of `mappers.rows`, `mappers.care_rows`, or of the entities in `storage.repositories`."""
+"""A frozen dataclass of a module of rows in `mappers`, or of entities in `storage.repositories`."""
 
 ROW_TYPES: Final[Mapping[Table, type]] = {
     platform.organizations: mapped.Organization,
@@ -64,6 +64,12 @@ ROW_TYPES: Final[Mapping[Table, type]] = {
     care_platform.patient_consents: care_rows.PatientConsent,
     care_platform.time_logs: care_entities.TimeLog,
     care_platform.alerts: care_entities.Alert,
+    health_hub.profiles: hub_rows.Profile,
+    health_hub.profile_emr_connections: hub_rows.EmrConnection,
+    health_hub.profile_fhir_resources_raw: hub_entities.RawRecord,
+    health_hub.profile_fhir_resources_normalized: hub_entities.NormalizedRecord,
+    health_hub.profile_fhir_resources_clean: hub_rows.CleanRecord,
+    health_hub.profile_sync_jobs: hub_entities.SyncJob,
 }
 
 OWNED: Final = frozenset({"identity_mappings"})

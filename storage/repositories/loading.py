@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from storage.projection.sources import MAPPED_TABLES
 from storage.repositories.errors import UnknownValue
 from storage.tables.enums import VALIDATED
+from storage.tables.types import is_same_value
 from storage.transaction import UnitOfWork
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
             saved.refused[row["id"]] = reason
         elif before is None:
             new.append(row)
-        elif any(_comparable(before[name]) != _comparable(value) for name, value in row.items()):
+        elif any(not is_same_value(_comparable(before[name]), _comparable(value)) for name, value in row.items()):
             changed.append(row)
     for writes, is_new in ((new, True), (changed, False)):
         for batch in [[row] for row in writes] if singly else _alike(writes):

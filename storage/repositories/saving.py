@@ -38,7 +38,7 @@ async def keep_row(unit: UnitOfWork, table: str, before: Row | None, after: Row)
         if entry is not None:
             await save_row(unit.connection, "patient_events", entry, new=True)
     except IntegrityError as error:
-        if _is_foreign_key(error):
+        if is_foreign_key(error):
             raise UnresolvedReference(f"{table}/{row.id}") from None
         raise
     return row
@@ -49,7 +49,7 @@ async def remove_row(unit: UnitOfWork, table: str, row: Row) -> None:
     try:
         await delete_row(unit.connection, table, row)
     except IntegrityError as error:
-        if _is_foreign_key(error):
+        if is_foreign_key(error):
             raise ReferenceConflict(table, row.id, ()) from None
         raise
 
@@ -66,7 +66,8 @@ def require_known_values(table: str, before: Row | None, after: Row) -> None:
             raise UnknownValue(table, after.id, column, members)
 
 
-def _is_foreign_key(error: IntegrityError) -> bool:
+def is_foreign_key(error: IntegrityError) -> bool:
+    """Whether a row refers to one that is not there, or is referred to by one."""
     return getattr(error.orig, "sqlstate", None) == "23503" or "FOREIGN KEY" in str(error.orig)
 
 

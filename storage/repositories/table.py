@@ -17,6 +17,7 @@ from storage.errors import ResourceNotFound, VersionConflict
 from storage.repositories.errors import ValueTaken
 from storage.repositories.saving import keep_row, remove_row
 from storage.rows import Shape, confined, fetch_rows, load_rows, shape_of, taken_unique
+from storage.tables.types import is_same_value
 from storage.transaction import UnitOfWork
 
 DEFAULT_LIMIT: Final = 20
@@ -120,7 +121,7 @@ class TableRepository(Generic[R]):
         """
         before = await self._locked(row_id, expected)
         after: R = replace(before, **changes)  # type: ignore[type-var]
-        if after == before:
+        if is_same_value(after, before):
             return before
         self._require_own(after)
         await self._require_free(after)

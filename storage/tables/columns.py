@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, text
 from sqlalchemy.schema import SchemaItem
 
 from storage.tables.metadata import Identifier
-from storage.tables.types import Json, Timestamp, current_organization, now, random_id
+from storage.tables.types import SYSTEM_ORGANIZATION, Json, Timestamp, current_organization, now, random_id
 
 SHARED: Final = "*"
 """Organization of catalogue rows that all organizations share (settled §2.1)."""
@@ -17,9 +17,12 @@ UNSAID_IS_SHARED: Final = "unsaid is shared"
 """Key of a column's `info`: whether a row that does not say whose catalogue row it means, means a shared one."""
 
 
-def organization() -> Column[str]:
-    """Return `organization_id` of a tenant table: the first part of every key."""
-    return Column("organization_id", Identifier, nullable=False, server_default=current_organization())
+def organization(system: str = SYSTEM_ORGANIZATION) -> Column[str]:
+    """Return `organization_id` of a tenant table: the first part of every key.
+
+    `system` is the organization of writers who know of none.
+    """
+    return Column("organization_id", Identifier, nullable=False, server_default=current_organization(system))
 
 
 def identity() -> Column[str]:

@@ -299,6 +299,8 @@ CLOSED: Final[tuple[type[StrEnum], ...]] = (
     LabStatus,
     PrescriptionStatus,
     *care_enums.CLOSED,
+    SummaryStatus,
+    SyncStatus,
 )
 
 

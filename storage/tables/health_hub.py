@@ -23,13 +23,14 @@ from sqlalchemy import (
 from storage.tables.columns import created_at, identity, organization, updated_at
 from storage.tables.enums import SummaryStatus, SyncStatus, one_of
 from storage.tables.metadata import Bytes, Identifier, metadata
-from storage.tables.types import Json, Timestamp, now
+from storage.tables.types import HUB_ORGANIZATION, Json, Timestamp, now
 
 
-def _of_profile() -> ForeignKeyConstraint:
-    """Return the foreign key to the profile, with which the row goes."""
+def _of_profile(table: str) -> ForeignKeyConstraint:
+    """Return the foreign key of a table to the profile, with which the row goes."""
     key = ["profiles.organization_id", "profiles.id"]
-    return ForeignKeyConstraint(["organization_id", "profile_id"], key, ondelete="CASCADE")
+    name = f"{table}_profile_id_fkey"  # the conventional one is longer than PostgreSQL's names
+    return ForeignKeyConstraint(["organization_id", "profile_id"], key, name=name, ondelete="CASCADE")
 
 
 def _stamp(name: str) -> Column[object]:
@@ -40,7 +41,7 @@ def _stamp(name: str) -> Column[object]:
 profiles = Table(
     "profiles",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     identity(),
     Column("user_id", Identifier, nullable=False),
     Column("display_name", Text, nullable=False),
@@ -57,7 +58,7 @@ profiles = Table(
 oauth_states = Table(
     "oauth_states",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     Column("state", Identifier, nullable=False),
     Column("user_id", Identifier, nullable=False),
     Column("profile_id", Identifier, nullable=False),
@@ -65,7 +66,7 @@ oauth_states = Table(
     Column("expires_at", Timestamp, nullable=False),
     PrimaryKeyConstraint("organization_id", "state"),
     ForeignKeyConstraint(["user_id"], ["users.id"]),
-    _of_profile(),
+    _of_profile("oauth_states"),
     Index("oauth_states_profile_id_idx", "organization_id", "profile_id"),
     Index("oauth_states_expires_at_idx", "organization_id", "expires_at"),
     comment="guards the callback of a provider against forged ones",
@@ -74,7 +75,7 @@ oauth_states = Table(
 profile_emr_connections = Table(
     "profile_emr_connections",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     identity(),
     Column("profile_id", Identifier, nullable=False),
     Column("provider", Identifier, nullable=False, comment="epic, athena, …"),
@@ -88,7 +89,7 @@ profile_emr_connections = Table(
     created_at(),
     updated_at(),
     PrimaryKeyConstraint("organization_id", "id"),
-    _of_profile(),
+    _of_profile("profile_emr_connections"),
     Index("uniq_profile_provider", "organization_id", "profile_id", "provider", unique=True),
     Index("profile_emr_connections_patient_emr_id_idx", "organization_id", "provider", "patient_emr_id"),
 )
@@ -96,7 +97,7 @@ profile_emr_connections = Table(
 profile_fhir_resources_raw = Table(
     "profile_fhir_resources_raw",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     identity(),
     Column("profile_id", Identifier, nullable=False),
     Column("provider", Identifier, nullable=False),
@@ -108,7 +109,7 @@ profile_fhir_resources_raw = Table(
     Column("etag", Text),
     _stamp("fetched_at"),
     PrimaryKeyConstraint("organization_id", "id"),
-    _of_profile(),
+    _of_profile("profile_fhir_resources_raw"),
     Index(
         "profile_fhir_resources_raw_resource_id_idx",
         "organization_id",
@@ -123,7 +124,7 @@ profile_fhir_resources_raw = Table(
 profile_fhir_resources_normalized = Table(
     "profile_fhir_resources_normalized",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     identity(),
     Column("profile_id", Identifier, nullable=False),
     Column("provider", Identifier, nullable=False),
@@ -132,7 +133,7 @@ profile_fhir_resources_normalized = Table(
     Column("normalized_json", Json, nullable=False),
     _stamp("normalized_at"),
     PrimaryKeyConstraint("organization_id", "id"),
-    _of_profile(),
+    _of_profile("profile_fhir_resources_normalized"),
     Index(
         "profile_fhir_resources_normalized_canonical_code_idx",
         "organization_id",
@@ -145,7 +146,7 @@ profile_fhir_resources_normalized = Table(
 profile_fhir_resources_clean = Table(
     "profile_fhir_resources_clean",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     identity(),
     Column("profile_id", Identifier, nullable=False),
     Column("resource_type", Identifier, nullable=False),
@@ -153,27 +154,27 @@ profile_fhir_resources_clean = Table(
     Column("sources", Json, nullable=False, comment="[{provider, raw_id}]"),
     created_at(),
     PrimaryKeyConstraint("organization_id", "id"),
-    _of_profile(),
+    _of_profile("profile_fhir_resources_clean"),
     Index("profile_fhir_resources_clean_resource_type_idx", "organization_id", "profile_id", "resource_type"),
 )
 
 profile_summary = Table(
     "profile_summary",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     Column("profile_id", Identifier, nullable=False),
     Column("summary_json", Json),
     Column("status", Text, nullable=False, server_default="absent"),
     Column("updated_at", Timestamp),
     PrimaryKeyConstraint("organization_id", "profile_id"),
-    _of_profile(),
+    _of_profile("profile_summary"),
     CheckConstraint(one_of("status", SummaryStatus), name="status"),
 )
 
 profile_sync_jobs = Table(
     "profile_sync_jobs",
     metadata,
-    organization(),
+    organization(HUB_ORGANIZATION),
     identity(),
     Column("profile_id", Identifier, nullable=False),
     Column("provider", Identifier, nullable=False),
@@ -183,7 +184,7 @@ profile_sync_jobs = Table(
     Column("resources_fetched", Integer),
     Column("error_message", Text),
     PrimaryKeyConstraint("organization_id", "id"),
-    _of_profile(),
+    _of_profile("profile_sync_jobs"),
     CheckConstraint(one_of("status", SyncStatus), name="status"),
     Index("profile_sync_jobs_started_at_idx", "organization_id", "profile_id", "started_at"),
 )

@@ -7,6 +7,7 @@ every number that has a fraction, tuples of text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -24,7 +25,10 @@ from sqlalchemy.types import TypeEngine, UserDefinedType
 from storage.codec import decode, encode
 
 SYSTEM_ORGANIZATION: Final = "loop-health"
-"""Organization of rows that a foreign writer inserts without knowing of tenancy (settled §2.6)."""
+"""Organization of rows of the patient graph that a foreign writer inserts without knowing of tenancy (settled §2.6)."""
+
+HUB_ORGANIZATION: Final = "health-hub"
+"""The same for rows of the health hub."""
 
 LONGEST_DECIMAL: Final = 16_383
 """Digits on either side of the point that both engines hold (PostgreSQL's numeric allows no more after it)."""
@@ -103,6 +107,30 @@ def plain_decimal(value: Decimal) -> Decimal:
     if value.is_zero():
         value = value.copy_abs()
     return Decimal(format(value, "f")) if exponent > 0 else value
+
+
+def is_same_value(one: Any, other: Any) -> bool:
+    """Whether two values of a column are kept as the same: `1.10` and `1.1` are not, `1E2` and `100` are.
+
+    Whole rows (dataclasses) can be compared, too.
+    """
+    return one == other and (
+        _canonical(one) == _canonical(other) or _canonical(_plain(one)) == _canonical(_plain(other))
+    )
+
+
+_canonical: Final = msgspec.json.Encoder(decimal_format="number", order="sorted").encode
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with its decimals as a column gives them back."""
+    if isinstance(value, Decimal):
+        return plain_decimal(value)
+    if is_dataclass(value):
+        return [_plain(getattr(value, each.name)) for each in fields(value)]
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class _JsonText(UserDefinedType[str]):
@@ -254,21 +282,25 @@ def _random_id_sqlite(element: random_id, compiler: SQLCompiler, **options: Any)
 
 
 class current_organization(FunctionElement[str]):  # noqa: N801 reads like the SQL function
-    """The organization of the transaction's context, else SYSTEM_ORGANIZATION (settled §2.6)."""
+    """The organization of the transaction's context, else the system's own (settled §2.6)."""
 
-    inherit_cache = True
+    inherit_cache = False
     type = String()
+
+    def __init__(self, system: str = SYSTEM_ORGANIZATION) -> None:
+        super().__init__()
+        self.system = system
 
 
 @compiles(current_organization, "postgresql")
 def _organization_postgresql(element: current_organization, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 SQLAlchemy's names
     # After a transaction that set it, an unset parameter reads as '' in the same session.
-    return f"COALESCE(NULLIF(current_setting('app.organization_id', true), ''), '{SYSTEM_ORGANIZATION}')"
+    return f"COALESCE(NULLIF(current_setting('app.organization_id', true), ''), '{element.system}')"
 
 
 @compiles(current_organization, "sqlite")
 def _organization_sqlite(element: current_organization, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 SQLAlchemy's names
-    return f"'{SYSTEM_ORGANIZATION}'"
+    return f"'{element.system}'"
 
 
 class empty_list(FunctionElement[Any]):  # noqa: N801 reads like the SQL function
