@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from mappers import isos, systems
@@ -15,9 +16,21 @@ from mappers.rows import Organization
 TRUTH: Final = Iso(lambda value: value, lambda value: value)
 
 
-def _identifier(values: tuple[Any, ...], _: Context) -> Node:
-    words = isos.fhir_text(values[0])
-    return {"system": systems.ORGANIZATION, "value": words} if words is not ABSENT else ABSENT
+CARE_PROVIDERS: Final = frozenset({"HOSPITAL", "CLINIC", "PRACTICE"})
+"""Types of organizations that HL7 calls healthcare providers; the column is open text (settled §2.2)."""
+
+
+def _identifier(system: str) -> Callable[[tuple[Any, ...], Context], Node]:
+    def show(values: tuple[Any, ...], _: Context) -> Node:
+        words = isos.fhir_text(values[0]) if values[0] is not None else ABSENT
+        return {"system": system, "value": words} if words is not ABSENT else ABSENT
+
+    return show
+
+
+def _coding(values: tuple[Any, ...], _: Context) -> Node:
+    known = {"system": systems.ORGANIZATION_TYPE, "code": "prov", "display": "Healthcare Provider"}
+    return [known] if values[0] is not None and values[0].strip().upper() in CARE_PROVIDERS else ABSENT
 
 
 def _address(values: tuple[Any, ...], _: Context) -> Node:
@@ -42,15 +55,17 @@ TENANT: Final = ResourceMapper(
     internal_endpoint="fhir-server organization",
     about="The organization that a patient's data belongs to.",
     slots={
-        "identifier": (Slot("key"),),
+        "identifier": (Slot("key"), Slot("domain")),
         "type": (Slot("kind"),),
         "telecom": (Slot("phone"), Slot("email"), Slot("url")),
     },
     fields=(
         profile(f"{systems.US_CORE}us-core-organization"),
-        derived(("id",), "identifier[key]", _identifier),
+        derived(("id",), "identifier[key]", _identifier(systems.ORGANIZATION)),
+        derived(("domain",), "identifier[domain]", _identifier(systems.ORGANIZATION_DOMAIN)),
         field("is_active", "active", TRUTH),
         field("type", "type[kind].text"),
+        derived(("type",), "type[kind].coding", _coding, note="prov of HOSPITAL, CLINIC, PRACTICE"),
         field("name", "name"),
         _telecom("phone", "phone"),
         _telecom("email", "email"),
