@@ -30,6 +30,7 @@ from storage.errors import ConcurrencyConflict, DatabaseUnavailable
 from storage.pipeline import PipelinedConnection
 from storage.shared_wire import SharedReads
 from storage.sql import Prepared
+from storage.stops import NO_STOPS, UNUSABLE, Stops
 from storage.transaction import Change, UnitOfWork
 from storage.transaction_ids import CURRENT, raise_offset
 from storage.wire import CONNECT_SECONDS, Wires, wire_statement
@@ -47,6 +48,14 @@ RETRYABLE_STATES: Final = frozenset({"40001", "40P01", "23505", "55P03"})
 """Serialisation failure, deadlock, unique violation (two writers of one key), lock timeout."""
 
 
+class NeededFirst(Exception, ABC):  # noqa: N818 it asks for something, and nothing is wrong
+    """Something has to be committed before this unit of work can do what it is for; then it is run again."""
+
+    @abstractmethod
+    async def provide(self, unit: UnitOfWork) -> None:
+        """Do what is needed, in a short unit of work; others may do the same at the same time."""
+
+
 class Database(ABC):
     """A database with its connection pools. Make one with `create_database`, then `open` it."""
 
@@ -58,6 +67,8 @@ class Database(ABC):
         """This server's FHIR base without trailing slash; empty: every absolute reference is foreign."""
         self.flush: Flush | None = None
         """Projects touched rows before COMMIT; set by the composition root."""
+        self.stops: Stops = NO_STOPS
+        """What units of work do without; set when drift was looked for."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -109,12 +120,17 @@ class Database(ABC):
     ) -> T:
         """Run `work` in a unit of work, again after a conflict with another writer (security DU-4).
 
-        `work` must be repeatable; `ahead` is as in `begin`. Raises ConcurrencyConflict after the last attempt.
+        `work` must be repeatable; `ahead` is as in `begin`. What it finds to be needed first is done in a unit of work
+        of its own. Raises ConcurrencyConflict after the last attempt.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 async with self.begin(organization_id, change, ahead) as unit:
                     return await work(unit)
+            except NeededFirst as needed:
+                if attempt == MAX_ATTEMPTS:
+                    raise ConcurrencyConflict from needed
+                await self.transact(organization_id, change, needed.provide)
             except ConcurrencyConflict:
                 if attempt == MAX_ATTEMPTS:
                     raise
@@ -264,6 +280,7 @@ class PostgresDatabase(Database):
         """Give a transaction on the tables outside tenancy."""
         with translated_errors():
             async with self._writers.transaction([NOTHING]) as (writer, _):
+                writer.connection.info[UNUSABLE] = self.stops.unusable
                 yield writer.connection
 
     @asynccontextmanager
@@ -275,7 +292,10 @@ class PostgresDatabase(Database):
             ((_, _, xid, now),) = opened
             driver = PsycopgDriver(writer.raw)
             driver.answered(ahead, answers)
-            yield UnitOfWork(organization_id, writer.connection, driver, change, now, xid, self.ids, self.base_url)
+            writer.connection.info[UNUSABLE] = self.stops.unusable
+            yield UnitOfWork(
+                organization_id, writer.connection, driver, change, now, xid, self.ids, self.base_url, self.stops
+            )
 
 
 SQLITE_PRAGMAS: Final = (
@@ -366,6 +386,7 @@ class SqliteDatabase(Database):
         """Give a transaction on the tables outside tenancy."""
         with translated_errors():
             async with self._writer, self.engine.begin() as connection:
+                connection.info[UNUSABLE] = self.stops.unusable
                 yield connection
 
     @asynccontextmanager
@@ -381,7 +402,8 @@ class SqliteDatabase(Database):
                 raise TypeError("the engine does not run on aiosqlite")
             await raw.execute(GUARD_ON)
             driver, now = SqliteDriver(raw), self.ids.milliseconds()
-            unit = UnitOfWork(organization_id, connection, driver, change, now, 0, self.ids, self.base_url)
+            connection.info[UNUSABLE] = self.stops.unusable
+            unit = UnitOfWork(organization_id, connection, driver, change, now, 0, self.ids, self.base_url, self.stops)
             yield unit
             await raw.execute(GUARD_OFF)
 

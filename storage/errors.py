@@ -18,6 +18,7 @@ StorageError
 ├── ConcurrencyConflict       deadlock or serialisation failure that retries did not cure
 ├── AuditUnavailable          the audit record could not be made durable
 ├── SchemaOutOfDate           the database's schema is not the one this version needs
+│   └── MapperStopped         a table is not as the mapper that holds the resource declares
 └── DatabaseUnavailable       no connection, or it was lost; nothing was acknowledged
 """
 
@@ -159,6 +160,14 @@ class AuditUnavailable(StorageError):
 
 class SchemaOutOfDate(StorageError):
     """The database's schema is older or newer than this version needs; run `fhir-server init`."""
+
+
+class MapperStopped(SchemaOutOfDate):
+    """The resource's home is a table that is not as its mapper declares; `fhir-server drift` names the remedy."""
+
+    def __init__(self, resource_type: str, table: str) -> None:
+        super().__init__(f"{resource_type} cannot be written: {table} has changed; `fhir-server drift` says how")
+        self.resource_type = resource_type
 
 
 class DatabaseUnavailable(StorageError):

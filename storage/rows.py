@@ -2,7 +2,8 @@
 
 A field named like a column is that column; a field named like another table holds that table's rows whose foreign key
 points here, in order of id. Rows of OWNED tables are saved and deleted with their owner, the others are only shown
-there. Every statement names the organization; row-level security is the second wall.
+there. Every statement names the organization; row-level security is the second wall. Columns that the database does
+not have as declared (storage/stops.py) are None in a row, and are left as they are when it is saved.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mappers import care_rows, hub_rows
 from mappers import rows as mapped
 from storage.repositories import care_entities, entities, hub_entities
+from storage.stops import unusable_columns
 from storage.tables import care_platform, health_hub, patient_graph, platform
 from storage.tables.columns import SHARED, UNSAID_IS_SHARED
 from storage.tables.types import later_than, now
@@ -189,14 +191,17 @@ async def fetch_rows(
 
     `organization_id` is whose child rows are seen: a row that all share has shared ones beside these.
     """
-    statement = select(*shape.columns).where(*conditions).order_by(*order)
+    unusable = unusable_columns(connection, shape.table.name)
+    columns = [column for column in shape.columns if column.name not in unusable] if unusable else shape.columns
+    unknown = {column.name: None for column in shape.columns if column.name in unusable}
+    statement = select(*columns).where(*conditions).order_by(*order)
     if limit is not None:
         statement = statement.limit(limit)
     if offset:
         statement = statement.offset(offset)
     if lock:
         statement = statement.with_for_update()
-    found = [shape.row_type(**row._mapping) for row in await connection.execute(statement)]  # noqa: SLF001 SQLAlchemy's public name
+    found = [shape.row_type(**row._mapping, **unknown) for row in await connection.execute(statement)]  # noqa: SLF001 SQLAlchemy's public name
     for children in shape.children if found else ():
         found = await _with_children(connection, found, children, organization_id)
     return found
@@ -206,6 +211,8 @@ async def _with_children(
     connection: AsyncConnection, rows: list[Row], children: Children, organization_id: str
 ) -> list[Row]:
     shape = shape_of(children.table.name)
+    if children.owner.name in unusable_columns(connection, shape.table.name):
+        return rows  # whose they are is not known; mappers that show them are stopped
     conditions: list[ColumnElement[bool]] = [children.owner.in_([row.id for row in rows])]
     if children.table in care_platform.CATALOGUE_TABLES:
         homes = {row.organization_id for row in rows}
@@ -235,7 +242,8 @@ async def save_row(connection: AsyncConnection, table_name: str, row: Row, *, ne
     database's clock unless the row brings one, and never changes. Raises KeyError when there is no row to update.
     """
     shape = shape_of(table_name)
-    values = _values(shape, row)
+    unusable = unusable_columns(connection, table_name)
+    values = {name: value for name, value in _values(shape, row).items() if name not in unusable}
     if new:
         await connection.execute(insert(shape.table).values(_stamped(shape, values)))
     else:
@@ -280,7 +288,7 @@ def _has_default(column: Column[Any]) -> bool:
 
 async def _update(connection: AsyncConnection, shape: Shape, row: Row, values: Mapping[str, Any]) -> None:
     changes = {name: value for name, value in values.items() if name not in ("id", "organization_id", *STAMPS)}
-    if "updated_at" in shape.table.c:
+    if "updated_at" in shape.table.c and "updated_at" not in unusable_columns(connection, shape.table.name):
         changes["updated_at"] = next_stamp(getattr(row, "updated_at", None))
     statement = update(shape.table).where(*_key_of(shape, row)).values(changes)
     if (await connection.execute(statement)).rowcount != 1:

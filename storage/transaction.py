@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.clock import IdSource
 from storage.driver import Driver
+from storage.stops import NO_STOPS, Stops
 from storage.tables import fhir
 
 
@@ -39,6 +40,8 @@ class UnitOfWork:
     xid: int
     ids: IdSource
     base_url: str
+    stops: Stops = NO_STOPS
+    """What it does without, because the database is not as mappers declare."""
     touched: dict[tuple[str, str], None] = field(default_factory=dict)
     audited: int = 0
     """How many audit records it holds so far."""
