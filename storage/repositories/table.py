@@ -160,18 +160,22 @@ class TableRepository(Generic[R]):
     ) -> Page[R]:
         """Return the newest rows whose columns equal the filters (None: any value) and that meet the conditions."""
         equal = [self.table.c[name] == value for name, value in filters.items() if value is not None]
-        own = (*confined(self.shape, self.unit.organization_id), *equal, *conditions)
-        total = await self.unit.connection.scalar(select(func.count()).select_from(self.table).where(*own))
+        visible = (*self._visible(), *equal, *conditions)
+        total = await self.unit.connection.scalar(select(func.count()).select_from(self.table).where(*visible))
         rows: list[R] = await fetch_rows(
             self.unit.connection,
             self.shape,
             self.unit.organization_id,
-            own,
+            visible,
             order=((self.table.c.created_at if newest is None else newest).desc(), self.table.c.id.desc()),
             limit=window.limit,
             offset=window.offset,
         )
         return Page(tuple(rows), total or 0, window)
+
+    def _visible(self) -> tuple[ColumnElement[bool], ...]:
+        """Return the condition that confines what is read; what is written is always the organization's own."""
+        return confined(self.shape, self.unit.organization_id)
 
     def _require_own(self, row: R) -> None:
         if getattr(row, "organization_id", self.unit.organization_id) != self.unit.organization_id:
