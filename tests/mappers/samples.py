@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mappers import rows
+from mappers import care_rows, rows
 from mappers.json_values import Json, decode
 from tests.builders_values import ORGANIZATION
 
@@ -31,6 +31,12 @@ ROW_TYPES = {
     "patient_prescriptions": rows.PatientPrescription,
     "patient_wearable_readings": rows.WearableReading,
     "patient_wearable_daily_stats": rows.WearableDailyStat,
+}
+
+CARE_ROW_TYPES = {
+    "clinicians": care_rows.CareClinician,
+    "enrollments": care_rows.Enrollment,
+    "patients": care_rows.Patient,
 }
 
 
@@ -62,13 +68,27 @@ def graph_rows() -> dict[str, tuple[Any, ...]]:
     return {table: tuple(row(table, values) for values in tables[table]) for table in ROW_TYPES}
 
 
+@functools.cache
+def care_platform_rows() -> dict[str, tuple[Any, ...]]:
+    """The rows of `graph/care_platform.json`, by table; patients come with their enrollments."""
+    tables = decode((DATA / "graph" / "care_platform.json").read_bytes())
+    found = {table: tuple(row(table, values) for values in tables[table]) for table in CARE_ROW_TYPES}
+    patients = tuple(
+        dataclasses.replace(
+            patient, enrollments=tuple(each for each in found["enrollments"] if each.patient_id == patient.id)
+        )
+        for patient in found["patients"]
+    )
+    return {**found, "patients": patients}
+
+
 def row(table: str, values: dict[str, Json]) -> Any:
-    row_type = ROW_TYPES[table]
+    row_type = {**ROW_TYPES, **CARE_ROW_TYPES}[table]
     hints = typing.get_type_hints(row_type)
     known = {snake(key): value for key, value in values.items()}
     names = {item.name for item in dataclasses.fields(row_type)} & set(known)
     columns = {name: column(hints[name], known[name]) for name in names}
-    return row_type(organization_id=ORGANIZATION, **columns)
+    return row_type(**{"organization_id": ORGANIZATION, **columns})
 
 
 def examples() -> list[Path]:

@@ -11,11 +11,14 @@ import pytest
 from fhir_server.validation.validate import resource_issues
 from mappers import systems
 from mappers.care_patient import CARE_PATIENT
+from mappers.care_practitioner import CARE_CLINICIAN
 from mappers.care_rows import CareClinician, Enrollment, Patient
-from mappers.json_values import Json
+from mappers.json_values import Json, same
 from mappers.lens import Absorbed, NotClaimed
 from mappers.lookups import Lookups
+from mappers.registry import mappers_of_table
 from mappers.residual import NOTHING
+from tests.mappers.samples import bundles, care_platform_rows, examples, needs_samples, resources
 
 RIVERBEND = "c2ewk6gzftooira8dz5g70a7u"
 MRN = systems.medical_record(RIVERBEND)
@@ -51,7 +54,7 @@ def enrollment(key: str, clinician: str, status: str = "ACTIVE", month: int = 8)
 def claimed(resource: Json, current: Patient | None = None) -> Absorbed:
     outcome = CARE_PATIENT.absorb(resource, known(), current)
     assert isinstance(outcome, Absorbed), outcome
-    assert comparable(CARE_PATIENT.render(outcome.row, "", known(), outcome.residual)) == comparable(resource)
+    assert same(comparable(CARE_PATIENT.render(outcome.row, "", known(), outcome.residual)), comparable(resource))
     return outcome
 
 
@@ -225,3 +228,37 @@ def test_a_clinician_in_charge_is_not_written_through_the_patient() -> None:
     resource = {**CARE_PATIENT.render(row, "", known()), "generalPractitioner": [{"reference": "Practitioner/x"}]}
     outcome = claimed(resource, row)
     assert outcome.row == row
+
+
+@needs_samples
+def test_every_sample_patient_is_valid_and_survives() -> None:
+    rows = care_platform_rows()
+    clinicians = {("clinicians", each.organization_id, each.id): each for each in rows["clinicians"]}
+    for row in rows["patients"]:
+        here = Lookups(organization_id=row.organization_id, rows=clinicians)
+        shown = CARE_PATIENT.render(row, "", here)
+        assert resource_issues(shown) == []
+        assert CARE_PATIENT.absorb(shown, here, row) == Absorbed(row, NOTHING)
+        for mapper in mappers_of_table("patients"):
+            for part in mapper.parts(row, here):
+                assert resource_issues(mapper.render(row, part, here)) == []
+    for clinician in rows["clinicians"]:
+        assert resource_issues(CARE_CLINICIAN.render(clinician)) == []
+
+
+@needs_samples
+def test_every_synthea_patient_is_claimed_and_comes_back_as_written() -> None:
+    patients = [each for path in bundles() for each in resources(path) if each["resourceType"] == "Patient"]
+    for patient in patients:
+        row = claimed({key: value for key, value in patient.items() if key != "meta"}).row
+        assert row.address is not None
+    assert patients
+
+
+@needs_samples
+def test_an_official_example_is_claimed_or_lacks_what_a_row_needs() -> None:
+    found = [each for path in examples() for each in resources(path) if each["resourceType"] == "Patient"]
+    outcomes = [CARE_PATIENT.absorb(each, known()) for each in found]
+    reasons = {outcome.reason for outcome in outcomes if isinstance(outcome, NotClaimed)}
+    assert any(isinstance(outcome, Absorbed) for outcome in outcomes)
+    assert all("is needed for patients." in reason for reason in reasons)
