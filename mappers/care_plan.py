@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mappers import isos, systems
+from mappers.annotations import notes
 from mappers.compounds import COMPOUNDS, compounds, dosage_text, is_shown
 from mappers.errors import Refusal
 from mappers.fields import (
@@ -25,6 +26,7 @@ from mappers.fields import (
     reference_needs,
     status,
 )
+from mappers.goal import GOALS, PROTOCOL_TABLE, goal_references, goal_texts
 from mappers.json_values import ABSENT, Json
 from mappers.lens import ResourceMapper
 from mappers.lookups import CLINICIAN, Lookups
@@ -88,23 +90,6 @@ def _assess() -> Field:
     return enrich((), "category[assess]", lambda _values, _context: ASSESS, note="US Core category")
 
 
-def _notes() -> Field:
-    """Return the field of a notes column: all annotations, one after the other."""
-
-    def show(values: tuple[Any, ...], _: Context) -> tuple[Node]:
-        words = ABSENT if values[0] is None else isos.fhir_text(values[0])
-        return (ABSENT if words is ABSENT else Whole([{"text": words}], values[0]),)
-
-    def take(found: tuple[Json, ...], _: Context) -> tuple[str]:
-        texts = [note.get("text") for note in found[0] if isinstance(note, dict)]
-        said = [text for text in texts if isinstance(text, str)]
-        if not said:
-            raise Refusal("says nothing")
-        return ("\n\n".join(said),)
-
-    return lens(("notes",), ("note",), show, take, note="text of all annotations")
-
-
 def _text(value: str | None) -> str | None:
     """Return a column's text if FHIR can show it."""
     return value if value is not None and isos.fhir_text(value) is not ABSENT else None
@@ -113,17 +98,8 @@ def _text(value: str | None) -> str | None:
 # ---- protocols -----------------------------------------------------------------------------------------------------
 
 
-def _goal_text(goal: Json) -> str | None:
-    if isinstance(goal, dict):
-        goal = next((goal[key] for key in ("description", "text", "name", "title") if key in goal), None)
-    return _text(goal) if isinstance(goal, str) else None
-
-
-def _goals(values: tuple[Any, ...], _: Context) -> Node:
-    """Show goals in words: they are no resources of their own."""
-    goals = values[0] if isinstance(values[0], list) else [values[0]]
-    texts = [text for text in map(_goal_text, goals) if text is not None]
-    return [{"display": isos.fhir_text(text)} for text in texts] or ABSENT
+def _goals(values: tuple[Any, ...], context: Context) -> Node:
+    return goal_references(PROTOCOL_TABLE, context.view.id, goal_texts(values[0]))
 
 
 def _protocol_narrative(values: tuple[Any, ...], _: Context) -> Node:
@@ -140,7 +116,7 @@ def _frequency(compound: Json) -> str | None:
 
 PROTOCOL: Final = ResourceMapper(
     "CarePlan",
-    table="protocols",
+    table=PROTOCOL_TABLE,
     name="protocol",
     row_type=Protocol,
     internal_endpoint="/graph/protocols",
@@ -150,6 +126,7 @@ PROTOCOL: Final = ResourceMapper(
     slots={
         "category": (Slot("assess", ASSESS), Slot("kind", _category("protocol"))),
         "activity": (COMPOUNDS,),
+        "goal": (GOALS,),
     },
     fields=(
         profile(f"{systems.US_CORE}us-core-careplan"),
@@ -164,9 +141,9 @@ PROTOCOL: Final = ResourceMapper(
         derived(("completed_at", "cancelled_at"), "period.end", ended, note="where end_date is NULL"),
         protocol_period(),
         reference("created_by", "author", "Practitioner", CLINICIAN_TABLE, display=clinician_name),
-        derived(("goals",), "goal", _goals, note="in words"),
+        derived(("goals",), "goal[goals]", _goals, note="Goals of it"),
         compounds(),
-        _notes(),
+        notes(),
     ),
 )
 
@@ -297,6 +274,6 @@ TREATMENT: Final = ResourceMapper(
         _product(),
         derived(("product_id", "status"), "activity[product].detail.status", _product_status),
         derived(("patient_prescriptions",), "activity[prescriptions]", _prescriptions, note="MedicationRequests of it"),
-        _notes(),
+        notes(),
     ),
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from mappers import isos
-from mappers.json_values import ABSENT, Json
+from mappers.json_values import ABSENT, Json, is_number
 from mappers.nodes import Node
 from mappers.text_entries import folded
 
@@ -34,6 +35,7 @@ _KNOWN: Final[dict[str, Repeat]] = {
     "once monthly": (1, 1, "mo"),
 }
 _UNITS: Final = {"hour": "h", "h": "h", "day": "d", "d": "d", "week": "wk", "wk": "wk", "month": "mo", "mo": "mo"}
+_WORDS: Final = {"s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
 _PER: Final = re.compile(r"([1-9]\d?) ?(?:x|times) ?(?:/|per|a) ?(day|week|wk|month|mo)", re.ASCII)
 _EVERY: Final = re.compile(r"(?:every|q) ?([1-9]\d?) ?(hour|h|day|d|week|wk|month|mo)s?", re.ASCII)
 
@@ -60,7 +62,7 @@ def timing(text: str) -> Node:
 
 
 def timing_text(value: Json) -> str | None:
-    """Return a written Timing in words: its code, else the name of its repetition, or None."""
+    """Return a written Timing in words: its code, else what its repetition is called, or None."""
     if not isinstance(value, dict):
         return None
     code = value.get("code", {})
@@ -69,4 +71,16 @@ def timing_text(value: Json) -> str | None:
     if set(repeat) <= {"frequency", "period", "periodUnit"}:
         key = (repeat.get("frequency", 1), repeat.get("period"), repeat.get("periodUnit"))
         names += [name for name, known in _KNOWN.items() if known == key]
+        names.append(_described(*key))
     return next((name for name in names if isinstance(name, str)), None)
+
+
+def _described(frequency: Json, period: Json, unit: Json) -> str | None:
+    """Return the words of a repetition that has no name: `3x/day`, `every 6 hours`, `2x every 8 hours`."""
+    if not all(map(is_number, (frequency, period))) or unit not in _WORDS:
+        return None
+    often, length = (f"{value.normalize():f}" for value in map(Decimal, (frequency, period)))
+    every = f"every {length} {_WORDS[unit]}s"
+    if often == "1":
+        return every
+    return f"{often}x/{_WORDS[unit]}" if length == "1" else f"{often}x {every}"

@@ -12,6 +12,7 @@ import pytest
 from fhir_server.validation.validate import resource_issues
 from mappers import systems
 from mappers.care_plan import PROTOCOL, TREATMENT
+from mappers.goal import PROTOCOL_GOAL
 from mappers.json_values import same
 from mappers.lens import Absorbed, NotClaimed
 from mappers.lookups import Home, Lookups
@@ -110,7 +111,8 @@ def test_a_protocol_shows_as_a_plan_with_narrative_and_categories() -> None:
     assert (shown["status"], shown["intent"], shown["title"]) == ("active", "plan", "TRT start")
     assert shown["period"] == {"start": "2026-03-02"}
     assert shown["author"] == {"reference": SMITH, "display": "Dr. Sarah Smith, MD"}
-    assert shown["goal"] == [{"display": "Lose 5 kg"}]
+    (part,) = PROTOCOL_GOAL.parts(PLAN)
+    assert shown["goal"] == [{"reference": f"Goal/{PROTOCOL_GOAL.resource_id(PLAN, part)}", "display": "Lose 5 kg"}]
     assert shown["note"] == [{"text": "recheck"}]
 
 
