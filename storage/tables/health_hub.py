@@ -22,8 +22,8 @@ from sqlalchemy import (
 
 from storage.tables.columns import created_at, identity, organization, updated_at
 from storage.tables.enums import SummaryStatus, SyncStatus, one_of
-from storage.tables.metadata import Bytes, Identifier, metadata
-from storage.tables.types import HUB_ORGANIZATION, Json, Timestamp, now
+from storage.tables.metadata import Identifier, metadata
+from storage.tables.types import HUB_ORGANIZATION, Json, Received, Timestamp, now
 
 
 def _of_profile(table: str) -> ForeignKeyConstraint:
@@ -103,7 +103,7 @@ profile_fhir_resources_raw = Table(
     Column("provider", Identifier, nullable=False),
     Column("resource_type", Identifier, nullable=False),
     Column("resource_id", Identifier, nullable=False, comment="id at the provider"),
-    Column("resource_json", Bytes, nullable=False, comment="the bytes as received (settled §2.5)"),
+    Column("resource_json", Received, nullable=False, comment="the bytes as received (settled §2.5)"),
     Column("sha256", Identifier, comment="of the bytes, hexadecimal; null: another writer's, who left none"),
     Column("fetch_url", Text),
     Column("etag", Text),

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import DateTime, Numeric, String, Text, TypeDecorator
+from sqlalchemy import DateTime, LargeBinary, Numeric, String, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -218,6 +218,17 @@ def _from_jsonb(element: _FromJson, compiler: SQLCompiler, **options: Any) -> st
 @compiles(_FromJson)
 def _as_it_is(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
+
+
+class Received(TypeDecorator[bytes]):
+    """Bytes as they were received. Text that another writer left on SQLite is its UTF-8."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:  # noqa: ARG002 SQLAlchemy's name
+        """Return bytes."""
+        return value.encode() if isinstance(value, str) else value
 
 
 class TextList(TypeDecorator[tuple[str, ...]]):

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import NullPool, create_engine, make_url, text
 
 from mappers.hub_rows import CleanRecord, EmrConnection, Profile
 from storage.engine import Database
@@ -166,7 +166,10 @@ class TestRawRecords:
         later = replace(RAW, id="x", fetched_at=NOW + timedelta(hours=1), etag='W/"2"', fetch_url="https://e/o1")
         assert await raw.put([later]) == ()
         assert await raw.get("r") == replace(later, id="r", sha256=digest(RECEIVED))
-        assert await raw.put([replace(later, resource_json=b"{}"), replace(RAW, id="y", resource_id="o2")]) == ("r", "y")
+        assert await raw.put([replace(later, resource_json=b"{}"), replace(RAW, id="y", resource_id="o2")]) == (
+            "r",
+            "y",
+        )
         assert (await raw.get("r")).resource_json == b"{}"
         assert (await raw.list(profile_id="me", resource_type="Observation")).total == 2
 
@@ -277,14 +280,15 @@ class TestWork:
         assert await states.take("one") is None
         assert await states.forget_expired() == 1
 
-    @pytest.mark.parametrize("repository", [SummaryRepository, OAuthStateRepository])
-    async def test_rows_of_a_profile_that_does_not_exist_are_refused(self, hub, change, repository) -> None:
+    async def test_a_summary_of_a_profile_that_does_not_exist_is_refused(self, hub: Database, change: Change) -> None:
         with pytest.raises(UnresolvedReference):
             async with hub.begin(HUB, change) as unit:
-                if repository is SummaryRepository:
-                    await SummaryRepository(unit).put(ProfileSummary("nobody", HUB))
-                else:
-                    await OAuthStateRepository(unit).add(OAuthState("s", HUB, "laura", "nobody", "epic", NOW))
+                await SummaryRepository(unit).put(ProfileSummary("nobody", HUB))
+
+    async def test_a_state_for_a_profile_that_does_not_exist_is_refused(self, hub: Database, change: Change) -> None:
+        with pytest.raises(UnresolvedReference):
+            async with hub.begin(HUB, change) as unit:
+                await OAuthStateRepository(unit).add(OAuthState("s", HUB, "laura", "nobody", "epic", NOW))
 
 
 async def test_rows_of_another_organization_are_as_absent_and_their_keys_free(hub: Database, change: Change) -> None:
@@ -317,9 +321,30 @@ async def test_a_reference_does_not_reach_into_another_organization(hub: Databas
             await CleanRepository(unit).insert(replace(CLEAN, organization_id=ORGANIZATION))
 
 
-async def test_settled_2_6_rows_of_a_writer_who_knows_no_tenancy_are_the_hubs(hub: Database) -> None:
-    async with hub.platform() as connection:
-        assert (
-            await connection.scalar(select(health_hub.profiles.c.organization_id.server_default.arg))  # type: ignore[union-attr]
-            == HUB
-        )
+FOREIGN = (
+    "INSERT INTO profiles (id, user_id, display_name) VALUES ('p', 'laura', 'Me')",
+    (
+        "INSERT INTO profile_fhir_resources_raw (profile_id, provider, resource_type, resource_id, resource_json)"
+        """ VALUES ('p', 'epic', 'Observation', 'o', '{"id":"o"}')"""
+    ),
+    (
+        "INSERT INTO profile_fhir_resources_clean (profile_id, resource_type, clean_json, sources)"
+        " VALUES ('p', 'Observation', '{}', '[]')"
+    ),
+)
+
+
+async def test_settled_2_6_rows_of_a_writer_who_knows_no_tenancy_are_the_hubs(
+    hub: Database, fresh_database_url: str, change: Change
+) -> None:
+    url = make_url(fresh_database_url)
+    driver = "postgresql+psycopg" if url.get_backend_name() == "postgresql" else "sqlite"
+    engine = create_engine(url.set(drivername=driver), poolclass=NullPool)
+    with engine.begin() as connection:
+        for statement in FOREIGN:
+            connection.exec_driver_sql(statement)
+    async with hub.begin(HUB, change) as unit:
+        assert (await HubProfileRepository(unit).get("p")).organization_id == HUB
+        assert (await CleanRepository(unit).list(profile_id="p")).total == 1
+        (raw,) = (await RawRepository(unit).list(profile_id="p")).rows
+        assert (raw.resource_json, raw.sha256) == (b'{"id":"o"}', None)

@@ -25,6 +25,7 @@ from storage.transaction import Change
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.postgres import PostgresServer
 from tests.storage.care_rows import CARE_ROWS
+from tests.storage.hub_rows import HUB_ROWS
 
 Connection = psycopg.Connection[tuple[object, ...]]
 GRAPH_ROWS = (
@@ -82,7 +83,7 @@ def url(postgres: PostgresServer) -> str:
     made = postgres.fresh()
     with psycopg.connect(made) as owner:
         for organization in ORGANIZATIONS:
-            for statement in (*GRAPH_ROWS, *CARE_ROWS):
+            for statement in (*GRAPH_ROWS, *CARE_ROWS, *HUB_ROWS):
                 owner.execute(statement.format(organization))
             for table in (*fhir.TENANT_TABLES, *audit.TENANT_TABLES):
                 owner.execute(generic_insert(table, organization))
