@@ -7,10 +7,12 @@ from typing import Final
 
 from mappers.allergy_intolerance import ALLERGY_INTOLERANCE
 from mappers.care_plan import PROTOCOL, TREATMENT
+from mappers.clean_records import CLEAN_RECORD, CLEAN_SOURCES
 from mappers.condition import CONDITION
 from mappers.device import WEARABLE
 from mappers.diagnostic_report import LAB_REPORT
 from mappers.errors import MappingError
+from mappers.hub_patient import HUB_PATIENT
 from mappers.lab_observation import LAB_OBSERVATION
 from mappers.lens import ResourceMapper
 from mappers.medication_dispense import DISPENSE
@@ -23,6 +25,7 @@ from mappers.practitioner import CLINICIAN
 
 MAPPERS: Final[tuple[ResourceMapper, ...]] = (
     PATIENT,
+    HUB_PATIENT,
     WEARABLE_READING,
     DAILY_STATISTIC,
     LAB_OBSERVATION,
@@ -37,6 +40,8 @@ MAPPERS: Final[tuple[ResourceMapper, ...]] = (
     WEARABLE,
     CLINICIAN,
     TENANT,
+    CLEAN_RECORD,
+    CLEAN_SOURCES,
 )
 
 
@@ -62,6 +67,18 @@ def mappers_of_table(table: str) -> tuple[ResourceMapper, ...]:
 def mappers_of_type(resource_type: str) -> tuple[ResourceMapper, ...]:
     """Return the mappers of a resource type, in the order in which a new resource is offered to them."""
     return _BY_TYPE.get(resource_type, ())
+
+
+def mapper_of(table: str, resource_type: str) -> ResourceMapper:
+    """Return the mapper of the rows of a table that are resources of a type; raises KeyError where there is none."""
+    mappers = mappers_of_table(table)
+    for mapper in mappers:
+        if mapper.resource_type == resource_type:
+            return mapper
+    for mapper in mappers:
+        if mapper.type_of is not None:
+            return mapper
+    raise KeyError(f"{table} holds no {resource_type}")
 
 
 def mapper_named(name: str) -> ResourceMapper:

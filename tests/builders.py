@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from mappers.lookups import Home, Lookups
 from mappers.rows import CustomerProfile, IdentityMapping
 from tests.builders_care import CARE_ROWS, HOME_TABLES, AnyTreatment
+from tests.builders_hub import HUB_LOOKUPS, HUB_ROWS
 from tests.builders_observations import DEVICES, OBSERVATION_ROWS, PATIENTS, TIME_ZONES
 from tests.builders_patients import PATIENT_ROWS, AnyClinician, SomeLinks
+from tests.builders_programs import CARE_HOMES, PROGRAM_ROWS, PROGRAM_STRATEGIES
 from tests.builders_values import (
     CUSTOMERS,
     ORGANIZATION,
@@ -67,7 +69,9 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
     "profile_medication": customer_profiles,
     **CARE_ROWS,
     **PATIENT_ROWS,
+    **PROGRAM_STRATEGIES,
     **OBSERVATION_ROWS,
+    **HUB_ROWS,
 }
 """A strategy of rows for each mapper, by the mapper's name."""
 
@@ -85,6 +89,8 @@ class AnyHome(dict[str, Home]):
         resource_type, _, resource_id = key.partition("/")
         if key in self:
             return self[key]
+        if key in CARE_HOMES:
+            return CARE_HOMES[key]
         if key in PATIENTS:
             return PATIENTS[key]
         if key in DEVICES:
@@ -103,8 +109,10 @@ def lookups(**changes: Any) -> Lookups:
         "clinicians": {"dr_smith_123": "Dr. Sarah Smith, MD"},
         "treatments": AnyTreatment(),
         "time_zones": TIME_ZONES,
-        "rows": AnyClinician(),
+        "rows": AnyClinician({**HUB_LOOKUPS["rows"], **PROGRAM_ROWS}),
         "links": SomeLinks(),
+        "emr_records": HUB_LOOKUPS["emr_records"],
+        "emr_ids": HUB_LOOKUPS["emr_ids"],
         "published": frozenset({"clerk_user_id", "stripe_customer_id"}),
     }
     return Lookups(**{**known, **changes})

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import CheckConstraint, Column, Table
 
-from mappers.lens import ResourceMapper
-from mappers.lookups import CLINICIAN, TIME_ZONE, TREATMENT
+from mappers.lens import ResourceMapper, Shows
+from mappers.lookups import CLINICIAN, EMR_RECORDS, TIME_ZONE, TREATMENT
 from mappers.registry import MAPPERS
 from storage.drift.live import allowed_values
 from storage.rows import STAMPS, shape_of
@@ -74,6 +74,12 @@ ASKED: Final[Mapping[str, Needed]] = {
     TIME_ZONE: {"customer_profiles": frozenset({"id", "organization_id", "timezone"})},
     CLINICIAN: {"subscriptions": frozenset({"id", "organization_id", "clinician_id", "clinician_name"})},
     TREATMENT: {"subscriptions": frozenset({"id", "organization_id", "customer_id", "clinician_id"})},
+    EMR_RECORDS: {
+        "profile_fhir_resources_raw": frozenset(
+            {"id", "organization_id", "profile_id", "provider", "resource_type", "resource_id"}
+        ),
+        "profile_fhir_resources_clean": frozenset({"id", "organization_id", "profile_id", "sources"}),
+    },
     "organization": {"organizations": frozenset({"id", "name"})},
 }
 """Kind of fact that a mapper looks up → the columns that answer it (storage/projection/lookups.py)."""
@@ -126,9 +132,10 @@ def needed_by(mapper: ResourceMapper) -> Needed:
     for child in mapper.children:
         need(child, _all_columns(child))
     for edge in mapper.shows:
-        need(edge.table, {"id", *(edge.uses or _all_columns(edge.table))})
         need(edge.of or mapper.table, {edge.column})
-    for kind in mapper.lookups:
+        if not edge.by:
+            _add(needed, _shown(edge))
+    for kind in (*mapper.lookups, *(edge.by for edge in mapper.shows)):
         _add(needed, ASKED.get(kind, {}))
     return {table: frozenset(columns) for table, columns in needed.items() if table in metadata.tables}
 
@@ -136,6 +143,14 @@ def needed_by(mapper: ResourceMapper) -> Needed:
 def _add(needed: dict[str, set[str]], more: Needed) -> None:
     for table, columns in more.items():
         needed.setdefault(table, set()).update(columns)
+
+
+def _shown(edge: Shows) -> Needed:
+    """Return the columns that are shown of the row that an edge leads to, and of its child rows."""
+    known = _all_columns(edge.table)
+    own = {"id", *(known & {*edge.uses} if edge.uses else known)}
+    children = {name: frozenset(_all_columns(name)) for name in edge.uses if name in metadata.tables}
+    return {edge.table: frozenset(own), **children}
 
 
 def _own_columns(mapper: ResourceMapper) -> set[str]:
