@@ -8,7 +8,15 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, text
 from sqlalchemy.schema import SchemaItem
 
 from storage.tables.metadata import Identifier
-from storage.tables.types import SYSTEM_ORGANIZATION, Json, Timestamp, current_organization, now, random_id
+from storage.tables.types import (
+    SYSTEM_ORGANIZATION,
+    Json,
+    Timestamp,
+    catalogue_organization,
+    current_organization,
+    now,
+    random_id,
+)
 
 SHARED: Final = "*"
 """Organization of catalogue rows that all organizations share (settled §2.1)."""
@@ -56,12 +64,19 @@ def catalogue_reference(
     """Return the columns, the foreign key and the check of a reference to the catalogue (settled §2.1).
 
     `<reference>_id` names the row; `<reference>_organization_id` says whose it is: shared by all, or of the same
-    organization. `shared` is what a writer means who does not say; else it is a row of its own organization.
+    organization. `shared`: a writer who does not say means a shared row, else one of its own organization where the
+    database knows it.
     """
     key, organization = f"{reference}_id", f"{reference}_organization_id"
     return (
         Column(key, Identifier, nullable=nullable),
-        Column(organization, Identifier, nullable=False, server_default=SHARED if shared else current_organization()),
+        Column(
+            organization,
+            Identifier,
+            nullable=False,
+            server_default=SHARED if shared else catalogue_organization(),
+            info={UNSAID_IS_SHARED: shared},
+        ),
         ForeignKeyConstraint(
             [organization, key], [f"{table}.organization_id", f"{table}.id"], name=f"{owner}_{key}_fkey"
         ),

@@ -314,6 +314,23 @@ def _organization_sqlite(element: current_organization, compiler: SQLCompiler, *
     return f"'{element.system}'"
 
 
+class catalogue_organization(FunctionElement[str]):  # noqa: N801 reads like the SQL function
+    """Whose catalogue row is meant where a reference does not say: the context's, or SHARED without contexts."""
+
+    inherit_cache = True
+    type = String()
+
+
+@compiles(catalogue_organization, "postgresql")
+def _catalogue_postgresql(element: catalogue_organization, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 SQLAlchemy's name
+    return compiler.process(current_organization(), **options)
+
+
+@compiles(catalogue_organization, "sqlite")
+def _catalogue_sqlite(element: catalogue_organization, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ARG001 SQLAlchemy's names
+    return "'*'"
+
+
 class empty_list(FunctionElement[Any]):  # noqa: N801 reads like the SQL function
     """No items, as a column default of a TextList."""
 
