@@ -52,4 +52,6 @@ def _show(facts: dict[str, Any]) -> None:
         typer.echo(f"refused: {each['source']}: {each['what']}: {each['reason']}")
     if len(refused) > SHOWN:
         note(f"{len(refused) - SHOWN} more were refused; --json lists them all.")
+    for each in facts["ignored"]:
+        note(f"{each} is a remark, not a table: it was not loaded.")
     note(f"{facts['loaded']:,} loaded in {facts['seconds']} s, {len(refused):,} refused.")

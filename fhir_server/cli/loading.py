@@ -88,6 +88,7 @@ def _facts(organization: str, summary: Summary, seconds: float) -> dict[str, Any
         "resources": _by_name(summary.resources),
         "rows": _by_name(summary.rows),
         "refused": [asdict(each) for each in summary.refused],
+        "ignored": summary.ignored,
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
@@ -24,7 +24,17 @@ from storage.audit import AuditKey
 from storage.engine import Database
 from storage.errors import AuditUnavailable, DatabaseUnavailable, StorageError
 from storage.repositories.errors import NoRow
-from storage.repositories.graph_json import LoadedTable, row_of, tables_of, without_repeats
+from storage.repositories.graph_json import (
+    LoadedTable,
+    keep_received,
+    key_of,
+    name_of,
+    remarks_of,
+    row_of,
+    subject_of,
+    tables_of,
+    without_repeats,
+)
 from storage.repositories.loading import RowsRefused, Saved, save_rows
 from storage.resources import ResourceKey, Version, Write
 from storage.store import ResourceStore
@@ -67,6 +77,8 @@ class Summary:
     resources: dict[str, Outcome] = field(default_factory=dict)
     rows: dict[str, Outcome] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """Remarks within files of tables (names with a leading underscore), which are not loaded."""
 
     @property
     def loaded(self) -> int:
@@ -124,11 +136,12 @@ class Loader:
             self._refuse(source, "the whole file", error)
 
     async def _load_document(self, source: Source) -> None:
-        document = parse_json(source.read())
+        data = source.read()
+        document = parse_json(data)
         if not isinstance(document, dict):
             raise NotLoadable("the file holds neither a resource nor tables of rows")
         if "resourceType" not in document:
-            await self._load_tables(source, document)
+            await self._load_tables(source, document, data)
         elif document["resourceType"] == "Bundle" and document.get("type") in UNPACKED:
             await self._load_bundle(source, document)
         else:
@@ -222,8 +235,11 @@ class Loader:
             outcome.unchanged += count - changed[resource_type]
         self.progress(len(batch), 0)
 
-    async def _load_tables(self, source: Source, document: Mapping[str, Any]) -> None:
-        for table, items in tables_of(document):
+    async def _load_tables(self, source: Source, document: dict[str, Any], data: bytes) -> None:
+        found = tables_of(document)
+        keep_received(document, data)
+        self.summary.ignored.extend(f"{source.name}: {name}" for name in remarks_of(document))
+        for table, items in found:
             rows: list[dict[str, Any]] = []
             for position, item in enumerate(items):
                 try:
@@ -246,15 +262,16 @@ class Loader:
         outcome.written += len(saved.changed)
         outcome.refused += len(saved.refused)
         outcome.unchanged += len(rows) - len(saved.changed) - len(saved.refused)
+        names = {row[key_of(table)]: name_of(table, row) for row in rows}
         for key, reason in saved.refused.items():
-            self._refuse(source, f"{table.name}/{key}", NotLoadable(reason))
+            self._refuse(source, f"{table.name}/{names[key]}", NotLoadable(reason))
 
     async def _save_at_once(self, table: LoadedTable, rows: Sequence[dict[str, Any]], *, singly: bool) -> Saved:
-        customers = {row["id"]: row.get("customer_id", row["id"]) for row in rows}
+        recorded = {row[key_of(table)]: (name_of(table, row), subject_of(table, row)) for row in rows}
 
         async def work(unit: UnitOfWork) -> Saved:
             saved = await save_rows(unit, table, rows, singly=singly)
-            await self.trail.note_rows(unit, str(table.name), [(key, customers[key]) for key in saved.changed])
+            await self.trail.note_rows(unit, str(table.name), [recorded[key] for key in saved.changed])
             return saved
 
         return await self.database.transact(self.access.organization_id, self.change, work)

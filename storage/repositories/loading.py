@@ -16,12 +16,12 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from storage.projection.sources import MAPPED_TABLES
 from storage.repositories.errors import UnknownValue
+from storage.repositories.graph_json import key_of
 from storage.tables.enums import VALIDATED
 from storage.tables.types import is_same_value
 from storage.transaction import UnitOfWork
 
 Row = dict[str, Any]
-KEY: Final = ("organization_id", "id")
 REFUSALS: Final = (IntegrityError, DataError)
 
 
@@ -31,7 +31,7 @@ class RowsRefused(Exception):
 
 @dataclass(slots=True)
 class Saved:
-    """Ids of the rows that were new or differed, and why others were refused (id → reason)."""
+    """Keys of the rows that were new or differed, and why others were refused (key → reason)."""
 
     changed: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -40,18 +40,19 @@ class Saved:
 async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, singly: bool = False) -> Saved:
     """Insert rows that are new and update those that differ; mapped ones are touched.
 
-    Each row has an id, distinct among them, and the organization of the unit of work; columns that it does not name
+    Each row has a key, distinct among them, and the organization of the unit of work; columns that it does not name
     stay as they are, or get their default. Raises RowsRefused when the table refuses one, unless `singly`.
     """
     saved = Saved()
-    known = await _known(unit, table, [row["id"] for row in rows])
+    key = key_of(table)
+    known = await _known(unit, table, [row[key] for row in rows])
     new: list[Row] = []
     changed: list[Row] = []
     for row in rows:
-        before = known.get(row["id"])
+        before = known.get(row[key])
         reason = _unknown_value(table, before, row)
         if reason is not None:
-            saved.refused[row["id"]] = reason
+            saved.refused[row[key]] = reason
         elif before is None:
             new.append(row)
         elif any(not is_same_value(_comparable(before[name]), _comparable(value)) for name, value in row.items()):
@@ -60,14 +61,15 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
         for batch in [[row] for row in writes] if singly else _alike(writes):
             await _save(unit, table, batch, saved, is_new=is_new, singly=singly)
     if table.name in MAPPED_TABLES:
-        for key in saved.changed:
-            unit.touch(table.name, key)
+        for each in saved.changed:
+            unit.touch(table.name, each)
     return saved
 
 
 async def _known(unit: UnitOfWork, table: Table, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-    statement = select(table).where(table.c.organization_id == unit.organization_id, table.c.id.in_(ids))
-    return {row["id"]: dict(row) for row in (await unit.connection.execute(statement)).mappings()}
+    key = table.c[key_of(table)]
+    statement = select(table).where(table.c.organization_id == unit.organization_id, key.in_(ids))
+    return {row[key.name]: dict(row) for row in (await unit.connection.execute(statement)).mappings()}
 
 
 def _unknown_value(table: Table, before: Mapping[str, Any] | None, row: Row) -> str | None:
@@ -76,7 +78,7 @@ def _unknown_value(table: Table, before: Mapping[str, Any] | None, row: Row) -> 
         value = row.get(column)
         allowed = [member.value for member in members]
         if value is not None and value not in allowed and (before is None or before[column] != value):
-            return str(UnknownValue(table.name, row["id"], column, allowed))
+            return str(UnknownValue(table.name, row[key_of(table)], column, allowed))
     return None
 
 
@@ -96,23 +98,23 @@ async def _save(unit: UnitOfWork, table: Table, batch: list[Row], saved: Saved, 
             if is_new:
                 await unit.connection.execute(insert(table), batch)
             else:
-                await unit.connection.execute(_update(table, batch[0]), [_renamed(row) for row in batch])
+                await unit.connection.execute(_update(table, batch[0]), [_renamed(table, row) for row in batch])
     except REFUSALS as error:
         if not singly:
             raise RowsRefused from None
-        saved.refused[batch[0]["id"]] = f"{table.name}: {_reason(error)}"
+        saved.refused[batch[0][key_of(table)]] = f"{table.name}: {_reason(error)}"
     else:
-        saved.changed.extend(row["id"] for row in batch)
+        saved.changed.extend(row[key_of(table)] for row in batch)
 
 
 def _update(table: Table, row: Row) -> Any:
-    names = [name for name in row if name not in KEY]
-    key = [table.c[name] == bindparam(f"at_{name}") for name in KEY]
-    return update(table).where(*key).values({name: bindparam(name, type_=table.c[name].type) for name in names})
+    columns = {name: bindparam(name, type_=table.c[name].type) for name in row if name not in table.primary_key.columns}
+    key = [column == bindparam(f"at_{column.name}") for column in table.primary_key.columns]
+    return update(table).where(*key).values(columns)
 
 
-def _renamed(row: Row) -> Row:
-    return {f"at_{name}" if name in KEY else name: value for name, value in row.items()}
+def _renamed(table: Table, row: Row) -> Row:
+    return {f"at_{name}" if name in table.primary_key.columns else name: value for name, value in row.items()}
 
 
 SQLSTATES: Final[Mapping[str, str]] = {

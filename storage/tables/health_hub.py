@@ -59,7 +59,7 @@ oauth_states = Table(
     "oauth_states",
     metadata,
     organization(HUB_ORGANIZATION),
-    Column("state", Identifier, nullable=False),
+    Column("state", Identifier, nullable=False, info={"secret": True}),
     Column("user_id", Identifier, nullable=False),
     Column("profile_id", Identifier, nullable=False),
     Column("provider", Identifier, nullable=False, comment="epic, athena, …"),
