@@ -111,14 +111,14 @@ def metrics_by_key(metrics: Iterable[MetricDefinition]) -> dict[str, MetricDefin
 def written_coding(concept: Json) -> tuple[str, str] | None:
     """Return the coding of a written CodeableConcept that names its metric: LOINC first, this server's own last."""
     codings = concept.get("coding", []) if isinstance(concept, dict) else []
-    named = [pair for pair in map(_named, codings) if pair is not None]
+    named = [pair for pair in map(named_coding, codings) if pair is not None]
     return min(named, key=lambda pair: _RANKS.get(pair[0], 1), default=None)
 
 
 _RANKS: Final[Mapping[str, int]] = {systems.LOINC: 0, systems.METRIC: 2}
 
 
-def _named(coding: Json) -> tuple[str, str] | None:
+def named_coding(coding: Json) -> tuple[str, str] | None:
     """Return system and code where a coding has both, and neither would be mistaken for the other in a key."""
     system, code = (coding.get("system"), coding.get("code")) if isinstance(coding, dict) else (None, None)
     if not (is_uri(system) and is_code(code)):
@@ -131,7 +131,7 @@ def names(concept: Json, metric: MetricDefinition) -> bool:
     """Whether a written CodeableConcept has the code of a metric."""
     coding = coding_of(metric)
     codings = concept.get("coding", []) if isinstance(concept, dict) else []
-    return coding is not None and any(_named(item) == coding for item in codings)
+    return coding is not None and any(named_coding(item) == coding for item in codings)
 
 
 def metric_need(concept: Json, kind: str, unit: Json, category: Json) -> Need | None:
@@ -171,7 +171,7 @@ def new_metric(organization_id: str, need: Need) -> MetricDefinition | None:
 
 
 def _display(concept: Json, coding: tuple[str, str]) -> str | None:
-    displays = (item.get("display") for item in concept["coding"] if _named(item) == coding)
+    displays = (item.get("display") for item in concept["coding"] if named_coding(item) == coding)
     return next((text for text in displays if isinstance(text, str) and fhir_text(text) is not ABSENT), None)
 
 

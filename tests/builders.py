@@ -13,6 +13,7 @@ from mappers.lookups import Home, Lookups
 from mappers.rows import CustomerProfile, IdentityMapping
 from tests.builders_care import CARE_ROWS, HOME_TABLES, AnyTreatment
 from tests.builders_hub import HUB_LOOKUPS, HUB_ROWS
+from tests.builders_measurements import MEASUREMENT_LOOKUPS, MEASUREMENT_ROWS
 from tests.builders_observations import DEVICES, OBSERVATION_ROWS, PATIENTS, TIME_ZONES
 from tests.builders_patients import PATIENT_ROWS, AnyClinician, SomeLinks
 from tests.builders_programs import CARE_HOMES, PROGRAM_ROWS, PROGRAM_STRATEGIES
@@ -71,6 +72,7 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
     **PATIENT_ROWS,
     **PROGRAM_STRATEGIES,
     **OBSERVATION_ROWS,
+    **MEASUREMENT_ROWS,
     **HUB_ROWS,
 }
 """A strategy of rows for each mapper, by the mapper's name."""
@@ -109,7 +111,8 @@ def lookups(**changes: Any) -> Lookups:
         "clinicians": {"dr_smith_123": "Dr. Sarah Smith, MD"},
         "treatments": AnyTreatment(),
         "time_zones": TIME_ZONES,
-        "rows": AnyClinician({**HUB_LOOKUPS["rows"], **PROGRAM_ROWS}),
+        "rows": AnyClinician({**HUB_LOOKUPS["rows"], **PROGRAM_ROWS, **MEASUREMENT_LOOKUPS["rows"]}),
+        "metrics": MEASUREMENT_LOOKUPS["metrics"],
         "links": SomeLinks(),
         "emr_records": HUB_LOOKUPS["emr_records"],
         "emr_ids": HUB_LOOKUPS["emr_ids"],
