@@ -1,8 +1,8 @@
 """`dosage`, `route`, `frequency` and `as_needed` of `patient_medications` ⇄ Dosage (FHIR R4 dosage.html).
 
 A row is one instruction, shown as one Dosage: the whole in words, and each column in its own element where it has one
-(a dose that is a number and a unit, a frequency that is a Timing). An instruction that comes in words of its own, or
-several of them, go to `dosage` as words, so that nobody who reads the columns sees half of it.
+(a dose only where it is a number and a unit). What a written instruction says in words that its parts do not say goes
+to `dosage`, and so do several instructions, so that nobody who reads the columns sees half of it.
 """
 
 from __future__ import annotations
@@ -40,12 +40,21 @@ def instruction(
     amount = ABSENT if dosage is None or bare else doses.dose(dosage)
     shown = {
         "text": ABSENT if words is None else isos.fhir_text(words),
-        "timing": ABSENT if frequency is None else timing(frequency),
+        "timing": _timing(frequency),
         "asNeededBoolean": ABSENT if as_needed is None else as_needed,
         "route": ABSENT if route is None or isos.fhir_text(route) is ABSENT else {"text": isos.fhir_text(route)},
         "doseAndRate": ABSENT if amount is ABSENT else [{"doseQuantity": amount}],
     }
     return {element: value for element, value in shown.items() if value is not ABSENT}
+
+
+def _timing(frequency: str | None) -> Node:
+    """Return the Timing of a frequency, one that only says it in words where it is none."""
+    words = ABSENT if frequency is None else isos.fhir_text(frequency)
+    if frequency is None or words is ABSENT:
+        return ABSENT
+    often = timing(frequency)
+    return {"code": {"text": words}} if often is ABSENT else often
 
 
 def _show(values: tuple[Any, ...], context: Context) -> tuple[Node]:
@@ -88,36 +97,45 @@ def _extra(dosage: Json) -> list[str]:
     return [words for words in said if isinstance(words, str) and words != dosage.get("text")]
 
 
-def _alone(dosage: Json) -> dict[str, Any]:
-    """Return the columns of an instruction that no row is known of."""
-    taken = {column: read(dosage) for column, read in _PIECES.items()}
-    return {**taken, "dosage": _in_words(dosage, taken)}
-
-
-def _in_words(dosage: Json, taken: dict[str, Any]) -> str | None:
-    """Return the column `dosage`: the dose where the text says no more than the columns, else the text."""
-    dose, text = _dose(dosage), dosage.get("text")
-    more = isinstance(text, str) and text != _words(dose, *_others(taken), as_needed=taken["as_needed"])
-    return "; ".join(words for words in (text if more else dose, *_extra(dosage)) if words is not None) or None
-
-
-def _others(taken: dict[str, Any]) -> tuple[str | None, str | None]:
-    return taken["route"], taken["frequency"]
-
-
 _PIECES: Final[dict[str, Callable[[Json], Any]]] = {"route": _route, "frequency": _frequency, "as_needed": _as_needed}
 
 
-def _revised(view: PatientMedication, written: Json) -> dict[str, Any]:
-    """Return the columns with those changed in which the written instruction differs from the shown one."""
-    own = {column: getattr(view, column) for column in COLUMNS}
-    renderings = [instruction(**own, bare=bare) for bare in (False, True)]
-    shown = renderings[0]
-    taken = {column: own[column] if read(written) == read(shown) else read(written) for column, read in _PIECES.items()}
-    if written.get("text") == shown.get("text") and not _extra(written):
-        kept = any(_dose(written) == _dose(each) for each in renderings)
-        return {**taken, "dosage": own["dosage"] if kept else _dose(written)}
-    return {**taken, "dosage": _in_words(written, taken)}
+def _columns(dosage: Json, view: PatientMedication | None) -> dict[str, Any]:
+    """Return the columns of one instruction; those whose elements are as the row shows them stay as they are."""
+    taken = {column: read(dosage) for column, read in _PIECES.items()}
+    if view is None:
+        return {**taken, "dosage": _dosage(dosage, taken, None)}
+    shown = instruction(view.dosage, view.route, view.frequency, view.as_needed)
+    kept = {column: getattr(view, column) for column, read in _PIECES.items() if taken[column] == read(shown)}
+    taken |= kept
+    return {**taken, "dosage": _dosage(dosage, taken, view.dosage)}
+
+
+def _dosage(dosage: Json, taken: dict[str, Any], own: str | None) -> str | None:
+    """Return the column `dosage`: what an instruction says beside the columns `taken`, as it is spelled now.
+
+    Who changes a part and leaves the text that repeated it as it was means the part. So the text counts only where the
+    parts do not say dose and frequency; where it contradicts the dose, both are kept.
+    """
+    extra = _extra(dosage)
+    said = _said(dosage, taken, None if extra else own)
+    return "; ".join(words for words in (said, *extra) if words is not None) or None
+
+
+def _said(dosage: Json, taken: dict[str, Any], own: str | None) -> str | None:
+    dose, text = _dose(dosage), dosage.get("text")
+    if own is not None and dose is not None and doses.amount_text(doses.dose(own)) == dose:
+        dose = own  # as it was spelled
+    if not isinstance(text, str):
+        return dose
+    for known in (own, dose):
+        if text == _words(known, taken["route"], taken["frequency"], as_needed=taken["as_needed"]):
+            return known
+    if dose is None:
+        return text
+    if taken["frequency"] is not None:
+        return dose
+    return text if dose.split()[0] in text else f"{dose}; {text}"
 
 
 def _take(found: tuple[Json, ...], context: Context) -> tuple[Any, ...]:
@@ -125,20 +143,21 @@ def _take(found: tuple[Json, ...], context: Context) -> tuple[Any, ...]:
     if not isinstance(written, list) or not all(isinstance(one, dict) for one in written):
         raise Refusal("is not a list of instructions")
     if len(written) == 1:
-        taken = _alone(written[0]) if context.view is None else _revised(context.view, written[0])
+        taken = _columns(written[0], context.view)
     else:
         taken = dict.fromkeys(COLUMNS)
-        said = [_said(one) for one in written]
+        said = [_in_words(one) for one in written]
         taken["dosage"] = "; ".join(words for words in said if words is not None) or None
     return tuple(taken[column] for column in COLUMNS)
 
 
-def _said(dosage: Json) -> str | None:
+def _in_words(dosage: Json) -> str | None:
     """Return one of several instructions in words: its own, else those of its parts."""
-    taken = _alone(dosage)
-    if "text" in dosage:
-        return taken["dosage"] or None
-    return _words(taken["dosage"], *_others(taken), as_needed=taken["as_needed"])
+    own = dosage.get("text")
+    if isinstance(own, str):
+        return "; ".join([own, *_extra(dosage)])
+    taken = _columns(dosage, None)
+    return _words(taken["dosage"], taken["route"], taken["frequency"], as_needed=taken["as_needed"])
 
 
 def dosage_instruction() -> Field:

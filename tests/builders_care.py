@@ -145,6 +145,7 @@ CARE_ROWS: dict[str, st.SearchStrategy[Any]] = {
     "prescription": prescriptions,
     "prescription_dispense": prescriptions,
     "protocol": protocols,
+    "protocol_goal": protocols,
     "treatment": subscriptions,
 }
 
