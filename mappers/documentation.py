@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from mappers.lens import ResourceMapper, Shows
-from mappers.registry import MAPPERS, mappers_of_type
+from mappers.registry import MAPPERS, mappers_of_table, mappers_of_type
 from mappers.telemetry import OPEN_DAY_PACE
 
 _ARROWS = {"both ways": "⇄", "to FHIR": "→", "internal only": ""}
@@ -22,9 +22,27 @@ def mapping_markdown(mapper: ResourceMapper) -> str:
             continue
         column = ", ".join(_code(name.rpartition(".")[2]) for name in row.column.split(", "))
         lines.append(f"| {column} | {_ARROWS[row.direction]} | `{row.element}` | {_cell(row.note)} |")
-    if internal:
-        lines += ["", "Never in FHIR: " + ", ".join(map(_code, internal)) + "."]
+    elsewhere: dict[str, list[str]] = {}
+    for name in internal:
+        for resource_type in _shown_elsewhere(mapper, name):
+            elsewhere.setdefault(resource_type, []).append(name)
+    if elsewhere:
+        shown = (f"{resource_type} shows {', '.join(map(_code, names))}" for resource_type, names in elsewhere.items())
+        lines += ["", "In other resources: " + "; ".join(shown) + "."]
+    hidden = [name for name in internal if not any(name in names for names in elsewhere.values())]
+    if hidden:
+        lines += ["", "Never in FHIR: " + ", ".join(map(_code, hidden)) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _shown_elsewhere(mapper: ResourceMapper, name: str) -> tuple[str, ...]:
+    """Return the types of other resources that show a column of the mapper's table, or the rows of a child table."""
+    own = {
+        other.resource_type: None
+        for other in mappers_of_table(mapper.table)
+        if any(line.element and f"{mapper.table}.{name}" in line.column.split(", ") for line in other.documentation())
+    }
+    return tuple({**own, **{other.resource_type: None for other in mappers_of_table(name)}})
 
 
 def _facts(mapper: ResourceMapper) -> list[str]:

@@ -6,12 +6,22 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mappers.allergy_intolerance import ALLERGY_INTOLERANCE
+from mappers.care_condition import CARE_CONDITION
+from mappers.care_medication_request import CARE_MEDICATION
+from mappers.care_observation import CARE_OBSERVATION
+from mappers.care_patient import CARE_PATIENT
 from mappers.care_plan import PROTOCOL, TREATMENT
+from mappers.care_practitioner import CARE_CLINICIAN
+from mappers.care_team import CARE_TEAM
 from mappers.clean_records import CLEAN_RECORD, CLEAN_SOURCES
 from mappers.condition import CONDITION
+from mappers.consent import CONSENT
+from mappers.coverage import COVERAGE
 from mappers.device import WEARABLE
 from mappers.diagnostic_report import LAB_REPORT
+from mappers.enrollment_care_plan import ENROLLMENT
 from mappers.errors import MappingError
+from mappers.goal import ENROLLMENT_GOAL, PROTOCOL_GOAL
 from mappers.hub_patient import HUB_PATIENT
 from mappers.lab_observation import LAB_OBSERVATION
 from mappers.lens import ResourceMapper
@@ -25,21 +35,32 @@ from mappers.practitioner import CLINICIAN
 
 MAPPERS: Final[tuple[ResourceMapper, ...]] = (
     PATIENT,
+    CARE_PATIENT,
     HUB_PATIENT,
     WEARABLE_READING,
     DAILY_STATISTIC,
     LAB_OBSERVATION,
+    CARE_OBSERVATION,
     LAB_REPORT,
     CONDITION,
     ALLERGY_INTOLERANCE,
     MEDICATION_STATEMENT,
     TREATMENT,
     PROTOCOL,
+    ENROLLMENT,
     PRESCRIPTION,
+    CARE_MEDICATION,
     DISPENSE,
     WEARABLE,
     CLINICIAN,
+    CARE_CLINICIAN,
     TENANT,
+    CARE_CONDITION,
+    COVERAGE,
+    CONSENT,
+    CARE_TEAM,
+    ENROLLMENT_GOAL,
+    PROTOCOL_GOAL,
     CLEAN_RECORD,
     CLEAN_SOURCES,
 )

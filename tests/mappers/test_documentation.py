@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mappers.documentation import mapped_types, mapping_page
+from mappers.documentation import mapped_types, mapping_markdown, mapping_page
+from mappers.registry import mapper_named
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "mapping"
 
@@ -19,3 +20,9 @@ def test_the_page_of_a_resource_type_is_up_to_date(resource_type: str) -> None:
 
 def test_there_is_no_page_of_a_type_without_mapper() -> None:
     assert {page.stem for page in PAGES.glob("*.md")} == set(mapped_types())
+
+
+def test_a_column_that_another_resource_shows_is_not_called_internal() -> None:
+    page = mapping_markdown(mapper_named("patient"))
+    assert "Coverage shows `insurance_info`" in page
+    assert "Never in FHIR: `created_at`, `updated_at`." in page
