@@ -132,7 +132,7 @@ def row_of(table: Table, item: Any, organization_id: str) -> dict[str, Any]:
     """Return column values of one JSON row; raises NoRow naming the field that does not fit."""
     key = key_of(table)
     if not isinstance(item, dict) or not isinstance(item.get(key, item.get(_field_name(key))), str):
-        raise NoRow(f"a row is an object with an {key}, which is a text")
+        raise NoRow(f"a row is an object whose {key} is a text")
     row: dict[str, Any] = {"organization_id": organization_id}
     for name, value in item.items():
         column = table.columns.get(_column_name(name))

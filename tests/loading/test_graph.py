@@ -136,9 +136,9 @@ async def test_a_row_that_does_not_fit_is_refused_with_its_reason_and_the_rest_g
         ({"dragons": []}, "no such table: dragons"),
         ({"customer_profiles": {"id": "c1"}}, "is a list of rows"),
         ({"customer_profiles": 7}, "is a list of rows"),
-        ({"customer_profiles": [7]}, "an object with an id"),
-        ({"customer_profiles": [{"email": "x@example.org"}]}, "an object with an id"),
-        ({"customer_profiles": [CUSTOMER | {"id": 7}]}, "an object with an id"),
+        ({"customer_profiles": [7]}, "an object whose id is a text"),
+        ({"customer_profiles": [{"email": "x@example.org"}]}, "an object whose id is a text"),
+        ({"customer_profiles": [CUSTOMER | {"id": 7}]}, "an object whose id is a text"),
     ],
 )
 async def test_a_document_of_another_kind_is_refused(loading: Loading, document: Any, reason: str):
