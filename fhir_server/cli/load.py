@@ -1,4 +1,4 @@
-"""`fhir-server load`: FHIR resources and tables of the patient graph from files."""
+"""`fhir-server load`: FHIR resources and tables of the internal systems from files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load(
     strict: Annotated[bool, typer.Option("--strict", help="End with status 1 if anything was refused.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Load FHIR Bundles, resources, NDJSON and patient-graph JSON: plain, .gz or .zst.
+    """Load FHIR Bundles, resources, NDJSON and tables of rows as JSON: plain, .gz or .zst.
 
     Resources keep their ids, so loading again changes nothing, and a load that was cut off goes on where it stopped.
     What cannot be loaded is listed with its reason, and the rest goes on; a transaction Bundle is loaded whole or not
