@@ -135,5 +135,5 @@ def test_ids_are_the_rows_where_fhir_allows_them() -> None:
 def test_the_registry_finds_mappers_by_name_table_and_type() -> None:
     assert all(mapper_named(mapper.name) is mapper for mapper in MAPPERS)
     assert {mapper.name for mapper in mappers_of_table("lab_results")} == {"lab_biomarker", "lab_report"}
-    assert {mapper.table for mapper in mappers_of_type("CarePlan")} == {"protocols", "subscriptions"}
+    assert {mapper.table for mapper in mappers_of_type("CarePlan")} == {"protocols", "subscriptions", "enrollments"}
     assert mappers_of_type("Basic") == ()
