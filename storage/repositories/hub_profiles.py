@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
-from datetime import datetime
 from typing import NoReturn
 
 from sqlalchemy import select, update
@@ -16,26 +15,16 @@ from storage.repositories.saving import is_foreign_key, require_known_values
 from storage.repositories.table import FIRST, Page, TableRepository, Window
 from storage.rows import STAMPS, next_stamp
 from storage.tables.enums import EmrConnectionStatus
-from storage.tables.health_hub import profile_fhir_resources_clean as clean
 
 
 class HubProfileRepository(TableRepository[Profile]):
-    """Rows of `profiles` with their connections."""
+    """Rows of `profiles` with their connections. With a profile goes all that was gathered for it."""
 
     table_name = "profiles"
 
     async def list(self, *, user_id: str | None = None, window: Window = FIRST) -> Page[Profile]:
         """Return profiles, newest first."""
         return await self._page({"user_id": user_id}, window)
-
-    async def delete(self, row_id: str, *, expected: datetime | None = None) -> None:
-        """Delete a profile and all that was gathered for it; raises ResourceNotFound."""
-        await self._locked(row_id, expected)  # from here on nobody adds records
-        own = (clean.c.organization_id == self.unit.organization_id, clean.c.profile_id == row_id)
-        records = await self.unit.connection.scalars(select(clean.c.id).where(*own))
-        for key in records.all():
-            self.unit.touch(clean.name, key)
-        await super().delete(row_id, expected=expected)
 
 
 class EmrConnectionRepository(TableRepository[EmrConnection]):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from sqlalchemy import Column, select
 from sqlalchemy.exc import IntegrityError
 
 from mappers.rows import Subscription
@@ -18,10 +19,15 @@ from storage.repositories.errors import UnknownValue
 from storage.repositories.subscription_states import transition
 from storage.rows import Row, delete_row, save_row
 from storage.tables.enums import VALIDATED, PatientEventType
+from storage.tables.health_hub import profile_fhir_resources_clean
 from storage.transaction import UnitOfWork
 
 Rule = Callable[[UnitOfWork, Row | None, Row], tuple[Row, PatientEvent | None]]
 """Takes the row before (None: new) and after; gives the row to save and the event that tells of it."""
+
+
+GONE_WITH: Final[Mapping[str, tuple[Column[Any], ...]]] = {"profiles": (profile_fhir_resources_clean.c.profile_id,)}
+"""Table → columns that name its row in rows that are deleted with it (ON DELETE CASCADE) and show in FHIR."""
 
 
 async def keep_row(unit: UnitOfWork, table: str, before: Row | None, after: Row) -> Row:
@@ -45,7 +51,14 @@ async def keep_row(unit: UnitOfWork, table: str, before: Row | None, after: Row)
 
 
 async def remove_row(unit: UnitOfWork, table: str, row: Row) -> None:
-    """Delete a row; raises ReferenceConflict while other rows refer to it."""
+    """Delete a row; raises ReferenceConflict while other rows refer to it.
+
+    Rows that go with it and show in FHIR are touched. Whoever locked the row keeps others from adding some.
+    """
+    for column in GONE_WITH.get(table, ()):
+        own = (column.table.c.organization_id == unit.organization_id, column == row.id)
+        for key in (await unit.connection.scalars(select(column.table.c.id).where(*own))).all():
+            unit.touch(column.table.name, key)
     try:
         await delete_row(unit.connection, table, row)
     except IntegrityError as error:
