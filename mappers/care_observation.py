@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from mappers import care_values, isos, systems
+from mappers import care_values, care_values_written, isos, systems
 from mappers.annotations import notes
 from mappers.care_metrics import (
     category_of,
@@ -89,8 +89,8 @@ def _elements(found: tuple[Json, ...]) -> dict[str, Json]:
 def _needs(found: tuple[Json, ...]) -> Iterable[Need]:
     concept, category, *_ = found
     elements = _elements(found)
-    kind = care_values.written_kind(elements)
-    need = metric_need(concept, kind, care_values.first_amount(elements), category)
+    kind = care_values_written.written_kind(elements)
+    need = metric_need(concept, kind, care_values_written.first_amount(elements), category)
     return () if need is None else (need,)
 
 
@@ -109,7 +109,7 @@ def _take_measured(found: tuple[Json, ...], context: Context) -> tuple[Any, ...]
     if not elements:
         raise Refusal("comes without a value, and nothing says why", final=True)
     now = (None, None) if row is None else (row.value, row.unit)
-    return (*ids, *care_values.take(elements, metric, *now))
+    return (*ids, *care_values_written.take(elements, metric, *now))
 
 
 def _refuse_others(written: Json) -> None:
@@ -128,7 +128,7 @@ def _same(elements: dict[str, Json], shown: dict[str, Json]) -> bool:
 
 def _named_metric(concept: Json, elements: dict[str, Json], context: Context) -> MetricDefinition:
     coding = written_coding(concept)
-    key = metric_key(*coding, care_values.written_kind(elements)) if coding is not None else ""
+    key = metric_key(*coding, care_values_written.written_kind(elements)) if coding is not None else ""
     found = context.lookups.metrics.get(key)
     if found is None:
         raise Refusal("names no metric with such values", final=True)
@@ -173,19 +173,18 @@ def source_of(source: str, identifier: str | None) -> str | None:
         return None
     if source == API and identifier is not None and _is_foreign(identifier):
         return identifier
-    told = systems.SOURCE + quote(source, safe="") + "/"
-    return told if identifier is None else f"{told}{quote(identifier, safe='')}/"
+    told = systems.SOURCE + quote(source, safe="")
+    return told if identifier is None else f"{told}/{quote(identifier, safe='')}"
 
 
 def source_from(uri: str) -> tuple[str, str | None] | None:
     """Return source and identifier of a `meta.source`, the inverse of `source_of`; None where it is none of ours."""
     if _is_foreign(uri):
         return API, uri
-    pieces = uri.removeprefix(systems.SOURCE).split("/")
-    if len(pieces) not in {2, 3} or pieces[-1] or not uri.startswith(systems.SOURCE):
+    source, *identifier = map(unquote, uri.removeprefix(systems.SOURCE).split("/"))
+    if source not in SOURCES or len(identifier) > 1 or not uri.startswith(systems.SOURCE):
         return None
-    source, *identifier = map(unquote, pieces[:-1])
-    return (source, identifier[0] if identifier else None) if source in SOURCES else None
+    return source, identifier[0] if identifier else None
 
 
 def _is_foreign(text: str) -> bool:

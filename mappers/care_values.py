@@ -11,17 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import quote
 
-from mappers import isos, systems
+from mappers import systems
 from mappers.care_metrics import (
-    ANY_KIND,
     BOOLEAN,
     CODED,
     COMPOSITE,
-    NUMBER,
     TEXT,
     Range,
     kind_of,
@@ -31,9 +28,8 @@ from mappers.care_metrics import (
 )
 from mappers.care_rows import MetricDefinition
 from mappers.codes.code import Code
-from mappers.errors import Refusal
 from mappers.isos import fhir_text, is_code, is_uri
-from mappers.json_values import ABSENT, Absent, Json, encode, same
+from mappers.json_values import ABSENT, Absent, Json, encode
 from mappers.quantities import Measured, read_number
 
 VALUES: Final = (
@@ -46,13 +42,6 @@ VALUES: Final = (
 )
 """Elements that a value is shown in, or (an integer) may be written in."""
 
-_KIND_OF_ELEMENT: Final[Mapping[str, str]] = {
-    "valueQuantity": NUMBER,
-    "valueInteger": NUMBER,
-    "valueString": TEXT,
-    "valueBoolean": BOOLEAN,
-    "valueCodeableConcept": CODED,
-}
 PRESSURES: Final = ("systolic", "diastolic")
 MEMBERS: Final[Mapping[str, Code]] = {
     "systolic": Code("8480-6", "Systolic blood pressure"),
@@ -61,12 +50,11 @@ MEMBERS: Final[Mapping[str, Code]] = {
 }
 """Member of a composite → LOINC; components stand in this order, then by name."""
 
-_MEMBER_OF: Final = {code.code: member for member, code in MEMBERS.items()}
 _BLOOD_PRESSURE: Final = re.compile(r"\s*(\d{2,3})\s*/\s*(\d{2,3})\s*")
 _TRUTHS: Final = {"yes": True, "true": True, "no": False, "false": False}
 _CODED_MEMBERS: Final = frozenset({"system", "code", "display", "text"})
 _UNKNOWN: Final = {"coding": [{"system": systems.DATA_ABSENT_CODE, "code": "unknown"}]}
-_RESERVED: Final = ("value", "unit")
+RESERVED: Final = ("value", "unit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +68,6 @@ class Part:
     unit: str | None = None
     read: bool = True
     own: bool = True
-
-
-class Taken(NamedTuple):
-    """One written value; `measured` where its unit counts, even if there is none."""
-
-    value: Json
-    unit: str | None = None
-    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +91,10 @@ def reading(value: Json, unit: str | None, metric: MetricDefinition | None) -> R
     if not isinstance(value, dict) or not value or (kind != COMPOSITE and _is_coded(value)):
         return Reading(Part(None if value == {} else value, unit), {})
     if "value" not in value:
-        own = _in_row_unit(value)
-        return Reading(None, {name: _member(value[name], unit, own=own(name)) for name in _in_order(value)})
+        own = in_row_unit(value)
+        return Reading(None, {name: _member(value[name], unit, own=own(name)) for name in in_order(value)})
     main_unit = value.get("unit")
-    others = _in_order(name for name in value if name not in _RESERVED)
+    others = in_order(name for name in value if name not in RESERVED)
     return Reading(
         Part(value["value"], main_unit if isinstance(main_unit, str) else unit),
         {name: _member(value[name], None, own=False, read=False) for name in others},
@@ -129,20 +109,20 @@ def _is_coded(value: Json) -> bool:
     return isinstance(value, dict) and is_code(value.get("code")) and _CODED_MEMBERS.issuperset(value)
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
+def in_order(names: Iterable[str]) -> list[str]:
     """Return names of members in the order of their components; databases do not keep an object's own."""
     known = list(MEMBERS)
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def _in_row_unit(names: Iterable[str]) -> Callable[[str], bool]:
+def in_row_unit(names: Iterable[str]) -> Callable[[str], bool]:
     """Return which members without a unit are in the row's: of a blood pressure only the pressures."""
     pressures = any(name in PRESSURES for name in names)
     return lambda name: not pressures or name in PRESSURES
 
 
 def _member(value: Json, unit: str | None, *, own: bool, read: bool = True) -> Part:
-    if isinstance(value, dict) and "value" in value and set(_RESERVED).issuperset(value):
+    if isinstance(value, dict) and "value" in value and set(RESERVED).issuperset(value):
         if "unit" in value:
             named = value["unit"]
             return Part(value["value"], named if isinstance(named, str) else None, read, own=False)
@@ -172,9 +152,9 @@ def _shown(part: Part, metric: MetricDefinition | None, kind: str) -> tuple[str,
     value = part.value
     if isinstance(value, bool):
         return "valueBoolean", value
-    truth = _truth(value) if kind == BOOLEAN else None
-    if truth is not None:
-        return "valueBoolean", truth
+    answer = truth(value) if kind == BOOLEAN else None
+    if answer is not None:
+        return "valueBoolean", answer
     concept = _concept(value, metric, kind)
     if concept is not ABSENT:
         return "valueCodeableConcept", concept
@@ -185,7 +165,8 @@ def _shown(part: Part, metric: MetricDefinition | None, kind: str) -> tuple[str,
     return ("dataAbsentReason", _UNKNOWN) if words is ABSENT else ("valueString", words)
 
 
-def _truth(value: Json) -> bool | None:
+def truth(value: Json) -> bool | None:
+    """Return what a text such as `yes` or `false` says, None for any other value."""
     return _TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
 
 
@@ -229,7 +210,7 @@ def _concept(value: Json, metric: MetricDefinition | None, kind: str) -> Json | 
     if kind != CODED or not isinstance(value, str) or fhir_text(value) is ABSENT:
         return ABSENT
     if metric is not None and value in _options(metric) and is_code(value):
-        return {"coding": [{"system": _option_system(metric), "code": value}], "text": value}
+        return {"coding": [{"system": option_system(metric), "code": value}], "text": value}
     return {"text": fhir_text(value)}
 
 
@@ -242,7 +223,8 @@ def _options(metric: MetricDefinition) -> tuple[Json, ...]:
     return tuple(offered) if isinstance(offered, list) else ()
 
 
-def _option_system(metric: MetricDefinition) -> str:
+def option_system(metric: MetricDefinition) -> str:
+    """Return the code system of the values that a metric offers (`validation_info.options`)."""
     return systems.METRIC_OPTION + quote(metric.key, safe="")
 
 
@@ -307,136 +289,3 @@ def _flag(amount: dict[str, Json], limits: Range) -> str | None:
     if limits.low is not None and amount["value"] < limits.low:
         return "L"
     return "H" if limits.high is not None and amount["value"] > limits.high else "N"
-
-
-# ---- written ------------------------------------------------------------------------------------------------------
-
-
-def written_kind(elements: Mapping[str, Json]) -> str:
-    """Return the kind of metric that a written value is one of; ANY_KIND without a value."""
-    kind = next((_KIND_OF_ELEMENT[name] for name in elements if name in _KIND_OF_ELEMENT), None)
-    return kind or (COMPOSITE if "component" in elements else ANY_KIND)
-
-
-def first_amount(elements: Mapping[str, Json]) -> Json | Absent:
-    """Return the first Quantity of a written value: what it is measured in."""
-    amounts = [elements, *_objects(elements.get("component"))]
-    return next((item["valueQuantity"] for item in amounts if isinstance(item.get("valueQuantity"), dict)), ABSENT)
-
-
-def _objects(value: Json) -> list[dict[str, Json]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def take(
-    elements: Mapping[str, Json], metric: MetricDefinition | None, before: Json = None, unit: str | None = None
-) -> tuple[Json, str | None]:
-    """Return the columns `value` and `unit` of a written value, those of VALUES and `component` that there are.
-
-    `before` and `unit` are the columns as they are: a number that was a text stays one, as does `yes`.
-    Raises Refusal for what no JSON value of a metric can hold.
-    """
-    now = reading(before, unit, metric)
-    values = {name: value for name, value in elements.items() if name in VALUES}
-    members = _take_members(elements.get("component"), now, metric)
-    if values and (not members or list(values) != ["dataAbsentReason"]):
-        main = _taken(values, now.main or Part(None), metric, unit)
-        row_unit = main.unit if main.measured else unit
-        stored = {name: _stored(part, None) for name, part in members.items()}
-        return ({"value": main.value, **stored} if members else main.value), row_unit
-    own = _in_row_unit(members)
-    shared = [members[name].unit for name in _in_order(members) if members[name].measured and own(name)]
-    row_unit = shared[0] if shared else unit
-    return {name: _stored(part, row_unit if own(name) else None) for name, part in members.items()}, row_unit
-
-
-def _stored(part: Taken, implied: str | None) -> Json:
-    """Return the JSON of a member: with its unit where that is not what everybody would take it for."""
-    return {"value": part.value, "unit": part.unit} if part.measured and part.unit != implied else part.value
-
-
-def _taken(values: Mapping[str, Json], now: Part, metric: MetricDefinition | None, unit: str | None) -> Taken:
-    """Return one written value with the unit of its Quantity; `now` is what stands there."""
-    if not values:
-        return Taken(None)
-    if len(values) > 1:
-        raise Refusal(f"has {' and '.join(sorted(values))}", final=True)
-    ((name, value),) = values.items()
-    if name == "valueQuantity":
-        return _taken_amount(value, now, metric, unit)
-    if name == "valueInteger":
-        return Taken(isos.number(isos.column_number(value)), None, measured=True)
-    if name == "valueBoolean":
-        return Taken(now.value if _truth(now.value) is value else value)
-    if name == "valueString":
-        return Taken(isos.column_text(value))
-    return Taken(_taken_concept(value, metric) if name == "valueCodeableConcept" else None)
-
-
-def _taken_amount(amount: Json, now: Part, metric: MetricDefinition | None, unit: str | None) -> Taken:
-    if not isinstance(amount, dict) or "value" not in amount:
-        raise Refusal("has no number", final=True)
-    number = isos.number(isos.column_number(amount["value"]))
-    comparator = amount.get("comparator")
-    value: Json = f"{comparator}{format(Decimal(number), 'f')}" if comparator else number
-    before = read_number(now.value)
-    if before is not None and before.comparator == comparator and same(before.number, number):
-        value = now.value
-    hints = (now.unit, unit, metric.unit if metric is not None else None)
-    return Taken(value, _taken_unit(amount, hints, metric), measured=True)
-
-
-def _taken_unit(amount: dict[str, Json], known: Iterable[str | None], metric: MetricDefinition | None) -> str | None:
-    """Return the unit of a written Quantity in words that say the same: its own, those in use, else its code."""
-    words, code = amount.get("unit"), amount.get("code")
-    if not isinstance(code, str) or amount.get("system") != systems.UCUM:
-        return words if isinstance(words, str) else None
-    for candidate in (words, *known):
-        if isinstance(candidate, str) and ucum_of(candidate, metric) == code:
-            return candidate
-    return code
-
-
-def _taken_concept(concept: Json, metric: MetricDefinition | None) -> Json:
-    codings, words = _objects(concept.get("coding")), concept.get("text")
-    own = None if metric is None else _option_system(metric)
-    for coding in codings:
-        if coding.get("system") == own and isinstance(coding.get("code"), str):
-            return coding["code"]
-    for coding in codings:
-        if is_code(coding.get("code")):
-            kept = {name: coding[name] for name in ("system", "code", "display") if name in coding}
-            return {**kept, "text": words} if isinstance(words, str) else kept
-    if not isinstance(words, str):
-        raise Refusal("has neither a code nor text", final=True)
-    return words
-
-
-def _take_members(components: Json, now: Reading, metric: MetricDefinition | None) -> dict[str, Taken]:
-    members: dict[str, Taken] = {}
-    for component in _objects(components):
-        name = _member_name(component.get("code"))
-        if name is None or name in members or name in _RESERVED:
-            raise Refusal("has a component without a code of its own", final=True)
-        values = {key: value for key, value in component.items() if key.startswith("value") or key in VALUES}
-        if not set(VALUES).issuperset(values):
-            raise Refusal("has a component with a value that is none of a metric's", final=True)
-        before = now.members.get(name, Part(None))
-        members[name] = _taken(values, before, metric, before.unit)
-    return members
-
-
-def _member_name(concept: Json) -> str | None:
-    """Return the member that a component's code names; the inverse of `_member_code`."""
-    codings = _objects(concept.get("coding")) if isinstance(concept, dict) else []
-    for coding in codings:
-        if coding.get("system") == systems.METRIC_MEMBER and is_code(coding.get("code")):
-            return str(coding["code"])
-    for coding in codings:
-        if coding.get("system") == systems.LOINC and coding.get("code") in _MEMBER_OF:
-            return _MEMBER_OF[coding["code"]]
-    named = next((pair for pair in map(named_coding, codings) if pair is not None), None)
-    if named is not None:
-        return "|".join(named)
-    words = concept.get("text") if isinstance(concept, dict) else None
-    return words if isinstance(words, str) and words else None
