@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -114,7 +114,9 @@ def is_same_value(one: Any, other: Any) -> bool:
 
     Whole rows (dataclasses) can be compared, too.
     """
-    return one == other and (
+    if one is None or isinstance(one, str | date):
+        return bool(one == other)
+    return bool(one == other) and (
         _canonical(one) == _canonical(other) or _canonical(_plain(one)) == _canonical(_plain(other))
     )
 

@@ -19,7 +19,7 @@ from storage.rows import delete_row, load_rows, save_row, taken_unique
 from storage.sql import DIALECTS
 from storage.tables.enums import CLOSED, one_of
 from storage.tables.metadata import metadata
-from storage.tables.types import Timestamp, plain_decimal
+from storage.tables.types import Timestamp, is_same_value, plain_decimal
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 
 
@@ -111,6 +111,33 @@ async def test_a_value_that_must_be_unique_names_its_column_when_taken(fresh_dat
         assert await taken(replace(newcomer, external_id="user_1")) == "external_id"
         stolen = replace(mapping, id="map_2", customer_id="cust_2")
         assert await taken(replace(newcomer, identity_mappings=(stolen,))) == "identity_mappings"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (Decimal("1.10"), Decimal("1.10"), True),
+        (Decimal("1.10"), Decimal("1.1"), False),
+        (Decimal("1E2"), 100, True),
+        (Decimal("-0"), 0, True),
+        ({"a": [Decimal("1E2"), "x"], "b": None}, {"b": None, "a": [100, "x"]}, True),
+        ({"a": Decimal("6.10")}, {"a": Decimal("6.1")}, False),
+        (True, 1, False),
+        ("1", 1, False),
+        (None, None, True),
+        (date(2026, 1, 1), date(2026, 1, 1), True),
+    ],
+)
+def test_values_are_the_same_when_a_column_keeps_the_same_digits(one: object, other: object, same: bool) -> None:
+    """settled §2.4"""
+    assert is_same_value(one, other) is same
+    assert is_same_value(other, one) is same
+
+
+def test_rows_are_the_same_when_their_values_are() -> None:
+    assert is_same_value(profile(), profile())
+    assert not is_same_value(profile(metadata={"n": Decimal("0.30")}), profile(metadata={"n": Decimal("0.3")}))
+    assert not is_same_value(profile(), profile(first_name="Jane"))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
