@@ -36,6 +36,7 @@ async def load_files(
 ) -> dict[str, Any]:
     """Load files and return what became of them.
 
+    Without an organization, rows of files of tables go to the organizations that they belong to.
     Raises CommandFailed, NotLoadable for a path that names nothing, and DatabaseUnavailable.
     """
     sources = find_sources(paths)
@@ -46,7 +47,9 @@ async def load_files(
     gc.set_threshold(ALLOCATIONS)
     started = time.monotonic()
     with _progress_bar(sources, visible=show_progress) as tell:
-        summary = await Loader(installation.database, store, access, installation.audit_key, tell).load(sources)
+        confined = organization_id is not None
+        loader = Loader(installation.database, store, access, installation.audit_key, tell, confined=confined)
+        summary = await loader.load(sources)
     seconds = time.monotonic() - started
     statistics = summary.written >= MANY and await refresh_statistics(installation.settings.database_url)
     return _facts(organization, summary, seconds) | {"statistics_refreshed": statistics}

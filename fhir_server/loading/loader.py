@@ -36,8 +36,10 @@ from storage.repositories.graph_json import (
     without_repeats,
 )
 from storage.repositories.loading import RowsRefused, Saved, save_rows
+from storage.repositories.row_homes import RowHomes
 from storage.resources import ResourceKey, Version, Write
 from storage.store import ResourceStore
+from storage.tables.columns import SHARED
 from storage.transaction import Change, UnitOfWork
 
 BATCH: Final = 500
@@ -92,7 +94,11 @@ class Summary:
 
 
 class Loader:
-    """Loads files with the given access, on the record; `key` signs the records."""
+    """Loads files with the given access, on the record; `key` signs the records.
+
+    A load that is `confined` writes to the organization of the access alone; else rows of files of tables go to the
+    organizations that they belong to.
+    """
 
     def __init__(
         self,
@@ -101,12 +107,15 @@ class Loader:
         access: Access,
         key: AuditKey,
         progress: Progress = lambda _count, _read: None,
+        *,
+        confined: bool = False,
     ) -> None:
         self.database = database
         self.store = store
         self.access = access
         self.trail = LoadTrail(access, key)
         self.progress = progress
+        self.confined = confined
         self.summary = Summary()
         self.change = Change(actor=access.actor, client_id=access.client_id, api=API)
         self._slots = asyncio.Semaphore(AT_ONCE if database.dialect == "postgresql" else 1)
@@ -239,25 +248,33 @@ class Loader:
         found = tables_of(document)
         keep_received(document, data)
         self.summary.ignored.extend(f"{source.name}: {name}" for name in remarks_of(document))
+        homes = RowHomes(self.access.organization_id, confined=self.confined)
         for table, items in found:
-            rows: list[dict[str, Any]] = []
+            rows: dict[str, list[dict[str, Any]]] = {}
             for position, item in enumerate(items):
                 try:
-                    rows.append(row_of(table, item, self.access.organization_id))
+                    home = homes.home_of(table, item)
+                    rows.setdefault(home, []).append(row_of(table, item, home))
                 except NoRow as error:
                     _outcome(self.summary.rows, table.name).refused += 1
                     self._refuse(source, f"{table.name}[{position}]", error)
-            distinct = without_repeats(table, rows)
-            _outcome(self.summary.rows, table.name).unchanged += len(rows) - len(distinct)
-            for start in range(0, len(distinct), BATCH):
-                await self._save_rows(source, table, distinct[start : start + BATCH])
+            for home in sorted(
+                rows, key=lambda each: (each != SHARED, each)
+            ):  # what all share is referred to by others
+                await self._save_all(source, table, home, rows[home])
             self.progress(len(items), 0)
 
-    async def _save_rows(self, source: Source, table: LoadedTable, rows: Sequence[dict[str, Any]]) -> None:
+    async def _save_all(self, source: Source, table: LoadedTable, home: str, rows: Sequence[dict[str, Any]]) -> None:
+        distinct = without_repeats(table, rows)
+        _outcome(self.summary.rows, table.name).unchanged += len(rows) - len(distinct)
+        for start in range(0, len(distinct), BATCH):
+            await self._save_rows(source, table, home, distinct[start : start + BATCH])
+
+    async def _save_rows(self, source: Source, table: LoadedTable, home: str, rows: Sequence[dict[str, Any]]) -> None:
         try:
-            saved = await self._save_at_once(table, rows, singly=False)
+            saved = await self._save_at_once(table, home, rows, singly=False)
         except RowsRefused:
-            saved = await self._save_at_once(table, rows, singly=True)
+            saved = await self._save_at_once(table, home, rows, singly=True)
         outcome = _outcome(self.summary.rows, table.name)
         outcome.written += len(saved.changed)
         outcome.refused += len(saved.refused)
@@ -266,7 +283,9 @@ class Loader:
         for key, reason in saved.refused.items():
             self._refuse(source, f"{table.name}/{names[key]}", NotLoadable(reason))
 
-    async def _save_at_once(self, table: LoadedTable, rows: Sequence[dict[str, Any]], *, singly: bool) -> Saved:
+    async def _save_at_once(
+        self, table: LoadedTable, home: str, rows: Sequence[dict[str, Any]], *, singly: bool
+    ) -> Saved:
         recorded = {row[key_of(table)]: (name_of(table, row), subject_of(table, row)) for row in rows}
 
         async def work(unit: UnitOfWork) -> Saved:
@@ -274,7 +293,7 @@ class Loader:
             await self.trail.note_rows(unit, str(table.name), [recorded[key] for key in saved.changed])
             return saved
 
-        return await self.database.transact(self.access.organization_id, self.change, work)
+        return await self.database.transact(home, self.change, work)
 
     def _refuse_resource(self, source: Source, loadable: Loadable, error: Exception) -> None:
         _outcome(self.summary.resources, loadable.resource.get("resourceType")).refused += 1

@@ -30,6 +30,7 @@ class LoadTrail:
             by_type.setdefault(version.key.resource_type, []).append(version)
         records = [
             self._record(
+                unit.organization_id,
                 resource_type,
                 [version.key.id for version in part],
                 patients_of(part),
@@ -43,16 +44,21 @@ class LoadTrail:
     async def note_rows(self, unit: UnitOfWork, table: str, rows: Sequence[tuple[str, str | None]]) -> None:
         """Record the rows of a table that a unit of work wrote, given as (id, customer)."""
         records = [
-            self._record(table, [key for key, _ in part], list(dict.fromkeys(own for _, own in part if own)))
+            self._record(
+                unit.organization_id,
+                table,
+                [key for key, _ in part],
+                list(dict.fromkeys(own for _, own in part if own)),
+            )
             for part in _parts(rows)
         ]
         if records:
             await insert_records(unit, records, self.key)
 
-    def _record(self, resource: str, ids: Sequence[str], patients: Sequence[str]) -> AuditRecord:
+    def _record(self, organization_id: str, resource: str, ids: Sequence[str], patients: Sequence[str]) -> AuditRecord:
         one = patients[0] if len(patients) == 1 else None
         return AuditRecord(
-            organization_id=self.access.organization_id,
+            organization_id=organization_id,
             actor_id=self.access.actor,
             actor_role=self.access.role,
             client_id=self.access.client_id,

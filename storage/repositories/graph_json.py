@@ -14,12 +14,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from sqlalchemy import Column, Date, Integer, Table
+from sqlalchemy import Boolean, Column, Date, Integer, Table
 
 from storage.repositories.errors import NoRow
 from storage.repositories.hub_records import digest
-from storage.tables import health_hub
+from storage.tables import care_platform, health_hub, platform
 from storage.tables import patient_graph as tables
+from storage.tables.columns import SHARED
 from storage.tables.types import ExactDecimal, Json, Received, TextList, Timestamp
 
 LoadedTable: TypeAlias = Table
@@ -27,6 +28,7 @@ LoadedTable: TypeAlias = Table
 
 ALIASES: Final = {"patient_treatments": "subscriptions"}
 BOM: Final = b"\xef\xbb\xbf"
+DATE_LENGTH: Final = 10
 LARGEST_EXPONENT: Final = 18
 """Of ten; no whole number of a table is larger."""
 _CAPITAL: Final = re.compile(r"[A-Z]")
@@ -34,6 +36,10 @@ _CAPITAL: Final = re.compile(r"[A-Z]")
 LOADED_TABLES: Final[Mapping[str, Table]] = {
     table.name: table
     for table in (
+        platform.organizations,
+        platform.users,
+        platform.user_organizations,
+        platform.social_accounts,
         tables.customer_profiles,
         tables.identity_mappings,
         tables.subscriptions,
@@ -44,6 +50,7 @@ LOADED_TABLES: Final[Mapping[str, Table]] = {
         tables.conversation_history,
         tables.patient_wearable_readings,
         tables.patient_wearable_daily_stats,
+        *care_platform.TENANT_TABLES,
         *health_hub.TENANT_TABLES,
     )
 }
@@ -128,18 +135,31 @@ def _received(table_name: str) -> frozenset[str]:
     return frozenset(column.name for column in columns if isinstance(column.type, Received))
 
 
-def row_of(table: Table, item: Any, organization_id: str) -> dict[str, Any]:
-    """Return column values of one JSON row; raises NoRow naming the field that does not fit."""
+def key_in(table: Table, item: Any) -> str:
+    """Return the key of one JSON row; raises NoRow when it has none."""
     key = key_of(table)
-    if not isinstance(item, dict) or not isinstance(item.get(key, item.get(_field_name(key))), str):
+    found = item.get(key, item.get(_field_name(key))) if isinstance(item, dict) else None
+    if not isinstance(found, str):
         raise NoRow(f"a row is an object whose {key} is a text")
-    row: dict[str, Any] = {"organization_id": organization_id}
+    return found
+
+
+def row_of(table: Table, item: Any, organization_id: str) -> dict[str, Any]:
+    """Return column values of one JSON row of an organization; raises NoRow naming the field that does not fit.
+
+    A catalogue row of SHARED says null for its organization.
+    """
+    key_in(table, item)
+    own = table.columns.get("organization_id")
+    row: dict[str, Any] = {} if own is None else {"organization_id": organization_id}
     for name, value in item.items():
         column = table.columns.get(_column_name(name))
         if column is None:
             raise NoRow(f"{table.name} has no column for {name}")
-        if column is table.c.organization_id and value != organization_id:
-            raise NoRow(f"{name} is not {organization_id}: load what is of another organization there")
+        if column is own:
+            if value != organization_id and (value is not None or organization_id != SHARED):
+                raise NoRow(f"{name} is not {organization_id}: load what is of another organization there")
+            continue
         try:
             row[column.name] = _column_value(column, value)
         except (ValueError, TypeError, InvalidOperation):
@@ -153,6 +173,8 @@ def derived_columns(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
         return {"lab_day": day_of(row.get("lab_date"))}
     if table is health_hub.profile_fhir_resources_raw and "resource_json" in row:
         return {"sha256": digest(row["resource_json"])}
+    if table is platform.users and row.get("email") is not None:
+        return {"email": row["email"].lower()}
     return {}
 
 
@@ -212,6 +234,18 @@ def _instant(value: Any) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def _day(value: Any) -> date:
+    """Return the day of a date, or of a date with a time as it is written."""
+    text = _text(value)
+    return date.fromisoformat(text) if len(text) <= DATE_LENGTH else datetime.fromisoformat(text).date()
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
 def _number(value: Any) -> Decimal:
     number = Decimal(_text(value) if not isinstance(value, int | Decimal) else value)
     if isinstance(value, bool) or not number.is_finite():
@@ -240,7 +274,8 @@ def _as_written(value: Any) -> bytes:
 
 CONVERSIONS: Final[tuple[tuple[type, Callable[[Any], Any], str], ...]] = (
     (Timestamp, _instant, "a date with a time"),
-    (Date, lambda value: date.fromisoformat(_text(value)), "a date"),
+    (Date, _day, "a date"),
+    (Boolean, _truth, "true or false"),
     (Integer, _whole, "a whole number"),
     (ExactDecimal, _number, "a number"),
     (TextList, _texts, "a list of texts"),

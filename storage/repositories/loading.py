@@ -11,17 +11,22 @@ from itertools import groupby
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
+from mappers.telemetry import SettingRefused, read_setting
 from storage.projection.sources import MAPPED_TABLES
 from storage.repositories.errors import UnknownValue
 from storage.repositories.graph_json import key_of
-from storage.tables.enums import VALIDATED
+from storage.tables.columns import SHARED, UNSAID_IS_SHARED
+from storage.tables.enums import VALIDATED, HomeSystem
+from storage.tables.platform import organizations
 from storage.tables.types import is_same_value
 from storage.transaction import UnitOfWork
 
 Row = dict[str, Any]
+NEW: Final[Mapping[str, Mapping[str, Any]]] = {"organizations": {"home_system": HomeSystem.CARE.value}}
+"""Table → what its new rows are unless they say otherwise: only the care platform's documents bring organizations."""
 REFUSALS: Final = (IntegrityError, DataError)
 
 
@@ -40,11 +45,14 @@ class Saved:
 async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, singly: bool = False) -> Saved:
     """Insert rows that are new and update those that differ; mapped ones are touched.
 
-    Each row has a key, distinct among them, and the organization of the unit of work; columns that it does not name
-    stay as they are, or get their default. Raises RowsRefused when the table refuses one, unless `singly`.
+    Each row has a key, distinct among them, and the organization of the unit of work, unless the table is outside
+    tenancy; columns that it does not name stay as they are, or get their default. A reference to the catalogue that
+    does not say whose row it means, means the organization's own, or else a shared one. Raises RowsRefused when the
+    table refuses one, unless `singly`.
     """
     saved = Saved()
     key = key_of(table)
+    rows = await _with_catalogue(unit, table, rows)
     known = await _known(unit, table, [row[key] for row in rows])
     new: list[Row] = []
     changed: list[Row] = []
@@ -54,7 +62,7 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
         if reason is not None:
             saved.refused[row[key]] = reason
         elif before is None:
-            new.append(row)
+            new.append({**NEW.get(table.name, {}), **row})
         elif any(not is_same_value(_comparable(before[name]), _comparable(value)) for name, value in row.items()):
             changed.append(row)
     for writes, is_new in ((new, True), (changed, False)):
@@ -68,8 +76,32 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
 
 async def _known(unit: UnitOfWork, table: Table, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
     key = table.c[key_of(table)]
-    statement = select(table).where(table.c.organization_id == unit.organization_id, key.in_(ids))
+    statement = select(table).where(*_own(unit, table), key.in_(ids))
     return {row[key.name]: dict(row) for row in (await unit.connection.execute(statement)).mappings()}
+
+
+def _own(unit: UnitOfWork, table: Table) -> tuple[ColumnElement[bool], ...]:
+    own = table.columns.get("organization_id")
+    return () if own is None else (own == unit.organization_id,)
+
+
+async def _with_catalogue(unit: UnitOfWork, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the rows with whose catalogue row each reference means."""
+    for constraint in table.foreign_key_constraints:
+        whose, key = constraint.column_keys[0], constraint.column_keys[-1]
+        if UNSAID_IS_SHARED not in table.c[whose].info:
+            continue
+        unsaid = {row[key] for row in rows if row.get(key) is not None and whose not in row}
+        target = constraint.referred_table
+        statement = select(target.c.id).where(*_own(unit, target), target.c.id.in_(sorted(unsaid)))
+        own = set(await unit.connection.scalars(statement)) if unsaid else set()
+        rows = [_saying(row, whose, unit.organization_id if row.get(key) in own else SHARED) for row in rows]
+    return rows
+
+
+def _saying(row: Row, whose: str, unsaid: str) -> Row:
+    """Return the row with what it does not say; null is a shared row in the documents."""
+    return row | {whose: (SHARED if whose in row else unsaid) if row.get(whose) is None else row[whose]}
 
 
 def _unknown_value(table: Table, before: Mapping[str, Any] | None, row: Row) -> str | None:
@@ -79,6 +111,11 @@ def _unknown_value(table: Table, before: Mapping[str, Any] | None, row: Row) -> 
         allowed = [member.value for member in members]
         if value is not None and value not in allowed and (before is None or before[column] != value):
             return str(UnknownValue(table.name, row[key_of(table)], column, allowed))
+    if table is organizations and "settings" in row:
+        try:
+            read_setting(row["settings"])
+        except SettingRefused as error:
+            return f"organizations.settings: {error}"
     return None
 
 
