@@ -22,7 +22,7 @@ from storage.clock import IdSource
 from storage.engine import Database, create_database
 from storage.errors import StorageError
 from storage.grants import load_keys, load_revocations
-from storage.installation import client_origins, organization_ids
+from storage.installation import client_origins, trail_ids
 from storage.projection.flush import flush
 from storage.projection.index_definition import outdated_indexes
 from storage.projection.outbox import Projector
@@ -97,7 +97,7 @@ async def open_worker(
         await _tell_of_outdated_indexes(database)
         ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)), await keys())
         revocations = Revocations(revoked, interval=settings.revocation_poll_seconds)
-        audit.start(await organization_ids(database))
+        audit.start(await trail_ids(database))
         stack.push_async_callback(audit.close)
         await revocations.refresh()
         revocations.start()

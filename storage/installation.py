@@ -9,6 +9,7 @@ from sqlalchemy import select, true
 from storage.codec import decode
 from storage.engine import Database
 from storage.sql import prepare
+from storage.tables.columns import SHARED
 from storage.tables.platform import clients, organizations
 
 _ORGANIZATIONS: Final = {
@@ -25,6 +26,14 @@ async def organization_ids(database: Database) -> list[str]:
     """Return the ids of all organizations; raises DatabaseUnavailable."""
     async with database.read("") as driver:  # a table outside tenancy needs no context
         return [row[0] for row in await driver.fetch(_ORGANIZATIONS[driver.dialect], {})]
+
+
+async def trail_ids(database: Database) -> list[str]:
+    """Return the organizations whose audit trails are sealed: all, and the one of rows that they share.
+
+    Raises DatabaseUnavailable.
+    """
+    return [SHARED, *await organization_ids(database)]
 
 
 async def client_origins(database: Database) -> frozenset[str]:

@@ -15,7 +15,7 @@ import msgspec
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
 from storage.audit_seals import Trail, Verification, export, open_trails, verify
-from storage.installation import organization_ids
+from storage.installation import trail_ids
 
 
 async def verify_trails(
@@ -23,7 +23,7 @@ async def verify_trails(
 ) -> list[dict[str, Any]]:
     """Return what verification found, per organization and trail; raises AuditUnavailable."""
     organizations = (
-        await organization_ids(installation.database)
+        await trail_ids(installation.database)
         if every
         else [organization_id or installation.settings.organization]
     )
