@@ -7,6 +7,7 @@ to `dosage`, and so do several instructions, so that nobody who reads the column
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -124,18 +125,24 @@ def _dosage(dosage: Json, taken: dict[str, Any], own: str | None) -> str | None:
 
 def _said(dosage: Json, taken: dict[str, Any], own: str | None) -> str | None:
     dose, text = _dose(dosage), dosage.get("text")
+    known = own if dose is None else dose
     if own is not None and dose is not None and doses.amount_text(doses.dose(own)) == dose:
-        dose = own  # as it was spelled
+        known = own  # as it was spelled
     if not isinstance(text, str):
-        return dose
-    for known in (own, dose):
-        if text == _words(known, taken["route"], taken["frequency"], as_needed=taken["as_needed"]):
-            return known
-    if dose is None:
+        return None if dose is None else known
+    if text == _words(known, taken["route"], taken["frequency"], as_needed=taken["as_needed"]):
+        return known
+    if known is None or dose is None:
         return text
     if taken["frequency"] is not None:
-        return dose
-    return text if dose.split()[0] in text else f"{dose}; {text}"
+        return known
+    return text if _mentions(text, dose) else f"{dose}; {text}"
+
+
+def _mentions(text: str, dose: str) -> bool:
+    """Whether a text says the number of a dose."""
+    number = re.escape(dose.split(maxsplit=1)[0])
+    return re.search(rf"(?<![\d.,]){number}(?![\d]|[.,]\d)", text) is not None
 
 
 def _take(found: tuple[Json, ...], context: Context) -> tuple[Any, ...]:

@@ -34,8 +34,10 @@ ROW_TYPES = {
 }
 
 CARE_ROW_TYPES = {
+    "care_programs": care_rows.CareProgram,
     "clinicians": care_rows.CareClinician,
     "enrollments": care_rows.Enrollment,
+    "patient_medications": care_rows.PatientMedication,
     "patients": care_rows.Patient,
 }
 
@@ -53,7 +55,7 @@ def column(kind: Any, value: Json) -> Any:
         moment = datetime.fromisoformat(value)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     if date in kinds:
-        return date.fromisoformat(value)
+        return date.fromisoformat(value[:10])
     if Decimal in kinds:
         return Decimal(str(value))
     if int in kinds:
