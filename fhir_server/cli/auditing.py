@@ -23,9 +23,7 @@ async def verify_trails(
 ) -> list[dict[str, Any]]:
     """Return what verification found, per organization and trail; raises AuditUnavailable."""
     organizations = (
-        await trail_ids(installation.database)
-        if every
-        else [organization_id or installation.settings.organization]
+        await trail_ids(installation.database) if every else [organization_id or installation.settings.organization]
     )
     rows = []
     for organization in organizations:
