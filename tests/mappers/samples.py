@@ -37,6 +37,8 @@ CARE_ROW_TYPES = {
     "care_programs": care_rows.CareProgram,
     "clinicians": care_rows.CareClinician,
     "enrollments": care_rows.Enrollment,
+    "metric_definitions": care_rows.MetricDefinition,
+    "observations": care_rows.CareObservation,
     "patient_medications": care_rows.PatientMedication,
     "patients": care_rows.Patient,
 }
