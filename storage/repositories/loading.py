@@ -27,6 +27,8 @@ from storage.transaction import UnitOfWork
 Row = dict[str, Any]
 NEW: Final[Mapping[str, Mapping[str, Any]]] = {"organizations": {"home_system": HomeSystem.CARE.value}}
 """Table → what its new rows are unless they say otherwise: only the care platform's documents bring organizations."""
+KEPT: Final = frozenset({"users"})
+"""Tables whose rows stay as they are here: nobody's password, e-mail or rights follow from a file, once they exist."""
 REFUSALS: Final = (IntegrityError, DataError)
 
 
@@ -46,9 +48,9 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
     """Insert rows that are new and update those that differ; mapped ones are touched.
 
     Each row has a key, distinct among them, and the organization of the unit of work, unless the table is outside
-    tenancy; columns that it does not name stay as they are, or get their default. A reference to the catalogue that
-    does not say whose row it means, means the organization's own, or else a shared one. Raises RowsRefused when the
-    table refuses one, unless `singly`.
+    tenancy; columns that it does not name stay as they are, or get their default. Rows of KEPT tables are inserted
+    only. A reference to the catalogue that does not say whose row it means, means the organization's own, or else a
+    shared one. Raises RowsRefused when the table refuses one, unless `singly`.
     """
     saved = Saved()
     key = key_of(table)
@@ -63,6 +65,8 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
             saved.refused[row[key]] = reason
         elif before is None:
             new.append({**NEW.get(table.name, {}), **row})
+        elif table.name in KEPT:
+            continue
         elif any(not is_same_value(_comparable(before[name]), _comparable(value)) for name, value in row.items()):
             changed.append(row)
     for writes, is_new in ((new, True), (changed, False)):
