@@ -8,6 +8,7 @@ from mappers import isos, person, systems
 from mappers.fields import Context, Field, constant, derived, enrich, field, lens, profile
 from mappers.json_values import ABSENT, Absent, Json
 from mappers.lens import ResourceMapper
+from mappers.links import LINK_SLOTS, links
 from mappers.nodes import Node, Slot, Whole
 from mappers.rows import CustomerProfile, IdentityMapping
 
@@ -104,6 +105,7 @@ PATIENT: Final = ResourceMapper(
         "name": person.NAMES,
         "name.given": person.GIVEN,
         "telecom": person.TELECOMS,
+        **LINK_SLOTS,
     },
     fields=(
         profile(f"{systems.US_CORE}us-core-patient"),
@@ -128,5 +130,6 @@ PATIENT: Final = ResourceMapper(
         enrich(("biological_sex",), "gender", _unknown_gender, note="unknown where the column is NULL"),
         field("date_of_birth", "birthDate", isos.day),
         derived(("organization_id",), "managingOrganization", person.managing_organization, note="the tenant"),
+        links("customer_profiles"),
     ),
 )

@@ -1,0 +1,58 @@
+"""Patient.link shows the same person's other records in the organization (mapping.md Patient, settled §1.12)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mappers.care_rows import Patient
+from mappers.hub_rows import Profile
+from mappers.lens import Absorbed
+from mappers.lookups import NO_LOOKUPS, Lookups
+from mappers.registry import mapper_named
+from mappers.rows import CustomerProfile
+
+OTHERS = (("patients", "p1"), ("profiles", "f/1"))
+SAME = [
+    {"other": {"reference": "Patient/p1"}, "type": "seealso"},
+    {"other": {"reference": "Patient/chosen"}, "type": "seealso"},
+]
+
+
+def linking(table: str, key: str, others: tuple[tuple[str, str], ...] = OTHERS) -> Lookups:
+    """What is looked up where a row's person has other records."""
+    return Lookups(links={(table, key): others}, resource_ids={("Patient", "profiles", "f/1"): "chosen"})
+
+
+ROWS: dict[str, Any] = {
+    "customer_profile": CustomerProfile("c1", "loop-health", "user_1", "ada@example.org"),
+    "patient": Patient("a1", "loop-health", "Ada", "Quimby", datetime(1970, 1, 1, tzinfo=UTC)),
+    "hub_profile": Profile("f1", "loop-health", "user_1", "Me"),
+}
+
+
+@pytest.fixture(params=sorted(ROWS))
+def named(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    """A Patient mapper of each system, and a row."""
+    return mapper_named(request.param), ROWS[request.param]
+
+
+def test_map_the_records_of_one_person_are_linked(named: tuple[Any, Any]):
+    mapper, row = named
+    assert mapper.render(row, "", linking(mapper.table, row.id))["link"] == SAME
+    assert "link" not in mapper.render(row, "", NO_LOOKUPS)
+
+
+def test_map_a_clients_own_link_is_kept_beside_them_and_theirs_come_and_go(named: tuple[Any, Any]):
+    mapper, row = named
+    own = {"other": {"reference": "Patient/older"}, "type": "replaces"}
+    shown = mapper.render(row, "", linking(mapper.table, row.id))
+    written = mapper.absorb({**shown, "link": [*SAME, own]}, linking(mapper.table, row.id), row)
+    assert isinstance(written, Absorbed)
+    assert written.row == row
+    assert mapper.render(row, "", linking(mapper.table, row.id), written.residual)["link"] == [*SAME, own]
+    later = mapper.render(row, "", linking(mapper.table, row.id, OTHERS[:1]), written.residual)
+    assert later["link"] == [SAME[0], own]
+    assert mapper.render(row, "", NO_LOOKUPS, written.residual)["link"] == [own]
