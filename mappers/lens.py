@@ -142,11 +142,7 @@ class ResourceMapper:
                 raise MappingError("no such column", f"{self.table}.{column}")
         if self.metric is not None and self.metric not in known:
             raise MappingError("no such column", f"{self.table}.{self.metric}")
-        for shown in self.shows:
-            if shown.of in {"", self.table} and shown.column not in known:
-                raise MappingError("no such column", f"{self.table}.{shown.column}")
-            if shown.table == self.table:
-                raise MappingError("shows rows of its own table", f"{self.table}.{shown.column}")
+        self._check_edges()
         if self._places and not self.read_only and self.creatable and self.split is None:
             filled = {"id", "organization_id"}
             filled |= {column for item in self.fields if item.take for column in item.columns}
@@ -154,6 +150,13 @@ class ResourceMapper:
                 required = own.default is dataclasses.MISSING and own.default_factory is dataclasses.MISSING
                 if required and own.name not in filled:
                     raise MappingError("is NOT NULL and no field fills it", f"{self.table}.{own.name}")
+
+    def _check_edges(self) -> None:
+        for shown in self.shows:
+            if shown.of in {"", self.table} and shown.column not in self._columns:
+                raise MappingError("no such column", f"{self.table}.{shown.column}")
+            if shown.table == self.table:
+                raise MappingError("shows rows of its own table", f"{self.table}.{shown.column}")
 
     def __repr__(self) -> str:
         return f"ResourceMapper({self.name})"

@@ -24,6 +24,8 @@ ROW: Final = "row"
 """Need of a row that no resource stands for, with what it leads to (`mappers.lens.Shows`); its value is `table/key`."""
 METRIC: Final = "metric"
 """Need of a metric definition; its value is `metric_key`, its facts are the columns of one that has to be made."""
+ORGANIZATION: Final = "organization"
+"""The organization's own name and time zone, which every mapper is given."""
 EMR_RECORDS: Final = "emr_records"
 """What providers of health records call the resources that clean records come from and refer to."""
 
@@ -97,7 +99,11 @@ class Lookups:
     members: Mapping[str, Json] = field(default_factory=dict)
     """Literal reference → resource written in the same transaction."""
     rows: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)
-    """(table, organization, key) → row that a rendering shows parts of (`mappers.lens.Shows`); see `row`."""
+    """(table, organization, key) → row that a rendering shows parts of (`mappers.lens.Shows`); see `row`.
+
+    For a claim: also the rows of `patients`, `enrollments` and every table that the mapper shows, where a written
+    reference leads to one.
+    """
     metrics: Mapping[str, MetricDefinition] = field(default_factory=dict)
     """`metric_key` → metric definition, the organization's own before a shared one."""
     emr_records: Mapping[str, EmrRecord] = field(default_factory=dict)

@@ -27,7 +27,15 @@ GROUPS = {
     "care": (platform.social_accounts, *care_platform.TENANT_TABLES),
     "hub": health_hub.TENANT_TABLES,
     "platform": platform.PLATFORM_TABLES,
-    "fhir": (*fhir.TENANT_TABLES, fhir.outbox, fhir.projection_guard, fhir.projections_due, fhir.telemetry_settings),
+    "fhir": (
+        *fhir.TENANT_TABLES,
+        fhir.outbox,
+        fhir.projection_guard,
+        fhir.projections_due,
+        fhir.telemetry_settings,
+        fhir.shown_rows,
+        fhir.rerenders,
+    ),
     "audit": audit.TENANT_TABLES,
 }
 

@@ -48,7 +48,7 @@ RETRYABLE_STATES: Final = frozenset({"40001", "40P01", "23505", "55P03"})
 """Serialisation failure, deadlock, unique violation (two writers of one key), lock timeout."""
 
 
-class NeededFirst(Exception, ABC):  # noqa: N818 it asks for something, and nothing is wrong
+class NeededFirst(Exception, ABC):
     """Something has to be committed before this unit of work can do what it is for; then it is run again."""
 
     @abstractmethod

@@ -38,6 +38,8 @@ UNBOUND_TABLES: Final[tuple[Table, ...]] = (
     fhir.outbox,
     fhir.projections_due,
     fhir.telemetry_settings,
+    fhir.shown_rows,
+    fhir.rerenders,
     fhir.projection_guard,
     fhir.transaction_offset,
     fhir.index_definitions,

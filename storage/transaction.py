@@ -42,14 +42,15 @@ class UnitOfWork:
     base_url: str
     stops: Stops = NO_STOPS
     """What it does without, because the database is not as mappers declare."""
-    touched: dict[tuple[str, str], None] = field(default_factory=dict)
+    touched: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """Table and key of changed rows, and whether the row is new."""
     audited: int = 0
     """How many audit records it holds so far."""
     _change_id: int | None = None
 
-    def touch(self, table: str, key: str) -> None:
-        """Name a changed (inserted, updated or deleted) row of a mapped table."""
-        self.touched[table, key] = None
+    def touch(self, table: str, key: str, *, new: bool = False) -> None:
+        """Name a changed (inserted, updated or deleted) row of a mapped table; `new` for one that nobody saw before."""
+        self.touched[table, key] = self.touched.get((table, key), new)
 
     async def change_id(self) -> int:
         """Return the id of this unit of work's row in `fhir_changes`, which the first call inserts."""

@@ -16,6 +16,7 @@ from typing import Final
 
 from sqlalchemy import Table
 
+from storage.projection.declared import OWNED, STORED_TABLES
 from storage.tables import audit
 from storage.tables.metadata import metadata
 
@@ -29,7 +30,7 @@ OPERATIONS: Final = ("insert", "update", "delete")
 class Captured:
     """A table whose changes are captured; `owners` are pairs of a table and the column that names its row.
 
-    `treatment_clinicians` are rows derived from others: a clinician is whoever treatments and protocols name.
+    Owners may be rows derived from others: a clinician is whoever treatments and protocols name.
     """
 
     table: str
@@ -42,17 +43,15 @@ class Captured:
         return ((self.table, "id"), *self.owners)
 
 
-CAPTURED: Final = (
-    Captured("organizations", organization="id"),
-    Captured("customer_profiles"),
-    Captured("identity_mappings", owners=(("customer_profiles", "customer_id"),)),
-    Captured("lab_results"),
-    Captured("protocols", owners=(("treatment_clinicians", "created_by"),)),
-    Captured("subscriptions", owners=(("treatment_clinicians", "clinician_id"),)),
-    Captured("patient_prescriptions", owners=(("subscriptions", "treatment_id"),)),
-    Captured("patient_wearable_readings"),
-    Captured("patient_wearable_daily_stats"),
+def _captured(table: str) -> Captured:
+    owners = ((owned.owner, owned.column.name) for owned in OWNED if owned.column.table.name == table)
+    return Captured(table, tuple(owners), "id" if table == "organizations" else "organization_id")
+
+
+CAPTURED: Final = tuple(
+    _captured(table) for table in dict.fromkeys((*STORED_TABLES, *(owned.column.table.name for owned in OWNED)))
 )
+"""Every table whose rows show in FHIR (`storage/projection/declared.py`)."""
 
 # SECURITY DEFINER because a foreign writer may not touch the outbox itself; it returns no rows, names every schema and
 # does nothing but these inserts.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from storage.projection.lookups import open_facts
+from mappers.care_rows import SHARED
+from storage.projection.declared import SHOWN_ONLY
+from storage.projection.facts import open_facts
 from storage.projection.project import Projected, project_rows
+from storage.projection.rerender import note_shown
 from storage.projection.sources import owners_of
-from storage.projection.telemetry import moved_customers, note_days, note_due, take_setting
-from storage.tables.fhir import projection_failures
+from storage.projection.telemetry import note_due, take_setting
+from storage.tables.fhir import outbox, projection_failures
 from storage.transaction import UnitOfWork
 from storage.versions import write_versions
 
@@ -22,28 +25,52 @@ ORGANIZATIONS: Final = "organizations"
 
 async def flush(unit: UnitOfWork) -> None:
     """Project the rows that repositories touched; the unit of work calls it before COMMIT."""
-    touched = list(unit.touched)
+    touched = dict(unit.touched)
     unit.touched.clear()
-    await project_touched(unit, touched)
+    if unit.organization_id == SHARED:
+        await _tell_everyone(unit, touched)
+        return
+    await project_touched(unit, list(touched), [key for key, is_new in touched.items() if is_new])
 
 
-async def project_touched(unit: UnitOfWork, touched: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], int]:
+async def _tell_everyone(unit: UnitOfWork, touched: Mapping[tuple[str, str], bool]) -> None:
+    """Leave changed rows that all organizations share to the projector, which looks at each organization."""
+    entries = [
+        {
+            "organization_id": SHARED,
+            "table_name": table,
+            "key": key,
+            "operation": "insert" if is_new else "update",
+        }
+        for (table, key), is_new in touched.items()
+    ]
+    if entries:
+        await unit.connection.execute(insert(outbox), entries)
+
+
+async def project_touched(
+    unit: UnitOfWork, touched: Sequence[tuple[str, str]], new: Collection[tuple[str, str]] = ()
+) -> Mapping[tuple[str, str], int]:
     """Write the versions that changed rows call for. Rows that cannot be mapped are listed apart.
 
+    `new` are those of the changed rows that were not there before.
     Returns the rows that are shown later, by table and key, and when; they are remembered (settled §3.2).
     """
     refused = await take_setting(unit) if (ORGANIZATIONS, unit.organization_id) in touched else None
     facts = await open_facts(unit)
     deferred: dict[tuple[str, str], int] = {}
-    for table, keys in (await owners_of(unit, touched)).items():
+    concerned = await owners_of(unit, touched)
+    for table, keys in concerned.items():
+        if table in SHOWN_ONLY:
+            continue
         projected = await project_rows(unit, facts, table, keys)
         await write_versions(unit, projected.pendings)
         if refused is not None and table == ORGANIZATIONS:
             projected.failures[unit.organization_id] = refused
         await note_failures(unit, table, keys, projected)
         await note_due(unit, table, projected.deferred)
-        await note_days(unit, moved_customers(projected.pendings))
         deferred.update({(table, key): due for key, due in projected.deferred.items()})
+    await note_shown(unit, concerned, new)
     return deferred
 
 

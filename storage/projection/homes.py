@@ -13,7 +13,8 @@ from sqlalchemy import bindparam, func, select
 from mappers.lens import Absorbed, NotClaimed
 from mappers.registry import mappers_of_type
 from storage.engine import Database
-from storage.projection.lookups import answer, open_facts
+from storage.projection.facts import open_facts
+from storage.projection.lookups import answer
 from storage.projection.places import by_day_only, writable_mappers
 from storage.resources import Stored
 from storage.sql import Prepared, prepare

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import delete, insert, literal, select
+from sqlalchemy import delete, insert, literal, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.engine import Database
 from storage.errors import StorageError
 from storage.projection.flush import note_failures, project_touched
 from storage.projection.project import Projected
+from storage.projection.rerender import organizations_with_walks, walk_shown
 from storage.projection.telemetry import organizations_with_work, settle_due, take_due, walk
 from storage.rows import all_keys
 from storage.tables.fhir import outbox, resources
@@ -37,6 +38,7 @@ class _Entry:
     id: int | None
     table: str
     key: str
+    operation: str = ""
 
 
 class Projector:
@@ -70,8 +72,8 @@ class Projector:
         """
         async with self.database.platform() as connection:
             await _spread(connection)
-            named = organizations_with_work(self.database.ids.milliseconds())
-            concerned = [row[0] for row in await connection.execute(named)]
+            named = union(*organizations_with_work(self.database.ids.milliseconds()), *organizations_with_walks())
+            concerned: list[str] = [row[0] for row in await connection.execute(named)]
         total = 0
         failure: StorageError | None = None
         for organization in concerned:
@@ -87,7 +89,7 @@ class Projector:
     async def _drain_some(self, organization_id: str) -> int:
         """Project a batch; where something unforeseen happens, entry by entry, and list the row at which it does.
 
-        When nothing is left, a walk through the readings goes on, if one is under way: it finds more.
+        When nothing is left, a walk through rows goes on, if one is under way: it finds more.
         """
         try:
             drained = await self.database.transact(organization_id, PROJECTOR, partial(_drain_batch, limit=BATCH))
@@ -96,7 +98,7 @@ class Projector:
         except Exception as error:  # noqa: BLE001 whatever it is, one row blocks nobody (settled §3.8)
             self._tell("outbox_entry_by_entry", error=type(error).__name__)
             drained = await self._drain_singly(organization_id)
-        return drained or await self.database.transact(organization_id, PROJECTOR, walk)
+        return drained or await self.database.transact(organization_id, PROJECTOR, _walk)
 
     async def _drain_singly(self, organization_id: str) -> int:
         drained = 0
@@ -122,10 +124,15 @@ class Projector:
             self._report(event, facts)
 
 
+async def _walk(unit: UnitOfWork) -> int:
+    """Go on with a walk through rows that are to be shown anew; returns 0 when none is under way."""
+    return await walk(unit) or await walk_shown(unit)
+
+
 async def _take(unit: UnitOfWork, limit: int) -> list[_Entry]:
     """Return the oldest entries that no other projector has, and then rows that are due, locked."""
     taken = (
-        select(outbox.c.id, outbox.c.table_name, outbox.c.key)
+        select(outbox.c.id, outbox.c.table_name, outbox.c.key, outbox.c.operation)
         .where(outbox.c.organization_id == unit.organization_id)
         .order_by(outbox.c.id)
         .limit(limit)
@@ -146,9 +153,17 @@ async def _drain_batch(unit: UnitOfWork, limit: int, taken: list[_Entry] | None 
         touched = [(entry.table, entry.key) for entry in entries if entry.key != TRUNCATED]
         for table in {entry.table for entry in entries if entry.key == TRUNCATED}:
             touched.extend([(table, key) for key in await stored_keys(unit, table)])
-        deferred = await project_touched(unit, touched)
+        deferred = await project_touched(unit, touched, _new(unit, entries))
         await _take_out(unit, entries, deferred)
     return len(entries)
+
+
+def _new(unit: UnitOfWork, entries: Sequence[_Entry]) -> list[tuple[str, str]]:
+    """Return the rows that were inserted; SQLite says so of rows that INSERT OR REPLACE changed, too."""
+    if unit.driver.dialect == "sqlite":
+        return []
+    others = {(entry.table, entry.key) for entry in entries if entry.operation != "insert"}
+    return [key for entry in entries if (key := (entry.table, entry.key)) not in others]
 
 
 async def _take_out(unit: UnitOfWork, entries: Sequence[_Entry], deferred: Mapping[tuple[str, str], int]) -> None:

@@ -9,24 +9,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from mappers.care_rows import MetricDefinition
 from mappers.lens import Absorbed, NotClaimed, ResourceMapper, Row
 from mappers.lookups import REFERENCE, Need, Treatment
 from mappers.lookups import Home as LookupHome
-from mappers.registry import mappers_of_table, mappers_of_type
+from mappers.registry import mapper_of, mappers_of_table, mappers_of_type
 from storage.driver import Question
 from storage.errors import MapperStopped, MappingRefused, ReadOnlyHome
 from storage.integrity import key_of
-from storage.projection.lookups import (
-    Facts,
-    answer,
-    homes_question,
-    open_facts,
-    organization_question,
-    with_facts,
-)
+from storage.projection.declared import SHOWN_ONLY, edges_of, shows_otherwise
+from storage.projection.facts import Facts, open_facts, organization_question
+from storage.projection.lookups import answer, homes_question, with_facts
+from storage.projection.metrics import DefinitionsNeeded, unmade
 from storage.projection.project import project_rows, residual_bytes
+from storage.projection.rerender import note_shown
+from storage.projection.shown import load_shown
 from storage.projection.sources import owners_of, owners_of_row
-from storage.projection.telemetry import moved_customers, note_days, note_due
+from storage.projection.telemetry import note_due
 from storage.repositories.saving import keep_row, remove_row
 from storage.resources import Home, ResourceKey
 from storage.rows import MADE_BY_DATABASE, load_rows, shared_columns, taken_unique
@@ -94,8 +93,9 @@ class Places:
         placed: dict[ResourceKey, Pending] = {}
         for pending in sorted(concerned, key=_order):
             placed[pending.key] = await work.settle(pending)
+        if work.unmade:
+            raise DefinitionsNeeded(work.unmade)
         answered = [placed.get(pending.key, pending) for pending in pendings]
-        await note_days(unit, moved_customers(answered))
         consequences = await work.consequences(pending.key for pending in pendings)
         return Placed(answered, consequences, work.unclaimed)
 
@@ -116,6 +116,9 @@ class _Work:
         self.bound = bound
         self.rows: dict[RowKey, Row] = {}
         self.changed: dict[RowKey, None] = {}
+        self.shown: dict[RowKey, None] = {}
+        """Changed rows whose contents others show."""
+        self.unmade: dict[str, MetricDefinition] = {}
         self.unclaimed: dict[ResourceKey, str] = {}
         self.adopted: dict[str, Home] = {}
         """Resources that become parts of the row of another one in this unit of work (settled §1.9)."""
@@ -124,6 +127,7 @@ class _Work:
         """Fetch in bulk what claims need: rows of existing homes, and answers to the mappers' needs."""
         homes: dict[str, list[str]] = {}
         needs: set[Need] = set()
+        offered: dict[ResourceMapper, None] = {}
         for pending in pendings:
             home = pending.stored.home if pending.stored else None
             if home is not None:
@@ -132,12 +136,15 @@ class _Work:
                 if home is None:  # what has a row already cannot become part of another one
                     self.facts.members[str(pending.key)] = pending.resource
                 for mapper in mappers_of_type(pending.key.resource_type):
+                    offered[mapper] = None
                     needs |= mapper.needs(pending.resource)
         for table, keys in sorted(homes.items()):
             # Locked, because all columns are written: what another writer changes meanwhile would be lost.
             loaded = await load_rows(self.unit.connection, table, self.unit.organization_id, keys, lock=True)
             self.rows.update({(table, key): row for key, row in loaded.items()})
-        await answer(self.unit, self.facts, needs)
+            edges = [edge for mapper in mappers_of_table(table) for edge in edges_of(mapper)]
+            await load_shown(self.unit, self.facts, edges, {table: loaded.values()}, ids=False)
+        await answer(self.unit, self.facts, needs, tuple(offered))
 
     async def settle(self, pending: Pending) -> Pending:
         """Return one write with its home, its row saved or deleted."""
@@ -152,7 +159,7 @@ class _Work:
         return await self._claim(pending)
 
     def _mapper(self, pending: Pending, home: Home) -> ResourceMapper:
-        mapper = next(each for each in mappers_of_table(home.table) if each.resource_type == pending.key.resource_type)
+        mapper = mapper_of(home.table, pending.key.resource_type)
         if mapper.read_only:
             endpoint = mapper.internal_endpoint or f"the writers of {mapper.table}"
             raise ReadOnlyHome(pending.key.resource_type, pending.key.id, endpoint)
@@ -265,8 +272,8 @@ class _Work:
             return f"{mapper.table} has columns that are NOT NULL and that no field fills: {', '.join(unfilled)}"
         if bound and shared_columns(mapper.table):
             return f"rows of {mapper.table} are not made by callers bound to one patient"
-        if self.facts.home_system != "graph":
-            return "the organization's home system is not the patient graph"
+        if mapper.home_system is not None and mapper.home_system != self.facts.home_system:
+            return f"the organization's home system is not {mapper.home_system}"
         existing = await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id])
         if any(not self.facts.shows(mapper, each) for each in existing.values()):
             raise MappingRefused(mapper.resource_type, row.id, by_day_only(mapper))
@@ -281,11 +288,17 @@ class _Work:
         self, pending: Pending, mapper: ResourceMapper, home: Home, current: Row | None, absorbed: Absorbed
     ) -> Pending:
         row, residual = absorbed.row, absorbed.residual
+        missing = unmade(self.facts, mapper.table, row)
+        if missing:  # nothing of this unit of work is kept: it is run again when they are made
+            self.unmade |= missing
+            return pending
         if row != current:
             row = await keep_row(self.unit, mapper.table, current, row)
             if _shows_stamps(mapper):
                 row = (await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id]))[row.id]
             self.changed[home.table, home.key] = None
+            if current is not None and shows_otherwise(home.table, current, row):
+                self.shown[home.table, home.key] = None
         if row != absorbed.row:  # a rule of the table or a stamp, which the resource as written does not show
             residual = mapper.residual(row, home.part, self.facts.lookups(), pending.resource)
         self.rows[home.table, home.key] = row
@@ -294,6 +307,7 @@ class _Work:
 
     def _announce(self, key: ResourceKey, home: Home, row: Row) -> None:
         """Make the home known to resources of the same batch that refer to it."""
+        self.facts.keep(home.table, row)
         if home.table == "customer_profiles" and row.timezone is not None:
             self.facts.time_zones[home.key] = row.timezone
         if home.table == "subscriptions":
@@ -312,6 +326,7 @@ class _Work:
             await remove_row(self.unit, mapper.table, current)
             self.changed.update(dict.fromkeys(owners_of_row(home.table, current)))
             self.rows.pop((home.table, home.key))
+            self.shown[home.table, home.key] = None
         self.changed[home.table, home.key] = None
         return pending
 
@@ -319,13 +334,22 @@ class _Work:
         """Return versions of what else the changed rows show: other parts, other resources of the same row."""
         but = list(written)
         found: list[Pending] = []
-        for table, keys in (await owners_of(self.unit, self.changed)).items():
+        concerned = await owners_of(self.unit, self.changed)
+        for table, keys in concerned.items():
+            if table in SHOWN_ONLY:
+                continue
             projected = await project_rows(self.unit, self.facts, table, keys, but)
             for key, reason in projected.failures.items():
                 raise MappingRefused(table, key, f"the row could not be shown again: {reason}")
             await note_due(self.unit, table, projected.deferred)
             found.extend(projected.pendings)
+        await note_shown(self.unit, self._shown(concerned))
         return found
+
+    def _shown(self, concerned: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Return the rows whose contents others show and that may have changed: those reached through others, too."""
+        unchanged = self.changed.keys() - self.shown.keys()
+        return {table: [key for key in keys if (table, key) not in unchanged] for table, keys in concerned.items()}
 
 
 def by_day_only(mapper: ResourceMapper) -> str:

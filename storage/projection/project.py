@@ -9,17 +9,19 @@ from typing import Final
 
 from sqlalchemy import bindparam, exc, select
 
+from capability.registry import REGISTRY
 from mappers.errors import MappingError
 from mappers.identity import part_resource_id
 from mappers.lens import ResourceMapper, Row
-from mappers.lookups import CLINICIAN, TIME_ZONE
 from mappers.registry import mappers_of_table
 from mappers.residual import NOTHING, Residual
 from mappers.telemetry import next_due
 from storage.codec import decode, encode
+from storage.projection.declared import DERIVED_TABLES, edges_of
+from storage.projection.facts import Facts
 from storage.projection.index_values import index_values
-from storage.projection.lookups import Facts, add_chosen_ids, add_clinicians, add_time_zones, add_treatments
-from storage.projection.sources import DERIVED_TABLES, load_derived
+from storage.projection.shown import load_shown
+from storage.projection.sources import load_derived
 from storage.resources import Home, ResourceKey, Stored
 from storage.rows import load_rows
 from storage.sql import Prepared, member_of, prepare
@@ -125,16 +127,18 @@ async def project_rows(
     if stopped and not mappers:  # not even whether a row is still there may be known
         return Projected(failures=dict.fromkeys(wanted, _stopped(unit, stopped)))
     rows = await _load(unit, table, wanted, projected.failures)
-    await _look_up(unit, facts, table, rows.values())
+    edges = [edge for mapper in mappers for edge in edges_of(mapper)]
+    await load_shown(unit, facts, edges, {table: rows.values()})
     shown: list[Shown] = []
     lookups = facts.lookups()
     for key, row in rows.items():
         try:
             shown.extend(
-                Shown(mapper, row, part, homed.pop((mapper.resource_type, key, part), None))
+                Shown(own, row, part, homed.pop((own.resource_type, key, part), None))
                 for mapper in mappers
                 if facts.shows(mapper, row)
-                for part in mapper.parts(row, lookups)
+                for own in (_of_row(mapper, row),)
+                for part in own.parts(row, lookups)
             )
         except UNMAPPABLE as error:
             projected.failures[key] = f"{type(error).__name__} while taking the row apart"
@@ -159,6 +163,14 @@ async def project_rows(
     if stopped:
         projected.failures = {**dict.fromkeys(rows, _stopped(unit, stopped)), **projected.failures}
     return projected
+
+
+def _of_row(mapper: ResourceMapper, row: Row) -> ResourceMapper:
+    """Return the mapper of the row's own type; raises ValueError for a type that is not served."""
+    own = mapper.of(row)
+    if own.resource_type not in REGISTRY:
+        raise ValueError("is of no type of FHIR R4")
+    return own
 
 
 def _renders(mapper: ResourceMapper, stored: Stored) -> bool:
@@ -200,29 +212,6 @@ async def _load(unit: UnitOfWork, table: str, keys: Sequence[str], failures: dic
         except UNMAPPABLE as error:
             failures[key] = f"{type(error).__name__} while reading the row"
     return rows
-
-
-async def _look_up(unit: UnitOfWork, facts: Facts, table: str, rows: Iterable[Row]) -> None:
-    """Fetch the names and zones that rendering rows of the table takes."""
-    kinds = {kind for mapper in unit.stops.running(mappers_of_table(table)) for kind in mapper.lookups}
-    listed = list(rows)
-    customers = _values(listed, "customer_id")
-    if TIME_ZONE in kinds:
-        await add_time_zones(unit, facts, customers)
-    if CLINICIAN in kinds:
-        await add_clinicians(unit, facts, _values(listed, "clinician_id") | _values(listed, "created_by"))
-    await add_chosen_ids(unit, facts, "customer_profiles", customers)
-    treatments = _values(listed, "treatment_id")
-    await add_treatments(unit, facts, treatments)
-    await add_chosen_ids(unit, facts, "subscriptions", treatments)
-    clinicians = {facts.treatments[key].clinician_id for key in treatments if key in facts.treatments}
-    named = {key for key in clinicians if key is not None} | _values(listed, "clinician_id")
-    await add_chosen_ids(unit, facts, "treatment_clinicians", named | _values(listed, "created_by"))
-
-
-def _values(rows: Iterable[Row], column: str) -> set[str]:
-    found = {getattr(row, column, None) for row in rows}
-    return {value for value in found if value is not None}
 
 
 async def _taken_ids(unit: UnitOfWork, shown: Sequence[Shown]) -> Mapping[ResourceKey, Stored]:

@@ -14,14 +14,15 @@ from typing import Final
 
 from mappers.telemetry import SETTING, SettingRefused
 from storage.engine import Database
+from storage.projection.declared import DERIVED_TABLES, PROJECTION_ORDER
+from storage.projection.facts import open_facts
 from storage.projection.flush import ORGANIZATIONS, note_failures
 from storage.projection.index_check import check_index
 from storage.projection.index_definition import note_built, outdated_indexes
 from storage.projection.index_rebuild import rebuild_index
-from storage.projection.lookups import open_facts
 from storage.projection.outbox import stored_keys
 from storage.projection.project import project_rows
-from storage.projection.sources import DERIVED_TABLES, PROJECTION_ORDER, derived_keys
+from storage.projection.sources import derived_keys
 from storage.projection.telemetry import compare_setting, take_setting, waiting
 from storage.transaction import Change, UnitOfWork
 from storage.versions import Pending, is_unchanged, write_versions

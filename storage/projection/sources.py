@@ -1,65 +1,25 @@
-"""Which rows own the resources that a changed row shows in, and rows that are derived from others.
+"""Which rows show a changed row, and rows that are derived from others.
 
-A derived row has no table: a clinician of treatments, a wearable device of readings. It is the distinct value of
-columns of another table, and is projected like any row.
+A derived row has no table: a clinician of treatments, a wearable device of readings, the records of a profile. It
+follows from columns of other tables, and is projected like any row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
 
-from sqlalchemy import Column, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mappers.care_rows import SHARED
 from mappers.device import device_columns, device_key
 from mappers.lens import Row
 from mappers.rows import TreatmentClinician, WearableDevice
+from storage.projection.declared import OWNED, PROJECTION_ORDER, SHOWN_ONLY
+from storage.projection.emr_records import EMR_RECORDS_TABLE, load_emr_records
 from storage.tables.fhir import resources
-from storage.tables.patient_graph import (
-    identity_mappings,
-    patient_prescriptions,
-    patient_wearable_readings,
-    protocols,
-    subscriptions,
-)
+from storage.tables.patient_graph import patient_wearable_readings, protocols, subscriptions
 from storage.transaction import UnitOfWork
-
-PROJECTION_ORDER: Final = (
-    "organizations",
-    "customer_profiles",
-    "treatment_clinicians",
-    "wearable_devices",
-    "subscriptions",
-    "protocols",
-    "patient_prescriptions",
-    "lab_results",
-    "patient_wearable_readings",
-    "patient_wearable_daily_stats",
-)
-"""Mapped tables, referred-to ones first."""
-
-MAPPED_TABLES: Final = frozenset({*PROJECTION_ORDER, "identity_mappings"})
-"""Tables whose rows show in FHIR, as owners or as children."""
-
-DERIVED_TABLES: Final = frozenset({"treatment_clinicians", "wearable_devices"})
-
-
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """Rows of the column's table show in resources of the `owner` row that the column names."""
-
-    column: Column[Any]
-    owner: str
-
-
-OWNED: Final = (
-    Owned(identity_mappings.c.customer_id, "customer_profiles"),
-    Owned(patient_prescriptions.c.treatment_id, "subscriptions"),
-    Owned(subscriptions.c.clinician_id, "treatment_clinicians"),
-    Owned(protocols.c.created_by, "treatment_clinicians"),
-)
 
 
 def owners_of_row(table: str, row: Row) -> list[tuple[str, str]]:
@@ -69,7 +29,7 @@ def owners_of_row(table: str, row: Row) -> list[tuple[str, str]]:
 
 
 async def owners_of(unit: UnitOfWork, touched: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return table → keys of the rows to project for changed rows, in PROJECTION_ORDER.
+    """Return table → keys of the rows that show changed rows: in PROJECTION_ORDER, then those that are shown only.
 
     A child row stands for its owner, a row with derived ones brings those along; rows of tables that no mapper reads
     are left out.
@@ -81,13 +41,12 @@ async def owners_of(unit: UnitOfWork, touched: Iterable[tuple[str, str]]) -> dic
     for owned in OWNED:
         if owned.column.table.name in keys:
             some = list(keys[owned.column.table.name])
-            named = select(owned.column).where(
-                owned.column.table.c.organization_id == own, owned.column.table.c.id.in_(some)
-            )
+            whose = owned.column.table.c.organization_id
+            named = select(owned.column).where(whose.in_((own, SHARED)), owned.column.table.c.id.in_(some))
             _add(keys, owned.owner, [row[0] for row in await connection.execute(named)])
     if "patient_wearable_readings" in keys:
         _add(keys, "wearable_devices", await _devices_of(connection, own, list(keys["patient_wearable_readings"])))
-    return {table: list(keys[table]) for table in PROJECTION_ORDER if keys.get(table)}
+    return {table: list(keys[table]) for table in (*PROJECTION_ORDER, *SHOWN_ONLY) if keys.get(table)}
 
 
 def _add(keys: dict[str, dict[str, None]], table: str, found: Iterable[str | None]) -> None:
@@ -111,8 +70,10 @@ async def _devices_of(connection: AsyncConnection, organization_id: str, reading
 
 async def load_derived(
     connection: AsyncConnection, table: str, organization_id: str, keys: Iterable[str]
-) -> Mapping[str, TreatmentClinician | WearableDevice]:
+) -> Mapping[str, Row]:
     """Return the derived rows of `table` that still follow from other rows, by key."""
+    if table == EMR_RECORDS_TABLE:
+        return await load_emr_records(connection, organization_id, list(keys))
     if table == "treatment_clinicians":
         return await _load_clinicians(connection, organization_id, list(keys))
     return await _load_devices(connection, organization_id, list(keys))

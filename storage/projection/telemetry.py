@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import delete, insert, literal, literal_column, null, select, union, update
+from sqlalchemy import Select, delete, insert, literal_column, null, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.sql.selectable import CompoundSelect
 
-from mappers.observation import DAILY_STATISTIC, WEARABLE_READING
-from mappers.patient import PATIENT
-from mappers.systems import TIMEZONE
+from mappers.observation import WEARABLE_READING
 from mappers.telemetry import SettingRefused, Telemetry, read_setting, read_telemetry
 from storage.codec import decode, encode
 from storage.rows import shape_of
@@ -26,14 +23,12 @@ from storage.tables.fhir import outbox, projections_due, resources, telemetry_se
 from storage.tables.platform import organizations
 from storage.transaction import UnitOfWork
 from storage.transaction_ids import NEXT, OLDEST_RUNNING
-from storage.versions import Pending
 
 STEP: Final = 500
 """Readings that a walk looks at in one unit of work."""
 FIRST: Final = ""
 SETTING_CHANGED: Final = "setting"
-ZONE_CHANGED: Final = "zone"
-"""`operation` of outbox entries that are made here: those of a walk, and those of a customer's days."""
+"""`operation` of the outbox entries that a walk makes."""
 
 
 def telemetry_of(stored: str | None) -> Telemetry:
@@ -130,40 +125,6 @@ async def _step(unit: UnitOfWork, telemetry: Telemetry, after: str) -> tuple[lis
     return [row[0] for row in found], astray
 
 
-# ---- days of customers whose time zone changed ---------------------------------------------------------------------
-
-
-def moved_customers(pendings: Iterable[Pending]) -> list[str]:
-    """Return the keys of profiles whose Patient shows another time zone than until now."""
-    return [
-        pending.home.key
-        for pending in pendings
-        if pending.key.resource_type == PATIENT.resource_type
-        and pending.home is not None
-        and pending.resource is not None
-        and pending.stored is not None
-        and not pending.stored.deleted
-        and _zone(pending.resource) != _zone(pending.stored.resource())
-    ]
-
-
-def _zone(patient: Mapping[str, Any]) -> object:
-    zones = (each.get("valueCode") for each in patient.get("extension", ()) if each.get("url") == TIMEZONE)
-    return next(zones, None)
-
-
-async def note_days(unit: UnitOfWork, customers: Sequence[str]) -> None:
-    """Put the days of some customers into the outbox: they begin and end by another clock now."""
-    if not customers:
-        return
-    table = shape_of(DAILY_STATISTIC.table).table
-    columns = {"organization_id": table.c.organization_id, "table_name": literal(table.name), "key": table.c.id}
-    days = select(*columns.values(), literal(ZONE_CHANGED)).where(
-        table.c.organization_id == unit.organization_id, table.c.customer_id.in_(customers)
-    )
-    await unit.connection.execute(insert(outbox).from_select([*columns, "operation"], days))
-
-
 # ---- rows that are shown later -------------------------------------------------------------------------------------
 
 
@@ -213,9 +174,9 @@ async def waiting(unit: UnitOfWork, table: str, keys: Sequence[str]) -> set[str]
     return set(await unit.connection.scalars(statement))
 
 
-def organizations_with_work(now: int) -> CompoundSelect[Any]:
-    """Return the statement that names the organizations for which there is something to project at `now`."""
-    return union(
+def organizations_with_work(now: int) -> tuple[Select[Any], ...]:
+    """Return statements that name the organizations for which there is something to project at `now`."""
+    return (
         select(outbox.c.organization_id),
         select(projections_due.c.organization_id).where(projections_due.c.due <= now),
         select(telemetry_settings.c.organization_id).where(telemetry_settings.c.walk_after.is_not(None)),

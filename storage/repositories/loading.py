@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from mappers.telemetry import SettingRefused, read_setting
-from storage.projection.sources import MAPPED_TABLES
+from storage.projection.declared import MAPPED_TABLES
 from storage.repositories.errors import UnknownValue
 from storage.repositories.graph_json import key_of
 from storage.tables.columns import SHARED, UNSAID_IS_SHARED
@@ -74,7 +74,7 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
             await _save(unit, table, batch, saved, is_new=is_new, singly=singly)
     if table.name in MAPPED_TABLES:
         for each in saved.changed:
-            unit.touch(table.name, each)
+            unit.touch(table.name, each, new=each not in known)
     return saved
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 from sqlalchemy import ColumnElement, Table, func, select
 
 from storage.errors import ResourceNotFound, VersionConflict
+from storage.projection.sources import owners_of_row
 from storage.repositories.errors import ValueTaken
 from storage.repositories.saving import keep_row, remove_row
 from storage.rows import Shape, confined, fetch_rows, load_rows, shape_of, taken_unique
@@ -110,7 +111,7 @@ class TableRepository(Generic[R]):
             raise ValueTaken(self.table_name, row.id, "id")
         await self._require_free(row)
         await keep_row(self.unit, self.table_name, None, row)
-        self.unit.touch(self.table_name, row.id)
+        self.unit.touch(self.table_name, row.id, new=True)
         return await self.get(row.id)
 
     async def update(self, row_id: str, changes: Mapping[str, Any], *, expected: datetime | None = None) -> R:
@@ -131,8 +132,10 @@ class TableRepository(Generic[R]):
 
     async def delete(self, row_id: str, *, expected: datetime | None = None) -> None:
         """Delete a row; raises ResourceNotFound, VersionConflict, and ReferenceConflict while others refer to it."""
-        await remove_row(self.unit, self.table_name, await self._locked(row_id, expected))
-        self.unit.touch(self.table_name, row_id)
+        row = await self._locked(row_id, expected)
+        await remove_row(self.unit, self.table_name, row)
+        for table, key in ((self.table_name, row_id), *owners_of_row(self.table_name, row)):
+            self.unit.touch(table, key)
 
     async def _locked(self, row_id: str, expected: datetime | None) -> R:
         """Return the row, kept from other writers until the unit of work ends."""

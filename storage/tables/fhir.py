@@ -194,6 +194,39 @@ telemetry_settings = Table(
     comment="which readings FHIR shows; a change of it is carried to all readings in the background; outside tenancy",
 )
 
+shown_rows = Table(
+    "shown_rows",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("table_name", Identifier, nullable=False),
+    Column("key", Identifier, nullable=False),
+    Column("fingerprint", Bytes, nullable=False, comment="hash of what other rows' resources show of this one"),
+    Column("walk", SmallInteger, comment="0: waits to be shown, 1: the walk under way has it, null: shown everywhere"),
+    PrimaryKeyConstraint("organization_id", "table_name", "key"),
+    Index(
+        "shown_rows_walk_idx",
+        "walk",
+        "organization_id",
+        postgresql_where=text("walk IS NOT NULL"),
+        sqlite_where=text("walk IS NOT NULL"),
+    ),
+    comment="rows whose contents others show, as they were last shown (settled §1.8); outside tenancy",
+)
+
+rerenders = Table(
+    "rerenders",
+    metadata,
+    Column("organization_id", Identifier, nullable=False),
+    Column("table_name", Identifier, nullable=False, comment="of the changed rows"),
+    Column("owner", Identifier, comment="table whose rows show them, under way; null: the walk begins"),
+    Column("after", Identifier, nullable=False, comment="rows of owner up to this id are noted in the outbox"),
+    Column("walk_from", Int8, comment="PostgreSQL: the walk waits until transactions below this id have ended"),
+    Column("done", Int8, nullable=False, comment="rows noted so far"),
+    Column("total", Int8, comment="rows to be noted; null: not counted yet"),
+    PrimaryKeyConstraint("organization_id"),
+    comment="the walk to what shows changed rows, one at a time in an organization; outside tenancy",
+)
+
 projection_failures = Table(
     "projection_failures",
     metadata,
