@@ -137,6 +137,17 @@ async def test_a_diagnosis_that_the_enrollment_names_is_addressed(world: World) 
         "INSERT INTO patient_conditions (organization_id, id, patient_id, icd10, label, status)"
         f" VALUES ('{ORGANIZATION}', 'i10', 'harold', 'I10', 'Hypertension', 'ACTIVE')"
     )
-    await world.sql("UPDATE enrollments SET notes = 'now'")
     addressed = [{"reference": "Condition/i10", "display": "Hypertension"}]
     assert (await world.read("CarePlan/plan"))["addresses"] == addressed
+
+
+async def test_a_program_renamed_with_other_goals_shows_in_its_enrollments(world: World) -> None:
+    await world.sql(ENROLLMENT)
+    await world.sql("""UPDATE care_programs SET name = 'BP at home', settings = '{"goals": ["BP < 125/75"]}'""")
+    shown = await world.read("CarePlan/e")
+    assert shown["title"] == "BP at home"
+    assert (await world.read("CareTeam/e"))["name"] == "BP at home"
+    (goal,) = shown["goal"]
+    assert (await world.read(goal["reference"]))["description"]["text"] == "BP < 125/75"
+    with pytest.raises(ResourceGone):
+        await world.read(f"Goal/{part_resource_id('enrollments', 'e', 'bp < 130/80#1')}")
