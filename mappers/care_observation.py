@@ -257,7 +257,7 @@ CARE_OBSERVATION: Final = ResourceMapper(
     table=OBSERVATIONS,
     name="care_observation",
     row_type=CareObservation,
-    internal_endpoint="/observations",
+    internal_endpoint="/care/observations",
     about="Claimed with a Patient of `patients`, a code with its system, a dateTime with time, and a value that a "
     "metric can have. A metric that nobody defined is made, hidden from the catalogue.",
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange", "component"), ("effective",)),
