@@ -170,7 +170,8 @@ async def _begin(unit: UnitOfWork) -> int:
         walk_from=literal_column(NEXT) if is_postgres else None,
         done=0,
     )
-    if (await unit.connection.execute(begun.on_conflict_do_nothing())).rowcount != 1:
+    own = begun.on_conflict_do_nothing().returning(rerenders.c.organization_id)
+    if await unit.connection.scalar(own) is None:
         return 0  # another projector was faster
     some = select(columns.key).where(*waits, columns.table_name == table).order_by(columns.key).limit(STEP)
     keys = list(await unit.connection.scalars(some.with_for_update(skip_locked=True)))
