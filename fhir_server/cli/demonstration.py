@@ -19,7 +19,7 @@ from fhir_server.cli.issuing import Wanted, issue_token
 from fhir_server.cli.loading import POOL_SIZE, load_files
 from fhir_server.cli.output import CommandFailed
 from fhir_server.cli.users import NewUser, add_user, list_users
-from fhir_server.demo.cast import CLIENTS, PASSWORD, SAMPLE_PATIENT, USERS
+from fhir_server.demo.cast import CLIENTS, PASSWORD, SAMPLE_PATIENT, USERS, DemoClient
 from fhir_server.settings import PREFIX, Settings, load_settings
 from storage.addresses import without_password
 
@@ -110,8 +110,13 @@ async def _add_apps(installation: Installation) -> None:
     known = {facts["id"] for facts in await list_clients(installation)}
     for client in CLIENTS:
         if client.id not in known:
-            asked = Asked(client.id, client.type, client.scope, client.name, None, client.redirect_uris, (), (), None)
-            await add_client(installation, asked)
+            await add_client(installation, _asked(client))
+
+
+def _asked(client: DemoClient) -> Asked:
+    return Asked(
+        client.id, client.type, client.scope, client.name, client.organization, client.redirect_uris, (), (), None
+    )
 
 
 def tell(made: Demonstration) -> None:
@@ -126,12 +131,13 @@ def tell(made: Demonstration) -> None:
     }
     for name, value in lines.items():
         typer.echo(f"{name + ':':14}{value}")
-    token_command = (
-        f"FHIR_SERVER_BASE_URL={made.address} fhir-server token --client demo-service --scope 'system/*.cruds'"
-    )
+    command = f"FHIR_SERVER_BASE_URL={made.address} fhir-server token --scope 'system/*.cruds' --client"
     record = f"{made.base}/Observation?patient={SAMPLE_PATIENT}&category=laboratory&_sort=-date"
-    typer.echo(f"\nA token for an hour; another one: {token_command}\n")
+    typer.echo(f"\nA token for an hour; another one: {command} demo-service\n")
     typer.echo(f"  export TOKEN={made.token}\n")
     for address in (f"{made.base}/Patient?name=doe", record):
         typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{address}"')
+    typer.echo("\nThe care platform and the health hub are organizations of their own; tokens for them:\n")
+    for client in ("demo-care", "demo-hub"):
+        typer.echo(f"  {command} {client}")
     typer.echo("\nStop with Ctrl-C.")

@@ -75,6 +75,19 @@ def test_the_demo_serves_the_four_resources_out_of_tables(demo, resource_type):
     assert answer.json()["total"] > 5
 
 
+def test_the_demo_serves_all_three_systems_each_to_its_own_client(demo):
+    address, _, folder = demo
+    own = {"FHIR_SERVER_BASE_URL": address}
+    seen = {}
+    for client in ("demo-service", "demo-care", "demo-hub"):
+        token = run(folder, "token", "--client", client, "--scope", "system/*.rs", variables=own).strip()
+        answer = httpx.get(f"{address}/fhir/Patient?_count=100", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 200
+        seen[client] = {entry["resource"]["id"] for entry in answer.json()["entry"]}
+    assert all(len(ids) > 2 for ids in seen.values())
+    assert sum(map(len, seen.values())) == len(set.union(*seen.values()))
+
+
 def test_without_its_token_the_demo_answers_401(demo):
     address, _, _ = demo
     assert httpx.get(f"{address}/fhir/Patient").status_code == 401
@@ -94,10 +107,10 @@ def test_the_readmes_curl_lines_work_against_the_demo(demo):
     assert '"resourceType":"Bundle"' in done.stdout
 
 
-def run(folder: Path, *arguments: str) -> str:
-    variables = environment() | {"FHIR_SERVER_DEV": "1"}
+def run(folder: Path, *arguments: str, variables: dict[str, str] | None = None) -> str:
+    own = environment() | {"FHIR_SERVER_DEV": "1"} | (variables or {})
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=folder, env=variables, capture_output=True, text=True, timeout=120, check=True
+        [*COMMAND, *arguments], cwd=folder, env=own, capture_output=True, text=True, timeout=120, check=True
     ).stdout
 
 
