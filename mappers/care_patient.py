@@ -130,8 +130,7 @@ CARE_PATIENT: Final = ResourceMapper(
     home_system="care",
     about="Claimed with a family name, a given name and a whole date of birth.",
     children=("enrollments",),
-    lookups=("organization",),
-    shows=(clinician_shown(of="enrollments"),),
+    shows=(clinician_shown(of="enrollments"), person.TENANT_NAME),
     slots={
         "extension": (Slot("timezone", {"url": systems.TIMEZONE}),),
         "identifier": (Slot("record", many=True, accepts=_is_record_number), Slot("key", {"system": systems.PATIENT})),

@@ -28,7 +28,7 @@ from mappers.fields import (
 )
 from mappers.goal import GOALS, PROTOCOL_TABLE, goal_references, goal_texts
 from mappers.json_values import ABSENT, Json
-from mappers.lens import ResourceMapper
+from mappers.lens import ResourceMapper, Shows
 from mappers.lookups import CLINICIAN, Lookups
 from mappers.narrative import narrative
 from mappers.nodes import Node, Slot, Whole, contains
@@ -120,7 +120,7 @@ PROTOCOL: Final = ResourceMapper(
     name="protocol",
     row_type=Protocol,
     internal_endpoint="/graph/protocols",
-    lookups=(CLINICIAN,),
+    shows=(Shows("created_by", CLINICIAN_TABLE, uses=("name",), by=CLINICIAN),),
     refuses=_other_category("treatment"),
     about="A plan for a customer with a title; a plan of intent order, or of category treatment, is none.",
     slots={

@@ -13,7 +13,7 @@ from mappers.fields import Context, constant, derived, profile, reference
 from mappers.json_values import ABSENT
 from mappers.lens import ResourceMapper, Shows
 from mappers.nodes import Node, Slot
-from mappers.person import managing_organization
+from mappers.person import TENANT_NAME, managing_organization
 
 STATUSES: Final = {
     "PENDING": "proposed",
@@ -42,7 +42,7 @@ CARE_TEAM: Final = ResourceMapper(
     read_only=True,
     internal_endpoint="/care/enrollments/{id}",
     about="One CareTeam for each enrollment: the patient and the assigned clinician.",
-    shows=(clinician_shown(), Shows("care_program_id", PROGRAM_TABLE, uses=("name",))),
+    shows=(clinician_shown(), Shows("care_program_id", PROGRAM_TABLE, uses=("name",)), TENANT_NAME),
     slots={"participant": (Slot("patient"), Slot("clinician")), "managingOrganization": (Slot("tenant"),)},
     fields=(
         profile(f"{systems.US_CORE}us-core-careteam"),

@@ -22,6 +22,7 @@ from mappers.lens import SERVER_META, ResourceMapper, Shows, Split
 from mappers.lookups import EMR_RECORDS, Lookups
 from mappers.nodes import Node
 from mappers.paths import ROOT
+from mappers.person import TENANT_NAME
 
 ENDPOINT: Final = "/hub/profiles/{id}/sync"
 _RECORDS: Final = Shows("profile_id", "profile_emr_records", by=EMR_RECORDS)
@@ -62,7 +63,6 @@ CLEAN_RECORD: Final = ResourceMapper(
     read_only=True,
     internal_endpoint=ENDPOINT,
     about="Resources of any type but Patient, as `resource_type` says; the person is the Patient of `profiles`.",
-    lookups=(EMR_RECORDS,),
     shows=(_RECORDS, _CONNECTIONS),
     fields=(
         Field(
@@ -138,8 +138,7 @@ CLEAN_SOURCES: Final = ResourceMapper(
     read_only=True,
     internal_endpoint=ENDPOINT,
     about="Where a clean record comes from: one Provenance for each that names sources.",
-    lookups=(EMR_RECORDS, "organization"),
-    shows=(_RECORDS,),
+    shows=(_RECORDS, TENANT_NAME),
     reads=("clean_json", "resource_type"),
     fields=(
         profile(f"{systems.US_CORE}us-core-provenance"),

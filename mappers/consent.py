@@ -76,7 +76,7 @@ CONSENT: Final = ResourceMapper(
     read_only=True,
     internal_endpoint="/care/patients/{id}/consents",
     about="One Consent for each thing that a patient agreed to.",
-    lookups=("organization",),
+    shows=(person.TENANT_NAME,),
     fields=(
         derived(
             ("granted_at", "revoked_at"), "status", _status, note="active; revoked → inactive; not yet given → proposed"

@@ -105,7 +105,7 @@ HUB_PATIENT: Final = ResourceMapper(
     internal_endpoint="/hub/profiles",
     about="Somebody whose records a user gathers; a profile belongs to a user, so none is made of a Patient.",
     children=("profile_emr_connections",),
-    lookups=("organization",),
+    shows=(person.TENANT_NAME,),
     slots={
         "meta.tag": (Slot("relationship", {"system": systems.RELATIONSHIP}),),
         "identifier": (Slot("emr", many=True), Slot("key", {"system": systems.PROFILE})),

@@ -14,7 +14,7 @@ from mappers import doses, isos, systems
 from mappers.errors import Refusal
 from mappers.fields import Context, Field, derived, field, fixed, lens, profile, reference, reference_needs, status
 from mappers.json_values import ABSENT, Json
-from mappers.lens import ResourceMapper
+from mappers.lens import ResourceMapper, Shows
 from mappers.lookups import CLINICIAN, TREATMENT, Lookups, Need
 from mappers.medication_names import medication
 from mappers.nodes import Node, Slot, Whole
@@ -151,7 +151,10 @@ PRESCRIPTION: Final = ResourceMapper(
     name="prescription",
     row_type=PatientPrescription,
     internal_endpoint="/graph/prescriptions",
-    lookups=(TREATMENT, CLINICIAN),
+    shows=(
+        Shows("treatment_id", TREATMENT_TABLE, uses=("customer_id", "clinician_id"), by=TREATMENT),
+        Shows("clinician_id", CLINICIAN_TABLE, of=TREATMENT_TABLE, uses=("name",), by=CLINICIAN),
+    ),
     together=(("medication",), ("status",)),
     refuses=_refuses,
     about="Claimed with an order number and a treatment of the same customer. Shipment shows as MedicationDispense.",

@@ -15,7 +15,7 @@ from mappers.device import DEVICE_TABLE, device_columns, device_key
 from mappers.errors import Refusal
 from mappers.fields import Context, Field, derived, enrich, field, lens, reference, reference_needs, status
 from mappers.json_values import ABSENT, Json
-from mappers.lens import ResourceMapper
+from mappers.lens import ResourceMapper, Shows
 from mappers.lookups import TIME_ZONE, Lookups
 from mappers.nodes import Node, Slot, Whole
 from mappers.quantities import Measured, plain_number, quantity, quantity_unit
@@ -282,7 +282,7 @@ DAILY_STATISTIC: Final = ResourceMapper(
     about="Claimed with a wearable metric's code and a Period that is one day in the customer's time zone.",
     telemetry=True,
     pace=lambda row: OPEN_DAY_PACE if row.closed_at is None else None,
-    lookups=(TIME_ZONE,),
+    shows=(Shows("customer_id", "customer_profiles", uses=("timezone",), by=TIME_ZONE),),
     reads=("metadata",),
     refuses=_no_daily_statistic,
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange"), ("effective",)),

@@ -90,7 +90,7 @@ PATIENT: Final = ResourceMapper(
     internal_endpoint="/graph/profiles",
     about="Claimed with an identifier of the login provider and an e-mail address.",
     children=("identity_mappings",),
-    lookups=("organization",),
+    shows=(person.TENANT_NAME,),
     home_system="graph",
     slots={
         "meta.tag": (

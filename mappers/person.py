@@ -7,6 +7,8 @@ from typing import Any, Final
 from mappers import isos, systems
 from mappers.fields import Context
 from mappers.json_values import ABSENT, Json
+from mappers.lens import Shows
+from mappers.lookups import ORGANIZATION
 from mappers.nodes import Node, Slot, Whole
 
 
@@ -40,6 +42,10 @@ def unknown_name(values: tuple[Any, ...], _: Context) -> Node:
     """Say that the name is unknown where no column has one: US Core wants that or a name (us_core.md M7)."""
     named = any(value is not None and isos.fhir_text(value) is not ABSENT for value in values)
     return ABSENT if named else [systems.data_absent()]
+
+
+TENANT_NAME: Final = Shows("organization_id", "organizations", uses=("name",), by=ORGANIZATION)
+"""What a mapper shows that names the tenant."""
 
 
 def managing_organization(values: tuple[Any, ...], context: Context) -> Node:

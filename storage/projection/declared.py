@@ -6,7 +6,7 @@ that capture foreign writers' changes follow from it in turn (`storage/triggers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Final
@@ -113,20 +113,21 @@ def paths_to(table: str) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for owner in PROJECTION_ORDER:
         for mapper in mappers_of_table(owner):
-            found.update(dict.fromkeys(Path(owner, edges) for edges in _walks(edges_of(mapper), owner, table)))
+            edges = tuple(Shows(edge.column, edge.table, edge.of) for edge in edges_of(mapper))
+            begins = {owner, *owner_of_children(owner)}
+            found.update(dict.fromkeys(Path(owner, each) for each in _walks(edges, begins, table)))
     return tuple(found)
 
 
-def _walks(edges: tuple[Shows, ...], start: str, goal: str) -> Iterable[tuple[Shows, ...]]:
-    """Yield the chains of edges that lead from a table or one of its child tables to another table."""
-    begins = {start, *owner_of_children(start)}
+def _walks(edges: tuple[Shows, ...], begins: Collection[str], goal: str) -> Iterable[tuple[Shows, ...]]:
+    """Yield the chains of edges that lead from rows of some tables to another table, no edge twice."""
     for edge in edges:
         if edge.of not in begins:
             continue
         if edge.table == goal:
             yield (edge,)
-        others = tuple(each for each in edges if each is not edge)  # no edge twice: there may be circles
-        for rest in _walks(others, edge.table, goal):
+        others = tuple(each for each in edges if each.of != edge.of)  # nothing leads back to where it began
+        for rest in _walks(others, {edge.table, *owner_of_children(edge.table)}, goal):
             yield (edge, *rest)
 
 
@@ -138,6 +139,11 @@ def used_columns(table: str) -> tuple[str, ...]:
         return tuple(sorted({column for uses in shown for column in uses}))
     row_type = DERIVED_TABLES.get(table) or shape_of(table).row_type
     return tuple(each.name for each in fields(row_type) if each.name not in STAMPS)
+
+
+def is_shown_with(owner: str, table: str) -> bool:
+    """Say whether what others show of a row of `owner` may differ when a row of `table` that it owns does."""
+    return owner in shown_tables() and (owner in DERIVED_TABLES or table in used_columns(owner))
 
 
 def shows_otherwise(table: str, before: Row, after: Row) -> bool:

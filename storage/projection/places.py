@@ -17,7 +17,7 @@ from mappers.registry import mapper_of, mappers_of_table, mappers_of_type
 from storage.driver import Question
 from storage.errors import MapperStopped, MappingRefused, ReadOnlyHome
 from storage.integrity import key_of
-from storage.projection.declared import SHOWN_ONLY, edges_of, shows_otherwise
+from storage.projection.declared import SHOWN_ONLY, edges_of, is_shown_with, shows_otherwise
 from storage.projection.facts import Facts, open_facts, organization_question
 from storage.projection.lookups import answer, homes_question, with_facts
 from storage.projection.metrics import DefinitionsNeeded, unmade
@@ -348,8 +348,16 @@ class _Work:
 
     def _shown(self, concerned: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Return the rows whose contents others show and that may have changed: those reached through others, too."""
-        unchanged = self.changed.keys() - self.shown.keys()
-        return {table: [key for key in keys if (table, key) not in unchanged] for table, keys in concerned.items()}
+        tables = {table for table, _ in self.changed}
+        return {
+            table: [
+                key
+                for key in keys
+                if (table, key) in self.shown
+                or ((table, key) not in self.changed and any(is_shown_with(table, each) for each in tables))
+            ]
+            for table, keys in concerned.items()
+        }
 
 
 def by_day_only(mapper: ResourceMapper) -> str:
