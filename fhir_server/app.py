@@ -24,6 +24,7 @@ from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
 from fhir_server.settings import Settings, load_settings
 from fhir_server.worker import Worker, open_worker
 from storage.clock import IdSource
+from storage.drift.findings import Finding
 from storage.errors import StorageError
 
 Scope = MutableMapping[str, Any]
@@ -131,11 +132,18 @@ def _rest(application: Application) -> FastAPI:
     return rest
 
 
+def _told(finding: Finding) -> dict[str, Any]:
+    """Return what anybody may know of drift: tables, columns and mappers, and no organization."""
+    facts = finding.to_json()
+    return {name: facts[name] for name in ("kind", "table", "column", "stops", "mappers")}
+
+
 async def _readiness(worker: Worker | None) -> Response:
     try:
         if worker is not None:
             await worker.check_ready()
-            return JSONResponse({"status": "ready"}, headers=NO_STORE)
+            drift = [_told(each) for each in worker.drift.findings]
+            return JSONResponse({"status": "ready", **({"drift": drift} if drift else {})}, headers=NO_STORE)
         reason = "starting"
     except (StorageError, NoSigningKey, KeyUnreadable) as error:
         reason = type(error).__name__

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 
+from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
 from fhir_server.heap import give_back
 from fhir_server.oauth.authenticate import Authenticator
@@ -50,6 +51,7 @@ class Worker:
     service: Service
     authenticator: Authenticator
     ring: KeyRing
+    drift: DriftWatch
 
     async def check_ready(self) -> None:
         """Return when requests can be answered.
@@ -95,6 +97,7 @@ async def open_worker(
         await database.open()
         stack.push_async_callback(database.close)
         await _tell_of_outdated_indexes(database)
+        drift = await stack.enter_async_context(watched_drift(database))
         ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)), await keys())
         revocations = Revocations(revoked, interval=settings.revocation_poll_seconds)
         audit.start(await trail_ids(database))
@@ -109,7 +112,7 @@ async def open_worker(
         store = ResourceStore(database, Places(), enforce_references=enforce)
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher)
         authenticator = Authenticator(settings, ring, revocations, keys)
-        yield Worker(settings, database, service, authenticator, ring)
+        yield Worker(settings, database, service, authenticator, ring, drift)
 
 
 async def _tell_of_outdated_indexes(database: Database) -> None:

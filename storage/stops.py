@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sqlalchemy import Column
+
 from mappers.lens import ResourceMapper
 
 UNUSABLE: Final = "unusable columns"
@@ -34,6 +36,15 @@ class Stops:
     def running(self, mappers: Iterable[ResourceMapper]) -> tuple[ResourceMapper, ...]:
         """Return the mappers that are not stopped."""
         return tuple(mapper for mapper in mappers if mapper.name not in self.mappers)
+
+    @property
+    def lacking(self) -> frozenset[tuple[str, str]]:
+        """Table and column of all that cannot be used."""
+        return frozenset((table, column) for table, columns in self.unusable.items() for column in columns)
+
+    def has(self, column: Column[Any]) -> bool:
+        """Whether a column can be used."""
+        return column.name not in self.unusable.get(column.table.name, _NONE)
 
     def reason(self, mapper: ResourceMapper) -> str | None:
         """Return why a mapper is stopped, None when it runs."""

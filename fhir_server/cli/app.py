@@ -12,6 +12,7 @@ from fhir_server.cli import (
     capability,
     client,
     demo,
+    drift,
     homes,
     init,
     keys,
@@ -38,6 +39,7 @@ app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
 app.command("serve", epilog=serve.EXAMPLE)(serve.serve)
 app.command("load", epilog=load.EXAMPLE)(load.load)
 app.command("reconcile", epilog=reconcile.EXAMPLE)(reconcile.reconcile)
+app.command("drift", epilog=drift.EXAMPLE)(drift.drift)
 app.command("homes", epilog=homes.EXAMPLE)(homes.homes)
 app.command("mapping", epilog=mapping.EXAMPLE)(mapping.mapping)
 app.command("capability", epilog=capability.EXAMPLE)(capability.capability)

@@ -59,6 +59,18 @@ def telemetry(
     print_facts(facts, as_json=as_json)
 
 
+@app.command("persons", epilog="Example: fhir-server organization persons")
+def persons(as_json: JsonOption = False) -> None:
+    """Look for people with records in several organizations, by exact identifiers, and propose links for review.
+
+    No organization sees them: within one organization, Patient.link shows a person's records by itself.
+    """
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.organizations import find_persons
+
+    print_facts(run(find_persons), as_json=as_json)
+
+
 @app.command("disable", epilog="Example: fhir-server organization disable clinic-north")
 def disable(
     organization_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the organization.")],

@@ -14,6 +14,8 @@ from fhir_server.oauth.keys import LONGEST_TOKEN_SECONDS
 from mappers.rows import Organization
 from mappers.telemetry import SETTING, SettingRefused, read_setting
 from storage.grants import RevocationKind, instant, revoke
+from storage.installation import organization_ids
+from storage.person_links import find_person_links
 from storage.repositories.errors import ValueTaken
 from storage.repositories.platform import OrganizationRepository
 from storage.tables.enums import HomeSystem
@@ -85,6 +87,16 @@ def _telemetry_facts(organization: Organization) -> dict[str, Any]:
         raise CommandFailed(f"What another program wrote there is not understood: {refusal}.") from None
     listed = [f"{name}={detail}" for name, detail in sorted(telemetry.metrics.items())]
     return {"id": organization.id, "default": telemetry.default.value, "metrics": listed}
+
+
+async def find_persons(installation: Installation) -> dict[str, Any]:
+    """Propose links between records of one person in several organizations; return how many by kind of identifier."""
+    organizations = await organization_ids(installation.database)
+    found = await find_person_links(installation.database, organizations)
+    for organization in organizations:
+        async with installation.acting(organization, Act("person_links", "write", "persons")):
+            pass  # the record is all there is to write
+    return {"organizations": len(organizations), "links": dict(sorted(found.items()))}
 
 
 async def list_organizations(installation: Installation) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from functools import cache
 from typing import Final
 
@@ -179,8 +178,3 @@ def mappers_needing(table: str, column: str | None = None) -> tuple[str, ...]:
 def mappers_of(table: str) -> tuple[str, ...]:
     """Return the names of the mappers that render rows of a table."""
     return tuple(mapper.name for mapper in MAPPERS if mapper.table == table)
-
-
-def row_fields(table: str) -> frozenset[str]:
-    """Return the names of the columns that a row of a table has as a dataclass."""
-    return frozenset(each.name for each in fields(shape_of(table).row_type))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from storage.stops import Stops
+from storage.tables.metadata import metadata
 
 
 class Kind(StrEnum):
@@ -89,8 +90,8 @@ def stops_of(findings: Iterable[Finding]) -> Stops:
         if each.stops:
             for name in each.mappers:
                 mappers.setdefault(name, f"{each.place}: {each.detail}")
-            if each.column is not None:
-                unusable[each.table] = unusable.get(each.table, frozenset()) | {each.column}
+            columns = metadata.tables[each.table].c.keys() if each.column is None else [each.column]
+            unusable[each.table] = unusable.get(each.table, frozenset()) | frozenset(columns)
         if each.kind is Kind.COLUMN_UNFILLED and each.column is not None:
             unfilled[each.table] = (*unfilled.get(each.table, ()), each.column)
     return Stops(mappers, unusable, unfilled)
@@ -102,13 +103,5 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     for each in findings:
         key = (each.kind, each.table, each.column, each.detail, each.organization)
         known = found.get(key)
-        found[key] = each if known is None else _with_rows(known, known.rows + each.rows)
+        found[key] = each if known is None else replace(known, rows=known.rows + each.rows)
     return list(found.values())
-
-
-def _with_rows(finding: Finding, rows: int) -> Finding:
-    facts: Mapping[str, Any] = {
-        name: getattr(finding, name)
-        for name in ("kind", "table", "column", "detail", "remedy", "mappers", "organization")
-    }
-    return Finding(**facts, rows=rows)

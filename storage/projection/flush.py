@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from mappers.care_rows import SHARED
 from storage.projection.declared import SHOWN_ONLY
 from storage.projection.facts import open_facts
+from storage.projection.links import note_links
 from storage.projection.project import Projected, project_rows
 from storage.projection.rerender import note_shown
 from storage.projection.sources import owners_of
@@ -69,6 +70,7 @@ async def project_touched(
             projected.failures[unit.organization_id] = refused
         await note_failures(unit, table, keys, projected)
         await note_due(unit, table, projected.deferred)
+        await note_links(unit, projected.pendings)
         deferred.update({(table, key): due for key, due in projected.deferred.items()})
     await note_shown(unit, concerned, new)
     return deferred

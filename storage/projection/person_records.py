@@ -15,14 +15,16 @@ children and spouses share them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, bindparam, literal_column, null, select, union_all
+from sqlalchemy import Column, Select, bindparam, literal_column, null, select, union_all
+from sqlalchemy.sql.visitors import iterate
 
 from storage.driver import Driver
 from storage.sql import Prepared, member_of, prepare
+from storage.stops import NO_STOPS, Stops
 from storage.tables.care_platform import patients
 from storage.tables.enums import IdentifierType
 from storage.tables.health_hub import profile_emr_connections, profiles
@@ -50,6 +52,10 @@ SELF: Final = "self"
 
 _OTHERS: Final = frozenset(IdentifierType) - {IdentifierType.CLERK_USER_ID}
 """Identifier types that are shared within families or name no person's record here."""
+
+
+Columns = frozenset[tuple[str, str]]
+"""Pairs of table and column."""
 
 
 class Mark(NamedTuple):
@@ -144,15 +150,14 @@ def _sources() -> Mapping[str, tuple[Any, Select[Any]]]:
 
 
 @lru_cache
-def _marks_statement(dialect: str) -> Prepared:
+def _marks_statement(dialect: str, lacking: Columns) -> Prepared | None:
     """Marks of records, by the records' keys."""
     whose = {"login": CUSTOMERS, "mapped": CUSTOMERS, "number": PATIENTS, "user": PROFILES, "connected": PROFILES}
-    parts = [rows.where(member_of(key, whose[name])) for name, (key, rows) in _sources().items()]
-    return prepare(union_all(*parts), dialect)
+    return _together(dialect, lacking, [rows.where(member_of(key, whose[n])) for n, (key, rows) in _sources().items()])
 
 
 @lru_cache
-def _holders_statement(dialect: str) -> Prepared:
+def _holders_statement(dialect: str, lacking: Columns) -> Prepared | None:
     """Records with marks of given values; whether it is the same mark is seen from kind and issuer."""
     rows = {name: found for name, (_, found) in _sources().items()}
     mappings, connections = identity_mappings.c, profile_emr_connections.c
@@ -171,10 +176,22 @@ def _holders_statement(dialect: str) -> Prepared:
             _of(profiles), member_of(profiles.c.id, PROFILES)
         ),
     ]
-    return prepare(union_all(*parts), dialect)
+    return _together(dialect, lacking, parts)
 
 
-async def marks_of(driver: Driver, organization_id: str, records: Iterable[Record]) -> dict[Record, set[Mark]]:
+def _together(dialect: str, lacking: Columns, parts: Sequence[Select[Any]]) -> Prepared | None:
+    """Return one statement of the parts whose columns the database has; what it lacks gives no marks."""
+    usable = [each for each in parts if lacking.isdisjoint(_columns(each))]
+    return prepare(union_all(*usable), dialect) if usable else None
+
+
+def _columns(statement: Select[Any]) -> Iterator[tuple[str, str]]:
+    return ((each.table.name, each.name) for each in iterate(statement) if isinstance(each, Column))
+
+
+async def marks_of(
+    driver: Driver, organization_id: str, records: Iterable[Record], stops: Stops = NO_STOPS
+) -> dict[Record, set[Mark]]:
     """Return the marks of some records of an organization."""
     keys: dict[str, list[str]] = {table: [] for table in PERSON_TABLES}
     found: dict[Record, set[Mark]] = {}
@@ -182,14 +199,17 @@ async def marks_of(driver: Driver, organization_id: str, records: Iterable[Recor
         keys[table].append(key)
         found[table, key] = {Mark(table, "", key)} if table != CUSTOMERS else set()
     parameters = {"organization_id": organization_id, **keys}
-    for table, key, kind, system, value in await driver.fetch(_marks_statement(driver.dialect), parameters):
+    statement = _marks_statement(driver.dialect, stops.lacking)
+    for table, key, kind, system, value in await driver.fetch(statement, parameters) if statement else ():
         mark = mark_of(table, kind, system, value)
         if mark is not None and (table, key) in found:
             found[table, key].add(mark)
     return found
 
 
-async def holders_of(driver: Driver, organization_id: str, marks: Iterable[Mark]) -> dict[Mark, set[Record]]:
+async def holders_of(
+    driver: Driver, organization_id: str, marks: Iterable[Mark], stops: Stops = NO_STOPS
+) -> dict[Mark, set[Record]]:
     """Return the records of an organization that have one of the marks."""
     wanted = frozenset(marks)
     if not wanted:
@@ -206,22 +226,25 @@ async def holders_of(driver: Driver, organization_id: str, marks: Iterable[Mark]
         **{kind: values(kind) for kind in (LOGIN, MEDICAL_RECORD, AT_PROVIDER, PATIENTS, PROFILES)},
     }
     found: dict[Mark, set[Record]] = {}
-    for table, key, kind, system, value in await driver.fetch(_holders_statement(driver.dialect), parameters):
+    statement = _holders_statement(driver.dialect, stops.lacking)
+    for table, key, kind, system, value in await driver.fetch(statement, parameters) if statement else ():
         mark = mark_of(table, kind, system, value)
         if mark in wanted:
             found.setdefault(mark, set()).add((table, key))
     return found
 
 
-async def persons_of(driver: Driver, organization_id: str, records: Sequence[Record]) -> dict[Record, list[Record]]:
+async def persons_of(
+    driver: Driver, organization_id: str, records: Sequence[Record], stops: Stops = NO_STOPS
+) -> dict[Record, list[Record]]:
     """Return the other records of the person of each of some records, in the order of PERSON_TABLES and keys."""
     marks: dict[Record, set[Mark]] = {}
     holders: dict[Mark, set[Record]] = {}
     new = set(records)
     while new:
-        marks |= await marks_of(driver, organization_id, sorted(new))
+        marks |= await marks_of(driver, organization_id, sorted(new), stops)
         asked = {mark for record in new for mark in marks[record]} - holders.keys()
-        found = await holders_of(driver, organization_id, asked)
+        found = await holders_of(driver, organization_id, asked, stops)
         holders |= {mark: found.get(mark, set()) for mark in asked}
         new = {record for some in found.values() for record in some} - marks.keys()
     return {record: _others(record, marks, holders) for record in records}

@@ -20,6 +20,7 @@ from storage.codec import decode, encode
 from storage.projection.declared import DERIVED_TABLES, edges_of
 from storage.projection.facts import Facts
 from storage.projection.index_values import index_values
+from storage.projection.links import add_links
 from storage.projection.shown import load_shown
 from storage.projection.sources import load_derived
 from storage.resources import Home, ResourceKey, Stored
@@ -129,6 +130,7 @@ async def project_rows(
     rows = await _load(unit, table, wanted, projected.failures)
     edges = [edge for mapper in mappers for edge in edges_of(mapper)]
     await load_shown(unit, facts, edges, {table: rows.values()})
+    await add_links(unit, facts, [(table, key) for key in rows])
     shown: list[Shown] = []
     lookups = facts.lookups()
     for key, row in rows.items():

@@ -39,7 +39,7 @@ async def owners_of(unit: UnitOfWork, touched: Iterable[tuple[str, str]]) -> dic
         keys.setdefault(table, {})[key] = None
     connection, own = unit.connection, unit.organization_id
     for owned in OWNED:
-        if owned.column.table.name in keys:
+        if owned.column.table.name in keys and unit.stops.has(owned.column):
             some = list(keys[owned.column.table.name])
             whose = owned.column.table.c.organization_id
             named = select(owned.column).where(whose.in_((own, SHARED)), owned.column.table.c.id.in_(some))
