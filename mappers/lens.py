@@ -351,13 +351,16 @@ class ResourceMapper:
         return self._residual(row, part, lookups, _without_server_elements(resource))
 
     def _residual(self, row: Row, part: str, lookups: Lookups, written: Json) -> Residual:
-        """Return the shorter of two residuals: against the rendering with enrichment, and without (settled §1.1)."""
+        """Return the shorter of two residuals: against the rendering with enrichment, and without (settled §1.1).
+
+        Of two that are as long the one without: what a lookup adds later is not shown where FHIR wrote last.
+        """
         view = self._view(row, part)
         full = difference(self._base(view, part, lookups, bare=False), written, self._groups)
         if not full:
             return NOTHING
         bare = difference(self._base(view, part, lookups, bare=True), written, self._groups)
-        return Residual(bare, bare=True) if len(bare) < len(full) else Residual(full)
+        return Residual(bare, bare=True) if len(bare) <= len(full) else Residual(full)
 
     def without(self, row: Row, part: str) -> Row:
         """Return the row without one part; raises MappingError where its parts cannot be taken out."""

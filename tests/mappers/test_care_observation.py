@@ -282,6 +282,16 @@ def test_fhir_C1_a_range_that_a_client_left_out_stays_out() -> None:
     assert (again["valueQuantity"]["value"], "referenceRange" in again) == (190, False)
 
 
+def test_a_range_that_the_metric_is_given_later_takes_nothing_from_what_a_client_wrote() -> None:
+    metric = MetricDefinition("bmi", ORGANIZATION, "bmi", "BMI", "number", "kg/m2")
+    extended = quantity(Decimal("27.60"), unit="kg/m2", extension=[{"url": "urn:x", "valueString": "seen"}])
+    resource = written("bmi", systems.METRIC, valueQuantity=extended)
+    outcome = claimed(resource, lookups=known((metric,)))
+    later = known((dataclasses.replace(metric, normal_range={"max": 25}),))
+    again = CARE_OBSERVATION.render(outcome.row, "", later, outcome.residual)
+    assert same(comparable(again), comparable(resource))
+
+
 # ---- written through FHIR ------------------------------------------------------------------------------------------
 
 
