@@ -20,7 +20,7 @@ from mappers.identity import part_resource_id, row_resource_id
 from mappers.json_values import ABSENT, Json, same
 from mappers.lookups import NO_LOOKUPS, Lookups, Need
 from mappers.nodes import Node, Slot
-from mappers.paths import Steps, put, shown_at, steps, take
+from mappers.paths import Steps, is_open, put, shown_at, steps, take
 from mappers.residual import NOTHING, Groups, Origin, Path, Residual, difference, merged
 
 Row: TypeAlias = Any
@@ -230,9 +230,9 @@ class ResourceMapper:
                 continue
             nodes = item.show(tuple([getattr(view, column) for column in item.columns]), context)
             for index, (place, node) in enumerate(zip(places, nodes, strict=True)):
-                if node is ABSENT:
+                if node is ABSENT and not is_open(place):
                     continue
-                for path in put(base, place, node):
+                for path in put(base, place, [] if node is ABSENT else node):
                     if trace is not None:
                         trace[path] = self.source(item.behind(index))
         return base

@@ -91,6 +91,14 @@ def _key(name: str) -> str:
     return quote(name, safe=" ")
 
 
+def is_open(place: Steps) -> bool:
+    """Whether a place is a list of the resource itself with a slot for any number of elements.
+
+    Such a list is there even while the slot is empty: what a client wrote there stays beside elements that come later.
+    """
+    return len(place) == 1 and place[0].slot is not None and place[0].slot.many
+
+
 def take(resource: Json, place: Steps, shown: Node | Absent = ABSENT) -> Json | Absent:
     """Return what a written resource has at a place, or ABSENT; a list of elements for a `many` slot.
 

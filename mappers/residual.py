@@ -141,6 +141,8 @@ def _compare_members(
     top = not path
     for name in [*base, *(name for name in target if name not in base)]:
         shown, wanted = base.get(name, ABSENT), target.get(name, ABSENT)
+        if wanted is ABSENT and isinstance(shown, Slots) and not shown.items:
+            continue
         if isinstance(shown, (dict, Slots)) and wanted is not ABSENT and _alone(name, groups, top):
             _compare(shown, wanted, (*path, name), groups, out)
         elif shown is ABSENT or wanted is ABSENT or not same(plain(shown), wanted):
@@ -216,10 +218,10 @@ def _branches(entries: Iterable[ResidualEntry]) -> _Branch:
     return root
 
 
-def merged(base: Node, residual: Residual, groups: Groups, origin: Origin | None = None) -> Json:
+def merged(base: dict[str, Node], residual: Residual, groups: Groups, origin: Origin | None = None) -> Json:
     """Return plain JSON: the rendering with every entry applied whose guard still holds."""
     if not residual.entries and origin is None:
-        return plain(base)
+        return {name: value for name, value in plain(base).items() if value != []}
     return _Merge(groups, origin or _unheard).node(base, _branches(residual.entries), (), ())
 
 

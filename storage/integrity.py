@@ -6,16 +6,18 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, literal_column, not_, or_, select
+from sqlalchemy import and_, bindparam, false, literal_column, not_, or_, select
 
+from mappers.links import SEE_ALSO
 from storage.access import Access, Reach, Right
+from storage.driver import Row
 from storage.errors import ReferenceConflict, UnresolvedReference
-from storage.resources import ResourceKey
-from storage.search.keys import parse_reference
+from storage.resources import ResourceKey, Stored
+from storage.search.keys import parameter_key, parse_reference
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
-from storage.versions import Pending
+from storage.versions import Pending, load_current
 from storage.visibility import access_parameters, visible
 
 WITHOUT_WEIGHT: Final = frozenset({"Provenance", "AuditEvent"})
@@ -97,7 +99,10 @@ def _seen(access: Access, resource_type: str) -> Reach:
 
 @lru_cache
 def _referrers_statement(dialect: str) -> Prepared:
-    """Resources that refer to some others, those others, those of the same row and those without weight aside."""
+    """Resources that refer to some others, those others, those of the same row and those without weight aside.
+
+    The last column tells links of Patients.
+    """
     rows, target, references = fhir.resources, fhir.resources.alias(), fhir.index_references
     own = rows.c.organization_id == bindparam("organization_id")
     columns = (rows.c.resource_type, rows.c.id, target.c.resource_type, target.c.id)
@@ -113,13 +118,13 @@ def _referrers_statement(dialect: str) -> Prepared:
         ),
     )
     by_reference = (
-        select(*columns)
+        select(*columns, references.c.key == parameter_key("Patient", "link"))
         .join(references, (references.c.rid == rows.c.rid) & (references.c.organization_id == rows.c.organization_id))
         .join(target, target.c.self_key == references.c.target)
         .where(own, member_of(references.c.target, "keys"), weighs)
     )
     by_patient = (
-        select(*columns)
+        select(*columns, false())
         .join(target, target.c.self_key == rows.c.patient)
         .where(own, member_of(rows.c.patient, "keys"), rows.c.deleted.is_(False), weighs)
     )
@@ -135,7 +140,9 @@ async def refuse_referenced(unit: UnitOfWork, deletions: Sequence[Pending], acce
         return
     keys = [pending.key.hash for pending in deletions]
     parameters = {"organization_id": unit.organization_id, "keys": keys}
-    found = await unit.driver.fetch(_referrers_statement(unit.driver.dialect), parameters)
+    rows = await unit.driver.fetch(_referrers_statement(unit.driver.dialect), parameters)
+    ours = await _links_of_ours(unit, [row[:4] for row in rows if row[4]])
+    found = [row[:4] for row in rows if not (row[4] and row[:4] in ours)]
     if not found:
         return
     *_, target_type, target_id = found[0]
@@ -145,3 +152,17 @@ async def refuse_referenced(unit: UnitOfWork, deletions: Sequence[Pending], acce
         if target == [target_type, target_id] and access.reach(resource_type, Right.READ) is Reach.ORGANIZATION
     ]
     raise ReferenceConflict(target_type, target_id, sorted(names)[:SHOWN_REFERRERS])
+
+
+async def _links_of_ours(unit: UnitOfWork, referrers: Sequence[Row]) -> Sequence[Row]:
+    """Return those referrers that only say that two rows are one person's: they cease to when one of the rows goes."""
+    stored = await load_current(unit, {ResourceKey(*row[:2]) for row in referrers})
+    return [row for row in referrers if _only_sees_also(unit, stored.get(ResourceKey(*row[:2])), ResourceKey(*row[2:]))]
+
+
+def _only_sees_also(unit: UnitOfWork, stored: Stored | None, target: ResourceKey) -> bool:
+    if stored is None or stored.home is None:
+        return False
+    links = (each for each in stored.resource().get("link", ()) if isinstance(each, Mapping))
+    to_target = (each for each in links if key_of(each.get("other", {}).get("reference", ""), unit.base_url) == target)
+    return all(each.get("type") == SEE_ALSO for each in to_target)

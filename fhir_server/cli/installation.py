@@ -13,6 +13,7 @@ from fhir_server.oauth.operator import COMMAND_LINE
 from fhir_server.settings import Settings, load_settings
 from mappers.rows import Organization
 from storage.audit import AuditKey, AuditRecord, insert_records
+from storage.drift.check import check_schema
 from storage.engine import Database, create_database
 from storage.projection.flush import flush
 from storage.repositories.platform import OrganizationRepository
@@ -90,6 +91,7 @@ async def open_installation(settings: Settings, *, pool_size: int = 1) -> AsyncI
     database.flush = flush
     await database.open()
     try:
+        await check_schema(database)  # a command does without what the server does without
         yield Installation(settings, database)
     finally:
         await database.close()

@@ -70,8 +70,8 @@ class Finding:
         """Return the finding as facts for `--json`, the log and /readyz."""
         return {
             "kind": self.kind.value,
-            "table": self.table,
-            "column": self.column,
+            "table": str(self.table),  # SQLAlchemy's names are no plain text
+            "column": None if self.column is None else str(self.column),
             "detail": self.detail,
             "remedy": self.remedy,
             "mappers": list(self.mappers),

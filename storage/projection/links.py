@@ -62,10 +62,10 @@ async def note_links(unit: UnitOfWork, pendings: Iterable[Pending]) -> None:
         await _note(unit, [(table, key) for table, key in await unit.connection.execute(found)])
 
 
-async def note_changed(unit: UnitOfWork, facts: Facts, changed: Iterable[Record]) -> None:
+async def note_changed(unit: UnitOfWork, links: Mapping[Record, Sequence[Record]], changed: Iterable[Record]) -> None:
     """Have records shown anew, in the background, whose rows were written through FHIR and that link differently now.
 
-    What the client wrote is stored as it is: what follows from it is a version of its own.
+    `links` are those before. What the client wrote is stored as it is: what follows from it is a version of its own.
     """
     concerned = sorted({record for record in changed if record[0] in PERSON_TABLES})
     if not concerned:
@@ -73,7 +73,7 @@ async def note_changed(unit: UnitOfWork, facts: Facts, changed: Iterable[Record]
     now = await persons_of(unit.driver, unit.organization_id, concerned, unit.stops)
     noted: set[Record] = set()
     for record in concerned:
-        before, after = facts.links.get(record, ()), tuple(now[record])
+        before, after = tuple(links.get(record, ())), tuple(now[record])
         if before != after:
             noted |= {record, *before, *after}
     await _note(unit, sorted(noted))

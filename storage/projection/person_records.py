@@ -33,7 +33,9 @@ from storage.tables.patient_graph import customer_profiles, identity_mappings
 Record = tuple[str, str]
 """Table and key of a person's record."""
 
-CUSTOMERS, PATIENTS, PROFILES = customer_profiles.name, patients.name, profiles.name
+CUSTOMERS: Final = "customer_profiles"
+PATIENTS: Final = "patients"
+PROFILES: Final = "profiles"
 PERSON_TABLES: Final = (CUSTOMERS, PATIENTS, PROFILES)
 """Tables whose rows are Patients, in the order in which links are shown."""
 

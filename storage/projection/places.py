@@ -5,11 +5,12 @@ Home is chosen at create. A native resource moves into a row when a later update
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mappers.care_rows import MetricDefinition
+from mappers.device import DEVICE_TABLE
 from mappers.lens import Absorbed, NotClaimed, ResourceMapper, Row
 from mappers.lookups import REFERENCE, Need, Treatment
 from mappers.lookups import Home as LookupHome
@@ -18,17 +19,22 @@ from storage.driver import Question
 from storage.errors import MapperStopped, MappingRefused, ReadOnlyHome
 from storage.integrity import key_of
 from storage.projection.declared import SHOWN_ONLY, edges_of, is_shown_with, shows_otherwise
+from storage.projection.devices import devices_left
 from storage.projection.facts import Facts, open_facts, organization_question
+from storage.projection.flush import note_failures
+from storage.projection.links import add_links, note_changed
 from storage.projection.lookups import answer, homes_question, with_facts
 from storage.projection.metrics import DefinitionsNeeded, unmade
-from storage.projection.project import project_rows, residual_bytes
+from storage.projection.project import Projected, project_rows, residual_bytes
 from storage.projection.rerender import note_shown
 from storage.projection.shown import load_shown
 from storage.projection.sources import owners_of, owners_of_row
 from storage.projection.telemetry import note_due
-from storage.repositories.saving import keep_row, remove_row
+from storage.repositories.saving import gone_with, keep_row, remove_row
 from storage.resources import Home, ResourceKey
 from storage.rows import MADE_BY_DATABASE, load_rows, shared_columns, taken_unique
+from storage.stops import STOPPED
+from storage.tables.types import is_same_value
 from storage.transaction import UnitOfWork
 from storage.versions import Pending
 
@@ -96,7 +102,7 @@ class Places:
         if work.unmade:
             raise DefinitionsNeeded(work.unmade)
         answered = [placed.get(pending.key, pending) for pending in pendings]
-        consequences = await work.consequences(pending.key for pending in pendings)
+        consequences = await work.consequences(answered)
         return Placed(answered, consequences, work.unclaimed)
 
 
@@ -118,6 +124,8 @@ class _Work:
         self.changed: dict[RowKey, None] = {}
         self.shown: dict[RowKey, None] = {}
         """Changed rows whose contents others show."""
+        self.links: Mapping[RowKey, Sequence[RowKey]] = {}
+        """Other records of the persons whose rows these are, before anything is written."""
         self.unmade: dict[str, MetricDefinition] = {}
         self.unclaimed: dict[ResourceKey, str] = {}
         self.adopted: dict[str, Home] = {}
@@ -142,9 +150,12 @@ class _Work:
             # Locked, because all columns are written: what another writer changes meanwhile would be lost.
             loaded = await load_rows(self.unit.connection, table, self.unit.organization_id, keys, lock=True)
             self.rows.update({(table, key): row for key, row in loaded.items()})
-            edges = [edge for mapper in mappers_of_table(table) for edge in edges_of(mapper)]
+            running = self.unit.stops.running(mappers_of_table(table))
+            edges = [edge for mapper in running for edge in edges_of(mapper)]
             await load_shown(self.unit, self.facts, edges, {table: loaded.values()}, ids=False)
-        await answer(self.unit, self.facts, needs, tuple(offered))
+        await add_links(self.unit, self.facts, self.rows)
+        self.links = dict(self.facts.links)
+        await answer(self.unit, self.facts, needs, self.unit.stops.running(offered))
 
     async def settle(self, pending: Pending) -> Pending:
         """Return one write with its home, its row saved or deleted."""
@@ -292,7 +303,7 @@ class _Work:
         if missing:  # nothing of this unit of work is kept: it is run again when they are made
             self.unmade |= missing
             return pending
-        if row != current:
+        if current is None or not is_same_value(row, current):  # 6.10 is not 6.1, though both are one number
             row = await keep_row(self.unit, mapper.table, current, row)
             if _shows_stamps(mapper):
                 row = (await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id]))[row.id]
@@ -323,6 +334,10 @@ class _Work:
             await keep_row(self.unit, mapper.table, current, remaining)
             self.rows[home.table, home.key] = remaining
         elif current is not None:
+            others = await gone_with(self.unit, mapper.table, current)
+            if others is not None:
+                reason = f"rows of {others} would go with it: it is deleted through {mapper.internal_endpoint}"
+                raise MappingRefused(pending.key.resource_type, pending.key.id, reason)
             await remove_row(self.unit, mapper.table, current)
             self.changed.update(dict.fromkeys(owners_of_row(home.table, current)))
             self.rows.pop((home.table, home.key))
@@ -330,20 +345,27 @@ class _Work:
         self.changed[home.table, home.key] = None
         return pending
 
-    async def consequences(self, written: Iterable[ResourceKey]) -> list[Pending]:
+    async def consequences(self, written: Sequence[Pending]) -> list[Pending]:
         """Return versions of what else the changed rows show: other parts, other resources of the same row."""
-        but = list(written)
+        but = [pending.key for pending in written]
         found: list[Pending] = []
         concerned = await owners_of(self.unit, self.changed)
+        left = await devices_left(self.unit, written)
+        if left:
+            concerned[DEVICE_TABLE] = sorted({*concerned.get(DEVICE_TABLE, ()), *left})
         for table, keys in concerned.items():
             if table in SHOWN_ONLY:
                 continue
             projected = await project_rows(self.unit, self.facts, table, keys, but)
-            for key, reason in projected.failures.items():
+            stopped = {key: reason for key, reason in projected.failures.items() if reason.startswith(STOPPED)}
+            for key, reason in projected.failures.items() - stopped.items():
                 raise MappingRefused(table, key, f"the row could not be shown again: {reason}")
+            if stopped:
+                await note_failures(self.unit, table, list(stopped), Projected(failures=stopped))
             await note_due(self.unit, table, projected.deferred)
             found.extend(projected.pendings)
         await note_shown(self.unit, self._shown(concerned))
+        await note_changed(self.unit, self.links, self.changed)
         return found
 
     def _shown(self, concerned: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

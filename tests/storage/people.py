@@ -41,6 +41,13 @@ class People:
             for statement in statements:
                 connection.execute(statement)
 
+    def count(self, table: str, **values: str) -> int:
+        """Return how many rows of the organization have these values."""
+        own = {"organization_id": self.organization, **values}
+        condition = " AND ".join(f"{name} = '{value}'" for name, value in own.items())
+        with connected(self.url) as connection:
+            return int(connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0])
+
     def insert(self, table: str, **values: Any) -> None:
         """Insert a row; texts, booleans and None only."""
         names = ", ".join(["organization_id", *values])
