@@ -10,7 +10,9 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mappers.care_rows import SHARED
+from mappers.device import DEVICE_TABLE
 from storage.projection.declared import SHOWN_ONLY
+from storage.projection.devices import devices_left
 from storage.projection.facts import open_facts
 from storage.projection.links import note_links
 from storage.projection.project import Projected, project_rows
@@ -65,6 +67,9 @@ async def project_touched(
         if table in SHOWN_ONLY:
             continue
         projected = await project_rows(unit, facts, table, keys)
+        left = await devices_left(unit, projected.pendings)
+        if left:
+            projected.pendings += (await project_rows(unit, facts, DEVICE_TABLE, left)).pendings
         await write_versions(unit, projected.pendings)
         if refused is not None and table == ORGANIZATIONS:
             projected.failures[unit.organization_id] = refused

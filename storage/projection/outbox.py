@@ -17,9 +17,9 @@ from storage.errors import StorageError
 from storage.projection.flush import note_failures, project_touched
 from storage.projection.project import Projected
 from storage.projection.rerender import organizations_with_walks, walk_shown
+from storage.projection.sources import keys_of
 from storage.projection.telemetry import organizations_with_work, settle_due, take_due, walk
-from storage.rows import all_keys
-from storage.tables.fhir import outbox, resources
+from storage.tables.fhir import outbox
 from storage.tables.platform import organizations
 from storage.transaction import Change, UnitOfWork
 
@@ -152,7 +152,7 @@ async def _drain_batch(unit: UnitOfWork, limit: int, taken: list[_Entry] | None 
     if entries:
         touched = [(entry.table, entry.key) for entry in entries if entry.key != TRUNCATED]
         for table in {entry.table for entry in entries if entry.key == TRUNCATED}:
-            touched.extend([(table, key) for key in await stored_keys(unit, table)])
+            touched.extend([(table, key) for key in await keys_of(unit, table)])
         deferred = await project_touched(unit, touched, _new(unit, entries))
         await _take_out(unit, entries, deferred)
     return len(entries)
@@ -191,14 +191,3 @@ async def _spread(connection: AsyncConnection) -> None:
         columns = ["organization_id", "table_name", "key", "operation"]
         await connection.execute(insert(outbox).from_select(columns, own))
         await connection.execute(delete(outbox).where(outbox.c.id == entry))
-
-
-async def stored_keys(unit: UnitOfWork, table: str) -> list[str]:
-    """Return the keys of all rows of a table that the store shows or the table holds."""
-    shown = (
-        select(resources.c.home_key)
-        .distinct()
-        .where(resources.c.organization_id == unit.organization_id, resources.c.home_table == table)
-    )
-    keys = {row[0] for row in await unit.connection.execute(shown)}
-    return sorted(keys | set(await all_keys(unit.connection, table, unit.organization_id)))

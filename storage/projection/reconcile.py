@@ -14,15 +14,14 @@ from typing import Final
 
 from mappers.telemetry import SETTING, SettingRefused
 from storage.engine import Database
-from storage.projection.declared import DERIVED_TABLES, PROJECTION_ORDER
+from storage.projection.declared import PROJECTION_ORDER
 from storage.projection.facts import open_facts
 from storage.projection.flush import ORGANIZATIONS, note_failures
 from storage.projection.index_check import check_index
 from storage.projection.index_definition import note_built, outdated_indexes
 from storage.projection.index_rebuild import rebuild_index
-from storage.projection.outbox import stored_keys
 from storage.projection.project import project_rows
-from storage.projection.sources import derived_keys
+from storage.projection.sources import keys_of
 from storage.projection.telemetry import compare_setting, take_setting, waiting
 from storage.transaction import Change, UnitOfWork
 from storage.versions import Pending, is_unchanged, write_versions
@@ -65,7 +64,7 @@ async def reconcile(
     """Compare rows with the store and the store with its index in one organization; with `fix`, repair."""
     findings = Findings()
     for table in PROJECTION_ORDER:
-        keys = await database.transact(organization_id, RECONCILER, partial(_keys, table=table))
+        keys = await database.transact(organization_id, RECONCILER, partial(keys_of, table=table))
         for start in range(0, len(keys), BATCH):
             batch = keys[start : start + BATCH]
 
@@ -78,12 +77,6 @@ async def reconcile(
                 progress(table, len(batch))
     await _compare_index(database, organization_id, findings, fix=fix)
     return findings
-
-
-async def _keys(unit: UnitOfWork, table: str) -> list[str]:
-    if table in DERIVED_TABLES:
-        return await derived_keys(unit, table)
-    return await stored_keys(unit, table)
 
 
 async def _compare_rows(unit: UnitOfWork, table: str, keys: Sequence[str], findings: Findings, *, fix: bool) -> None:

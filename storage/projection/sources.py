@@ -15,8 +15,9 @@ from mappers.care_rows import SHARED
 from mappers.device import device_columns, device_key
 from mappers.lens import Row
 from mappers.rows import TreatmentClinician, WearableDevice
-from storage.projection.declared import OWNED, PROJECTION_ORDER, SHOWN_ONLY
+from storage.projection.declared import DERIVED_TABLES, OWNED, PROJECTION_ORDER, SHOWN_ONLY
 from storage.projection.emr_records import EMR_RECORDS_TABLE, load_emr_records
+from storage.rows import all_keys
 from storage.tables.fhir import resources
 from storage.tables.patient_graph import patient_wearable_readings, protocols, subscriptions
 from storage.transaction import UnitOfWork
@@ -116,15 +117,20 @@ async def _load_devices(
     return found
 
 
-async def derived_keys(unit: UnitOfWork, table: str) -> list[str]:
-    """Return the keys of all derived rows of `table` that rows call for or the store shows."""
+async def keys_of(unit: UnitOfWork, table: str) -> list[str]:
+    """Return the keys of all rows of a table, derived ones too, that there are or that the store shows."""
     shown = select(resources.c.home_key).where(
         resources.c.organization_id == unit.organization_id, resources.c.home_table == table
     )
     keys = {row[0] for row in await unit.connection.execute(shown.distinct())}
     if table == "wearable_devices":
-        return sorted(keys | set(await _devices_of(unit.connection, unit.organization_id, None)))
-    for column in (subscriptions.c.clinician_id, protocols.c.created_by):
-        named = select(column).where(column.table.c.organization_id == unit.organization_id, column.is_not(None))
-        keys |= {row[0] for row in await unit.connection.execute(named.distinct())}
+        keys |= set(await _devices_of(unit.connection, unit.organization_id, None))
+    elif table in DERIVED_TABLES:
+        for owned in OWNED:
+            if owned.owner == table:
+                whose = owned.column.table.c.organization_id
+                named = select(owned.column).where(whose == unit.organization_id, owned.column.is_not(None))
+                keys |= {row[0] for row in await unit.connection.execute(named.distinct())}
+    else:
+        keys |= set(await all_keys(unit.connection, table, unit.organization_id))
     return sorted(keys)

@@ -12,42 +12,19 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
+from mappers.lens import ResourceMapper
 from mappers.registry import MAPPERS
 from mappers.rows import CustomerProfile
 from storage import rls, schema
 from storage.engine import Database
+from storage.projection.declared import DERIVED_TABLES, edges_of
 from storage.rows import save_row
 from storage.transaction import Change
 from storage.triggers import CAPTURED, CHANNEL
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
+from tests.foreign_rows import PARENT, SAID, insert, other_column, parents
 from tests.postgres import PostgresServer
 
-ROW = {
-    "organizations": "INSERT INTO organizations (id, name) VALUES ('{org}', 'n')",
-    "customer_profiles": "INSERT INTO customer_profiles (organization_id, id, external_id, email)"
-    " VALUES ('{org}', '{id}', 'x{id}', 'e{id}')",
-    "identity_mappings": "INSERT INTO identity_mappings (organization_id, id, customer_id, identifier_type,"
-    " external_id) VALUES ('{org}', '{id}', 'owner', 'email', '{id}')",
-    "lab_results": "INSERT INTO lab_results (organization_id, id, customer_id) VALUES ('{org}', '{id}', 'owner')",
-    "protocols": "INSERT INTO protocols (organization_id, id, customer_id, name, created_by)"
-    " VALUES ('{org}', '{id}', 'owner', 'n', 'dr_a')",
-    "subscriptions": "INSERT INTO subscriptions (organization_id, id, customer_id, product_id, product_name,"
-    " clinician_id) VALUES ('{org}', '{id}', 'owner', 'p', 'P', 'dr_a')",
-    "patient_prescriptions": "INSERT INTO patient_prescriptions (organization_id, id, customer_id, treatment_id,"
-    " rimo_order_id, medication_name, dosage) VALUES ('{org}', '{id}', 'owner', 'treatment', '{id}', 'm', 'd')",
-    "patient_wearable_readings": "INSERT INTO patient_wearable_readings (organization_id, id, customer_id, data_type,"
-    " value, unit, source, recorded_at) VALUES ('{org}', '{id}', 'owner', 'hrv', '1', 'ms', 's',"
-    " '2026-01-01T00:00:00Z')",
-    "patient_wearable_daily_stats": "INSERT INTO patient_wearable_daily_stats (organization_id, id, customer_id, date,"
-    " data_type, unit) VALUES ('{org}', '{id}', 'owner', '2026-01-01', '{id}', 'ms')",
-}
-OWNERS = {
-    "identity_mappings": [("customer_profiles", "owner")],
-    "patient_prescriptions": [("subscriptions", "treatment")],
-    "protocols": [("treatment_clinicians", "dr_a")],
-    "subscriptions": [("treatment_clinicians", "dr_a")],
-}
-OTHER_COLUMN = {"organizations": "name", "customer_profiles": "first_name", "identity_mappings": "external_system"}
 Entry = tuple[str, str, str, str]
 
 
@@ -66,11 +43,16 @@ def foreign_writer(url: str) -> Iterator[Any]:
 
 def prepare(writer: Any, table: str) -> None:
     """Insert what rows of the table refer to, and forget that this left notes."""
-    if table != "customer_profiles":
-        writer.execute(ROW["customer_profiles"].format(org=ORGANIZATION, id="owner"))
-    if table == "patient_prescriptions":
-        writer.execute(ROW["subscriptions"].format(org=ORGANIZATION, id="treatment"))
+    for statement in parents(table):
+        writer.execute(statement)
     writer.execute("DELETE FROM outbox")
+
+
+def owners_of(table: str, organization: str) -> set[Entry]:
+    """What changes of a row of the table are noted for, beside the row."""
+    captured = next(each for each in CAPTURED if each.table == table)
+    said = SAID.get(table, {})
+    return {(organization, owner, said.get(column, PARENT), "update") for owner, column in captured.owners}
 
 
 def drain(writer: Any) -> set[Entry]:
@@ -87,16 +69,15 @@ def test_what_a_foreign_writer_does_to_a_row_is_noted_for_the_row_and_its_owners
     is_organization = table == "organizations"
     organization = "acme" if is_organization else ORGANIZATION
     key = "acme" if is_organization else "row-1"
-    owners = {(organization, *owner, "update") for owner in OWNERS.get(table, ())}
-    column = OTHER_COLUMN.get(table, "notes" if table in {"lab_results", "protocols", "subscriptions"} else "metadata")
-    value = "{}" if column == "metadata" else "changed"
+    owners = owners_of(table, organization)
+    column = other_column(table)
     with foreign_writer(fresh_database_url) as writer:
         prepare(writer, table)
-        writer.execute(ROW[table].format(org=organization, id=key))
+        writer.execute(insert(table, key, organization))
         assert drain(writer) == {(organization, table, key, "insert"), *owners}
-        writer.execute(f"UPDATE {table} SET {column} = '{value}' WHERE id = '{key}'")
+        writer.execute(f"UPDATE {table} SET {column} = 'changed' WHERE id = '{key}'")
         assert drain(writer) == {(organization, table, key, "update"), *owners}
-        writer.execute(f"UPDATE {table} SET {column} = '{value}' WHERE id = 'nobody'")
+        writer.execute(f"UPDATE {table} SET {column} = 'changed' WHERE id = 'nobody'")
         assert drain(writer) == set()
         writer.execute(f"UPDATE {table} SET id = 'moved' WHERE id = '{key}'")
         moved_to = "moved" if is_organization else organization
@@ -112,12 +93,12 @@ def test_what_a_foreign_writer_does_to_a_row_is_noted_for_the_row_and_its_owners
 def test_a_row_that_changes_its_owner_is_noted_for_the_old_and_the_new_one(fresh_database_url: str) -> None:
     with foreign_writer(fresh_database_url) as writer:
         prepare(writer, "identity_mappings")
-        writer.execute(ROW["customer_profiles"].format(org=ORGANIZATION, id="second"))
-        writer.execute(ROW["identity_mappings"].format(org=ORGANIZATION, id="m"))
+        writer.execute(insert("customer_profiles", "second"))
+        writer.execute(insert("identity_mappings", "m"))
         drain(writer)
         writer.execute("UPDATE identity_mappings SET customer_id = 'second'")
         owners = {entry[2] for entry in drain(writer) if entry[1] == "customer_profiles"}
-    assert owners == {"owner", "second"}
+    assert owners == {PARENT, "second"}
 
 
 def test_many_rows_of_several_organizations_are_noted_each_under_its_own(fresh_database_url: str) -> None:
@@ -164,15 +145,19 @@ def test_what_is_rolled_back_leaves_no_note(fresh_database_url: str) -> None:
     with foreign_writer(fresh_database_url) as writer:
         drain(writer)
         writer.execute("BEGIN")
-        writer.execute(ROW["customer_profiles"].format(org=ORGANIZATION, id="c"))
+        writer.execute(insert("customer_profiles", "c"))
         writer.execute("ROLLBACK")
         assert drain(writer) == set()
 
 
+def tables_shown(mapper: ResourceMapper) -> set[str]:
+    return {table for edge in edges_of(mapper) for table in (edge.table, edge.of)}
+
+
 def test_every_table_that_a_mapper_reads_is_captured() -> None:
     captured = {each.table for each in CAPTURED}
-    derived = {"treatment_clinicians", "wearable_devices"}
-    assert {mapper.table for mapper in MAPPERS} - derived <= captured
+    read = {table for mapper in MAPPERS for table in (mapper.table, *mapper.children, *tables_shown(mapper))}
+    assert read - DERIVED_TABLES.keys() <= captured
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +180,7 @@ def test_a_listener_is_woken_once_per_transaction(postgres_url: str) -> None:
         listener.execute(f"LISTEN {CHANNEL}")
         with writer.transaction():
             for number in range(3):
-                writer.execute(ROW["customer_profiles"].format(org=ORGANIZATION, id=f"woken-{number}"))
+                writer.execute(insert("customer_profiles", f"woken-{number}"))
         heard = [note.channel for note in listener.notifies(timeout=5, stop_after=1)]
         assert heard == [CHANNEL]
         writer.execute("UPDATE customer_profiles SET first_name = 'x' WHERE id = 'nobody'")
