@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import bindparam, func, select
 
-from mappers.lens import Absorbed, NotClaimed
+from mappers.lens import NotClaimed, ResourceMapper
 from mappers.registry import mappers_of_type
 from storage.engine import Database
-from storage.projection.facts import open_facts
+from storage.projection.facts import Facts, open_facts
 from storage.projection.lookups import answer
 from storage.projection.places import by_day_only, writable_mappers
 from storage.resources import Stored
+from storage.rows import load_rows, taken_unique
 from storage.sql import Prepared, prepare
-from storage.tables import fhir
+from storage.tables import care_platform, fhir, patient_graph
 from storage.transaction import Change, UnitOfWork
 from storage.versions import STORED_COLUMNS, stored_of
 
 NATIVE: Final = "native"
 BATCH: Final = 500
+FITS: Final = "would fit a table at its next update"
+SYSTEMS: Final[Mapping[str, frozenset[str]]] = {
+    "graph": frozenset(table.name for table in patient_graph.TENANT_TABLES),
+    "care": frozenset(table.name for table in care_platform.TENANT_TABLES),
+}
+"""Home system → its tables."""
 REPORTER: Final = Change(actor="homes", client_id="fhir-server", api="homes")
 
 
@@ -103,23 +110,38 @@ async def _offer(unit: UnitOfWork, batch: Sequence[Stored]) -> Counter[str]:
     """Offer native resources to the mappers of their type once more, and count why none takes them."""
     facts = await open_facts(unit)
     resources = [stored.resource() for stored in batch]
-    needs = {
-        need
-        for resource in resources
-        for mapper in writable_mappers(resource["resourceType"])
-        for need in mapper.needs(resource)
-    }
-    await answer(unit, facts, needs)
+    mappers = {mapper for resource in resources for mapper in writable_mappers(resource["resourceType"])}
+    needs = {need for resource in resources for mapper in mappers for need in mapper.needs(resource)}
+    await answer(unit, facts, needs, tuple(mappers))
     reasons: Counter[str] = Counter()
     for resource in resources:
         offered = writable_mappers(resource["resourceType"])
-        answers = [(mapper, mapper.absorb(resource, facts.lookups())) for mapper in offered]
-        refused = [each.reason for _, each in answers if isinstance(each, NotClaimed)]
-        refused += [
-            by_day_only(mapper)
-            for mapper, each in answers
-            if isinstance(each, Absorbed) and not facts.shows(mapper, each.row)
-        ]
-        fits = len(refused) < len(answers)
-        reasons["would fit a table at its next update" if fits else "; ".join(refused)] += 1
+        refused = {mapper: await _refusal(unit, facts, mapper, resource) for mapper in offered}
+        if None in refused.values():
+            reasons[FITS] += 1
+            continue
+        told = [mapper for mapper in offered if is_of_home(mapper, facts.home_system)] or offered
+        reasons["; ".join(dict.fromkeys(str(refused[mapper]) for mapper in told))] += 1
     return reasons
+
+
+def is_of_home(mapper: ResourceMapper, home_system: str | None) -> bool:
+    """Whether a mapper's table belongs to a home system; the reasons of others only say that it does not."""
+    return mapper.table in SYSTEMS.get(home_system or "", ())
+
+
+async def _refusal(unit: UnitOfWork, facts: Facts, mapper: ResourceMapper, resource: Mapping[str, Any]) -> str | None:
+    """Return why a mapper does not take a resource, None when it would."""
+    if (stopped := unit.stops.reason(mapper)) is not None:
+        return f"{mapper.name} is stopped: {stopped}"
+    if mapper.home_system is not None and mapper.home_system != facts.home_system:
+        return f"the organization's home system is not {mapper.home_system}"
+    absorbed = mapper.absorb(resource, facts.lookups())
+    if isinstance(absorbed, NotClaimed):
+        return absorbed.reason
+    if not facts.shows(mapper, absorbed.row):
+        return by_day_only(mapper)
+    if await load_rows(unit.connection, mapper.table, unit.organization_id, [absorbed.row.id]):
+        return f"{mapper.table} has a row with this id"
+    taken = await taken_unique(unit.connection, mapper.table, absorbed.row)
+    return f"{mapper.table}.{taken} is in use" if taken else None

@@ -24,10 +24,16 @@ def test_homes_counts_resources_by_table_and_says_why_others_are_in_none(install
         "utf-8",
     )
     installed("load", str(path))
-    rows = {(row["type"], row["home"]): row for row in installed("homes", "--json").json}
+    found = installed("homes", "--json").json
+    assert {row["organization"] for row in found} == {"health-hub", "loop-health"}
+    rows = {(row["type"], row["home"]): row for row in found if row["organization"] == "loop-health"}
+    assert [row for row in found if row in rows.values()] == installed(
+        "homes", "--organization", "loop-health", "--json"
+    ).json
     assert rows["Organization", "organizations"]["resources"] == 1
     assert rows["Basic", "native"] == {
-        "type": "Basic", "home": "native", "resources": 1, "reason": "no table holds this type",
+        "organization": "loop-health", "type": "Basic", "home": "native",
+        "resources": 1, "reason": "no table holds this type",
     }  # fmt: skip
     assert "external_id" in rows["Patient", "native"]["reason"]
     table = installed("homes").out
