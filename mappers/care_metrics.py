@@ -160,14 +160,16 @@ def metric_need(concept: Json, kind: str, unit: Json, category: Json) -> Need | 
 
 
 def new_metric(organization_id: str, need: Need) -> MetricDefinition | None:
-    """Return the definition that a need without an answer calls for, the same for every writer; None for any kind.
+    """Return the definition that a need without an answer calls for, the same for every writer.
 
-    Its id is UUIDv5(organization, system|code|value type), its origin `fhir` (settled §1.13).
+    Its id is UUIDv5(organization, system|code|value type), its origin `fhir` (settled §1.13). None for any kind, and
+    where a definition would not be known by the code that was written: a LOINC code with a wrong check digit.
     """
     if not need.facts:
         return None
     own_id = part_resource_id("organizations", organization_id, need.value)
-    return MetricDefinition(id=own_id, organization_id=organization_id, origin="fhir", **need.facts)
+    metric = MetricDefinition(id=own_id, organization_id=organization_id, origin="fhir", **need.facts)
+    return metric if need.value in keys_of(metric) else None
 
 
 def _display(concept: Json, coding: tuple[str, str]) -> str | None:

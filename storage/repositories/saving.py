@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, select
+from sqlalchemy import Column, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from mappers.rows import Subscription
@@ -20,6 +21,7 @@ from storage.repositories.subscription_states import transition
 from storage.rows import Row, delete_row, save_row
 from storage.tables.enums import VALIDATED, PatientEventType
 from storage.tables.health_hub import profile_fhir_resources_clean
+from storage.tables.metadata import metadata
 from storage.transaction import UnitOfWork
 
 Rule = Callable[[UnitOfWork, Row | None, Row], tuple[Row, PatientEvent | None]]
@@ -65,6 +67,27 @@ async def remove_row(unit: UnitOfWork, table: str, row: Row) -> None:
         if is_foreign_key(error):
             raise ReferenceConflict(table, row.id, ()) from None
         raise
+
+
+async def gone_with(unit: UnitOfWork, table: str, row: Row) -> str | None:
+    """Return a table whose rows would be deleted with a row (ON DELETE CASCADE), None where there are no such rows.
+
+    What was gathered for a profile cannot be seen through FHIR, so a client would not know what it deletes.
+    """
+    for column in _cascading(table):
+        own = (column.table.c.organization_id == unit.organization_id, column == row.id)
+        if await unit.connection.scalar(select(literal(1)).select_from(column.table).where(*own).limit(1)) is not None:
+            return column.table.name
+    return None
+
+
+@cache
+def _cascading(table: str) -> tuple[Column[Any], ...]:
+    """Return the columns that name a row of a tenant table in rows that are deleted with it."""
+    keys = (key for other in metadata.sorted_tables for key in other.foreign_key_constraints)
+    return tuple(
+        key.elements[-1].parent for key in keys if key.referred_table.name == table and key.ondelete == "CASCADE"
+    )
 
 
 def require_known_values(table: str, before: Row | None, after: Row) -> None:

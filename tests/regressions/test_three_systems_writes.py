@@ -1,0 +1,111 @@
+"""What once went wrong when FHIR clients wrote to the care platform and the health hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from mappers import systems
+from storage.access import system_access
+from storage.codec import decode
+from storage.errors import MappingRefused
+from storage.projection.outbox import Projector
+from storage.projection.reconcile import reconcile
+from storage.tables.care_platform import metric_definitions, observations
+from tests.conftest import ORGANIZATION
+from tests.conftest import OTHER_ORGANIZATION as HUB
+from tests.regressions.shop import Shop
+
+DAY = "2025-01-01T10:00:00Z"
+HAROLD: dict[str, Any] = {
+    "resourceType": "Patient",
+    "name": [{"family": "Jenkins", "given": ["Harold"]}],
+    "birthDate": "1948-05-12",
+}
+HUB_SYSTEM = system_access(HUB, "tester")
+PROFILE = (
+    "INSERT INTO users (id, email) VALUES ('laura', 'laura@x.example')",
+    f"INSERT INTO profiles (organization_id, id, user_id, display_name) VALUES ('{HUB}', 'p', 'laura', 'Laura')",
+)
+RAW = (
+    "INSERT INTO profile_fhir_resources_raw"
+    " (organization_id, id, profile_id, provider, resource_type, resource_id, resource_json)"
+    f" VALUES ('{HUB}', 'r', 'p', 'epic', 'Observation', 'o', '{{}}')"
+)
+
+
+async def care(shop: Shop) -> Shop:
+    """Let new Patients be rows of the care platform, and write one."""
+    await shop.execute(text(f"UPDATE organizations SET home_system = 'care' WHERE id = '{ORGANIZATION}'"))
+    await shop.put("Patient/harold", HAROLD)
+    return shop
+
+
+def measured(code: str = "29463-7", **value: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": systems.LOINC, "code": code}]},
+        "subject": {"reference": "Patient/harold"},
+        "effectiveDateTime": DAY,
+        **value,
+    }
+
+
+def kilograms(number: str) -> dict[str, Any]:
+    amount = f'{{"value": {number}, "unit": "kg", "system": "{systems.UCUM}", "code": "kg"}}'
+    return measured(valueQuantity=decode(amount.encode()))
+
+
+@pytest.mark.parametrize("number", ["80.50", "80.500", "8050e-2"])
+async def test_a_number_written_with_other_digits_is_kept_by_the_row_too(shop: Shop, number: str) -> None:
+    await care(shop)
+    await shop.put("Observation/o", kilograms("80.5"))
+    await shop.put("Observation/o", kilograms(number))
+    assert await shop.versions("Observation/o") == [2, 1]
+    ((value,),) = await shop.execute(select(observations.c.value))
+    shown = (await shop.read("Observation/o"))["valueQuantity"]["value"]
+    assert str(value) == str(shown) == ("80.500" if number == "80.500" else "80.50")
+    assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
+
+
+async def test_a_component_written_with_other_digits_is_kept_by_the_row_too(shop: Shop) -> None:
+    await care(shop)
+    for number in ("120", "120.0"):
+        of = {"coding": [{"system": systems.LOINC, "code": "8480-6"}]}
+        amount = kilograms(number)["valueQuantity"] | {"unit": "mmHg", "code": "mm[Hg]"}
+        await shop.put("Observation/o", measured("85354-9", component=[{"code": of, "valueQuantity": amount}]))
+    ((value,),) = await shop.execute(select(observations.c.value))
+    assert str(value["systolic"]) == "120.0"
+    assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
+
+
+async def test_a_code_with_a_wrong_check_digit_makes_no_metric_that_nobody_finds_again(shop: Shop) -> None:
+    await care(shop)
+    await shop.put("Observation/o", measured("8668-1", valueString="fine"))
+    assert await shop.execute(select(metric_definitions.c.id)) == []
+
+
+@pytest.fixture
+async def hub(shop: Shop) -> Shop:
+    """A shop with a profile of the health hub that shows as Patient/p."""
+    for statement in PROFILE:
+        await shop.execute(text(statement), HUB)
+    await reconcile(shop.database, HUB, fix=True)
+    return shop
+
+
+async def test_deleting_the_Patient_of_a_profile_does_not_take_its_records_along(hub: Shop) -> None:
+    await hub.execute(text(RAW), HUB)
+    with pytest.raises(MappingRefused, match="profile_fhir_resources_raw would go with it"):
+        await hub.delete("Patient/p", access=HUB_SYSTEM)
+    assert len(await hub.execute(text("SELECT id FROM profile_fhir_resources_raw"), HUB)) == 1
+    assert (await hub.read("Patient/p", HUB_SYSTEM))["id"] == "p"
+
+
+async def test_the_Patient_of_a_profile_without_records_can_be_deleted(hub: Shop) -> None:
+    await hub.delete("Patient/p", access=HUB_SYSTEM)
+    assert await hub.execute(text("SELECT id FROM profiles"), HUB) == []
+    await Projector(hub.database).drain()
