@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from sqlalchemy import NullPool, create_engine, make_url
 
 from mappers.registry import mappers_of_table
-from storage.codec import decode
 from storage.engine import Database
 from storage.projection.declared import PROJECTION_ORDER, STORED_TABLES
-from storage.projection.flush import flush
-from storage.projection.outbox import Projector
 from storage.projection.reconcile import reconcile
 from tests.conftest import ORGANIZATION
 from tests.foreign_rows import insert, other_column, parents
+from tests.storage.other_program import World, other_program
 
 KEY: Final = "row-1"
 MAPPED: Final = [table for table in PROJECTION_ORDER if table in STORED_TABLES]
@@ -34,49 +30,9 @@ def change_of(table: str) -> str:
     return f"UPDATE {table} SET {change} WHERE id = '{KEY}'"
 
 
-@dataclass
-class World:
-    """A database, another program that writes to it, and what FHIR shows."""
-
-    database: Database
-    url: str
-    projector: Projector
-
-    def sql(self, *statements: str) -> list[Any]:
-        """Run statements in one transaction of the other program; returns the rows of the last."""
-        url = make_url(self.url)
-        driver = "postgresql+psycopg" if url.get_backend_name() == "postgresql" else "sqlite"
-        engine = create_engine(url.set(drivername=driver), poolclass=NullPool)
-        rows: list[Any] = []
-        with engine.begin() as connection:
-            for statement in statements:
-                result = connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-                rows = list(result) if result.returns_rows else []
-        engine.dispose()
-        return rows
-
-    async def after(self, *statements: str) -> None:
-        """Run statements and let the projector see them."""
-        self.sql(*statements)
-        await self.projector.drain()
-
-    def shown(self, table: str, key: str) -> list[tuple[int, dict[str, Any]]]:
-        """Return version and content of the resources that a row gives."""
-        found = self.sql(
-            "SELECT version, body FROM fhir_resources"
-            f" WHERE home_table = '{table}' AND home_key = '{key}' AND deleted = false ORDER BY resource_type, id"
-        )
-        return [(version, decode(bytes(body))) for version, body in found]
-
-    def failures(self) -> list[Any]:
-        """Return the rows that could not be mapped, and why."""
-        return self.sql("SELECT table_name, key, reason FROM projection_failures")
-
-
 @pytest.fixture
 async def world(fresh_database: Database, fresh_database_url: str) -> World:
-    fresh_database.flush = flush
-    return World(fresh_database, fresh_database_url, Projector(fresh_database))
+    return other_program(fresh_database, fresh_database_url)
 
 
 def test_every_mapped_table_has_a_mapper() -> None:
