@@ -38,6 +38,7 @@ bench: $(VENV)/.installed postgres  ## measure this server on PostgreSQL (see be
 
 docs: $(VENV)/.installed  ## write the pages that are generated from the code
 	$(BIN)/python scripts/generate_docs.py
+	$(BIN)/python -m tests.docs.round_trips
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -37,6 +37,7 @@ def mapping_index() -> str:
         "",
         "Each page shows which column feeds which element, both ways; `fhir-server mapping TYPE` prints the same. What",
         "no table can hold lives in the FHIR store alone, and `fhir-server homes` counts what lives where.",
+        "[Round trips](round-trips.md) shows a row of each source table on its way to a client and back.",
         "",
         "| resource type | tables | through FHIR |",
         "| --- | --- | --- |",

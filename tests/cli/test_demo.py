@@ -98,6 +98,7 @@ def test_the_readmes_curl_lines_work_against_the_demo(demo):
     readme = (REPOSITORY / "README.md").read_text()
     block = readme.split("<!-- tried by a test -->")[1].split("```")[1]
     script = block.removeprefix("bash").replace("http://127.0.0.1:8000", address)
+    script = script.replace(".venv/bin/fhir-server", " ".join(COMMAND))
     lines = [line for line in script.splitlines() if not line.startswith("export TOKEN=")]
     done = subprocess.run(
         ["bash", "-eu", "-c", "\n".join(lines).replace("curl ", "curl --fail-with-body ")],
