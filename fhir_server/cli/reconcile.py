@@ -9,12 +9,16 @@ import typer
 from fhir_server.cli.output import CommandFailed, JsonOption, note, print_json, print_rows
 
 EXAMPLE: Final = "Example: fhir-server reconcile --check --organization loop-health"
+PROGRESS_COLUMNS: Final = ("organization", "table", "done", "total", "waiting", "undrained")
 COLUMNS: Final = ("organization", "rows", "resources", "differing", "failures", "index", "agrees")
 
 
 def reconcile(
     check: Annotated[bool, typer.Option("--check", help="Compare and change nothing.")] = False,
     fix: Annotated[bool, typer.Option("--fix", help="Write what differs.")] = False,
+    progress: Annotated[
+        bool, typer.Option("--progress", help="Compare nothing: tell how far the server is with what it renders again.")
+    ] = False,
     organization: Annotated[
         str | None, typer.Option("--organization", help="Id of the organization. Default: all of them.")
     ] = None,
@@ -24,12 +28,21 @@ def reconcile(
 
     Rows that cannot be shown are listed with the reason; they keep their last good version. --check ends with status 1
     when anything differs, --fix when rows remain that cannot be shown.
-    """
-    if check == fix:
-        raise CommandFailed("Give either --check or --fix.")
-    from fhir_server.cli.installation import run
-    from fhir_server.cli.reconciling import reconcile_organizations
 
+    --progress: when a row changes that others show (a metric, a clinician, a program, an organization's name), the
+    server renders those again in the background. `table` is whose changed rows it is at, `done` of `total` rows that
+    show them are found, `undrained` of these wait to be rendered; `waiting` are changed rows that come after these.
+    """
+    if [check, fix, progress].count(True) != 1:
+        raise CommandFailed("Give either --check or --fix, or --progress.")
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.reconciling import reconcile_organizations, tell_progress
+
+    if progress:
+        print_rows(
+            run(lambda installation: tell_progress(installation, organization)), PROGRESS_COLUMNS, as_json=as_json
+        )
+        return
     found = run(
         lambda installation: reconcile_organizations(installation, organization, fix=fix, show_progress=not as_json)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from storage.installation import organization_ids
 from storage.projection.outbox import Projector
 from storage.projection.reconcile import Findings, reconcile
 from storage.projection.reconcile import Progress as Tell
+from storage.projection.rerender import progress_of
 
 
 async def reconcile_organizations(
@@ -23,10 +25,7 @@ async def reconcile_organizations(
 
     Raises CommandFailed and DatabaseUnavailable. A repair first shows what foreign writers left in the outbox.
     """
-    if organization_id is not None:
-        organizations = [(await installation.organization(organization_id)).id]
-    else:
-        organizations = await organization_ids(installation.database)
+    organizations = await _named(installation, organization_id)
     if fix:
         await Projector(installation.database).drain()
     rows = []
@@ -39,6 +38,21 @@ async def reconcile_organizations(
                 pass  # the record is all there is to write
             rows.append(_facts(organization, findings))
     return rows
+
+
+async def tell_progress(installation: Installation, organization_id: str | None) -> list[dict[str, Any]]:
+    """Return how far re-rendering is in one organization or in all; raises CommandFailed and DatabaseUnavailable."""
+    rows: list[dict[str, Any]] = []
+    for organization in await _named(installation, organization_id):
+        async with installation.acting(organization, Act("fhir_resources", "read", "reconcile")) as unit:
+            rows.append({"organization": organization, **asdict(await progress_of(unit))})
+    return rows
+
+
+async def _named(installation: Installation, organization_id: str | None) -> list[str]:
+    if organization_id is not None:
+        return [(await installation.organization(organization_id)).id]
+    return list(await organization_ids(installation.database))
 
 
 @contextmanager

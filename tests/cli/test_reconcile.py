@@ -73,7 +73,7 @@ def test_a_row_that_cannot_be_shown_is_listed_and_keeps_the_status_at_1(loaded: 
 
 
 def test_either_check_or_fix_is_asked_for(loaded: Command):
-    for arguments in ((), ("--check", "--fix")):
+    for arguments in ((), ("--check", "--fix"), ("--check", "--progress")):
         outcome = loaded("reconcile", *arguments)
         assert (outcome.status, "--check or --fix" in outcome.err) == (1, True)
 
@@ -82,3 +82,16 @@ def test_security_AD2_a_reconciliation_is_on_record(loaded: Command):
     loaded("reconcile", "--check", "--organization", "loop-health")
     last = json.loads(loaded("audit", "export").out.splitlines()[-2])
     assert (last["resource"], last["action"], last["interaction"]) == ("fhir_resources", "read", "reconcile")
+
+
+def test_progress_tells_how_far_the_server_is_with_what_it_renders_again(loaded: Command, fresh_database_url: str):
+    idle = {"table": None, "done": 0, "total": None, "waiting": 0, "undrained": 0}
+    loaded("reconcile", "--fix")
+    assert {"organization": "loop-health", **idle} in loaded("reconcile", "--progress", "--json").json
+    sql(
+        fresh_database_url,
+        "UPDATE shown_rows SET walk = 0 WHERE organization_id = 'loop-health' AND table_name = 'organizations'",
+    )
+    (found,) = loaded("reconcile", "--progress", "--organization", "loop-health", "--json").json
+    assert found == {"organization": "loop-health", **idle, "waiting": 1}
+    assert "waiting" in loaded("reconcile", "--progress").out
