@@ -99,7 +99,7 @@ def _seen(access: Access, resource_type: str) -> Reach:
 
 @lru_cache
 def _referrers_statement(dialect: str) -> Prepared:
-    """Resources that refer to some others, those others, those of the same row and those without weight aside.
+    """Resources that refer to some others, what goes as well, those of the same row and those without weight aside.
 
     The last column tells links of Patients.
     """
@@ -108,7 +108,7 @@ def _referrers_statement(dialect: str) -> Prepared:
     columns = (rows.c.resource_type, rows.c.id, target.c.resource_type, target.c.id)
     weighs = and_(
         *(rows.c.resource_type != each for each in sorted(WITHOUT_WEIGHT)),
-        not_(member_of(rows.c.self_key, "keys")),
+        not_(member_of(rows.c.self_key, "gone")),
         target.c.organization_id == rows.c.organization_id,
         or_(
             rows.c.home_table.is_(None),
@@ -131,15 +131,20 @@ def _referrers_statement(dialect: str) -> Prepared:
     return prepare(by_reference.union(by_patient).limit(literal_column(str(FETCHED_REFERRERS))), dialect)
 
 
-async def refuse_referenced(unit: UnitOfWork, deletions: Sequence[Pending], access: Access) -> None:
+async def refuse_referenced(
+    unit: UnitOfWork, deletions: Sequence[Pending], access: Access, along: Sequence[Pending] = ()
+) -> None:
     """Refuse deletions of what other resources refer to, those of the same batch and the same row aside.
+
+    `along` are deletions that follow from these: other resources of the rows that go.
 
     Raises ReferenceConflict with some referrers the caller may see.
     """
     if not deletions:
         return
     keys = [pending.key.hash for pending in deletions]
-    parameters = {"organization_id": unit.organization_id, "keys": keys}
+    gone = [*keys, *(pending.key.hash for pending in along)]
+    parameters = {"organization_id": unit.organization_id, "keys": keys, "gone": gone}
     rows = await unit.driver.fetch(_referrers_statement(unit.driver.dialect), parameters)
     ours = await _links_of_ours(unit, [row[:4] for row in rows if row[4]])
     found = [row[:4] for row in rows if not (row[4] and row[:4] in ours)]

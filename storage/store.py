@@ -232,7 +232,10 @@ class ResourceStore:
         bound = {write.key for write in writes if access.reach(*_asked_right(write)) is not Reach.ORGANIZATION}
         await check_references(unit, pendings, access, bound, enforce=self.enforce_references)
         placed = await self.places.place(unit, pendings, bound)
-        await refuse_referenced(unit, [pending for pending in placed.pendings if pending.resource is None], access)
+        deletions, along = (
+            [pending for pending in some if pending.resource is None] for some in (placed.pendings, placed.consequences)
+        )
+        await refuse_referenced(unit, deletions, access, along)
         return await self._store(unit, writes, placed)
 
     async def _store(self, unit: UnitOfWork, writes: Sequence[Write], placed: Placed) -> list[Written]:

@@ -16,7 +16,7 @@ from mappers.lookups import REFERENCE, Need, Treatment
 from mappers.lookups import Home as LookupHome
 from mappers.registry import mapper_of, mappers_of_table, mappers_of_type
 from storage.driver import Question
-from storage.errors import MapperStopped, MappingRefused, ReadOnlyHome
+from storage.errors import MapperStopped, MappingRefused, ReadOnlyHome, ReferenceConflict
 from storage.integrity import key_of
 from storage.projection.declared import SHOWN_ONLY, edges_of, is_shown_with, shows_otherwise
 from storage.projection.devices import devices_left
@@ -58,10 +58,14 @@ def writable_mappers(resource_type: str) -> tuple[ResourceMapper, ...]:
     return tuple(mapper for mapper in mappers_of_type(resource_type) if not mapper.read_only)
 
 
-def _order(pending: Pending) -> tuple[int, int]:
-    """Those first that others depend on; then in one order for all, so that rows are written without deadlocks."""
-    kind = pending.key.resource_type
-    return FIRST_TYPES.index(kind) if kind in FIRST_TYPES else len(FIRST_TYPES), pending.key.hash
+def _order(pending: Pending) -> tuple[bool, int, int]:
+    """Deletions first, as in a transaction; of those the ones first that depend on others, of writes the others.
+
+    Then in one order for all, so that rows are written without deadlocks.
+    """
+    kind, is_write = pending.key.resource_type, pending.resource is not None
+    rank = FIRST_TYPES.index(kind) if kind in FIRST_TYPES else len(FIRST_TYPES)
+    return is_write, rank if is_write else -rank, pending.key.hash
 
 
 class Places:
@@ -338,7 +342,10 @@ class _Work:
             if others is not None:
                 reason = f"rows of {others} would go with it: it is deleted through {mapper.internal_endpoint}"
                 raise MappingRefused(pending.key.resource_type, pending.key.id, reason)
-            await remove_row(self.unit, mapper.table, current)
+            try:
+                await remove_row(self.unit, mapper.table, current)
+            except ReferenceConflict:  # of the resource: its client knows nothing of the row
+                raise ReferenceConflict(pending.key.resource_type, pending.key.id, ()) from None
             self.changed.update(dict.fromkeys(owners_of_row(home.table, current)))
             self.rows.pop((home.table, home.key))
             self.shown[home.table, home.key] = None

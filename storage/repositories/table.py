@@ -128,6 +128,9 @@ class TableRepository(Generic[R]):
         await self._require_free(after)
         await keep_row(self.unit, self.table_name, before, after)
         self.unit.touch(self.table_name, row_id)
+        now = owners_of_row(self.table_name, after)
+        for table, key in (each for each in owners_of_row(self.table_name, before) if each not in now):
+            self.unit.touch(table, key)  # whoever showed the row until now shows it no longer
         return await self.get(row_id)
 
     async def delete(self, row_id: str, *, expected: datetime | None = None) -> None:

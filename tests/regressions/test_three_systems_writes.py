@@ -10,13 +10,15 @@ from sqlalchemy import select, text
 from mappers import systems
 from storage.access import system_access
 from storage.codec import decode
-from storage.errors import MappingRefused
+from storage.errors import MappingRefused, ReferenceConflict
 from storage.projection.outbox import Projector
 from storage.projection.reconcile import reconcile
+from storage.repositories.care_programs import EnrollmentRepository
 from storage.tables.care_platform import metric_definitions, observations
+from storage.transaction import UnitOfWork
 from tests.conftest import ORGANIZATION
 from tests.conftest import OTHER_ORGANIZATION as HUB
-from tests.regressions.shop import Shop
+from tests.regressions.shop import CHANGE, Shop
 
 DAY = "2025-01-01T10:00:00Z"
 HAROLD: dict[str, Any] = {
@@ -109,3 +111,57 @@ async def test_the_Patient_of_a_profile_without_records_can_be_deleted(hub: Shop
     await hub.delete("Patient/p", access=HUB_SYSTEM)
     assert await hub.execute(text("SELECT id FROM profiles"), HUB) == []
     await Projector(hub.database).drain()
+
+
+def enrolled(subject: str) -> tuple[str, ...]:
+    """Return statements that give a patient somebody and something to be enrolled with."""
+    return (
+        (
+            "INSERT INTO clinicians (organization_id, id, first_name, last_name, email)"
+            f" VALUES ('{ORGANIZATION}', 'chan', 'Terrence', 'Chan', 'chan@x.example')"
+        ),
+        f"INSERT INTO care_programs (organization_id, id, name, type) VALUES ('{ORGANIZATION}', 'g', 'RPM', 'RPM')",
+        (
+            "INSERT INTO enrollments (organization_id, id, patient_id, clinician_id, care_program_id, start_date)"
+            f" VALUES ('{ORGANIZATION}', 'e', '{subject}', 'chan', 'g', '2025-08-01T00:00:00.000000Z')"
+        ),
+    )
+
+
+async def test_a_Patient_is_deleted_together_with_what_refers_to_it(shop: Shop) -> None:
+    await care(shop)
+    for statement in enrolled("harold"):
+        await shop.execute(text(statement))
+    await reconcile(shop.database, ORGANIZATION, fix=True)
+    await shop.put("Observation/o", kilograms("80.5") | {"basedOn": [{"reference": "CarePlan/e"}]})
+    await shop.delete("Patient/harold", "CarePlan/e", "Observation/o")
+    for table in ("patients", "enrollments", "observations"):
+        assert await shop.execute(text(f"SELECT id FROM {table}")) == [], table
+    assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
+
+
+async def test_a_refused_deletion_names_the_resource_and_not_its_row(shop: Shop) -> None:
+    await care(shop)
+    await shop.execute(text(enrolled("harold")[0]))
+    await shop.execute(
+        text(
+            "INSERT INTO time_logs (organization_id, id, patient_id, clinician_id, activity, duration)"
+            f" VALUES ('{ORGANIZATION}', 't', 'harold', 'chan', 'CALL_PATIENT', 12)"
+        )
+    )
+    with pytest.raises(ReferenceConflict, match="Patient/harold is referred to"):
+        await shop.delete("Patient/harold")
+
+
+async def test_a_row_that_moves_to_another_patient_leaves_the_first(shop: Shop) -> None:
+    await care(shop)
+    await shop.put("Patient/maude", HAROLD | {"name": [{"family": "Gray", "given": ["Maude"]}]})
+    for statement in enrolled("harold"):
+        await shop.execute(text(statement))
+    await reconcile(shop.database, ORGANIZATION, fix=True)
+
+    async def move(unit: UnitOfWork) -> None:
+        await EnrollmentRepository(unit).update("e", {"patient_id": "maude"})
+
+    await shop.database.transact(ORGANIZATION, CHANGE, move)
+    assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
