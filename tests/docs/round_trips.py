@@ -43,8 +43,6 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs/round-trips.md"
 SAMPLES: Final = ("patient_graph.json", "care_platform.json", "health_hub.json")
 STAMPS: Final = ("created_at", "updated_at")
 WIDTH: Final = 112
-LONGEST: Final = 400
-"""Characters of a value in a table."""
 PATIENCE: Final = 30
 """Seconds in which FHIR has to show what another program wrote."""
 
@@ -78,7 +76,8 @@ async def _load(url: str) -> None:
         for name in SAMPLES:
             summary = await loader.load(find_sources([Path(str(files("fhir_server.demo") / "data" / name))]))
             assert summary.refused == [], summary.refused
-        await Projector(database).drain()
+        while await Projector(database).drain():
+            pass
     finally:
         await database.close()
 
@@ -254,7 +253,7 @@ def page(recorded: Mapping[str, Recorded]) -> str:
     lines = [HEAD + "| | system | row | resource | columns changed | kept in the residual |", "| --- " * 6 + "|"]
     for number, trip in enumerate(ROUND_TRIPS, 1):
         made = recorded[trip.resource]
-        columns = ", ".join(dict.fromkeys(f"`{_first(path)}`" for path, _, _ in _row_differences(made)))
+        columns = ", ".join(dict.fromkeys(f"`{first(path)}`" for path, _, _ in _row_differences(made)))
         kept = ", ".join(f"`{_place(entry)}`" for entry in made.residual.entries) or "nothing"
         link = f"[{number}](#{number}-{trip.table}-and-{trip.resource_type.lower()})"
         lines.append(
@@ -313,7 +312,8 @@ def _row_differences(made: Recorded) -> Iterator[tuple[str, Any, Any]]:
     return differences(made.before, made.after)
 
 
-def _first(path: str) -> str:
+def first(path: str) -> str:
+    """Return the column or element that a path begins with."""
     return str(_steps(path)[0])
 
 
@@ -349,8 +349,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, Decimal):
         value = format(value, "f")
     shown = value if isinstance(value, str) else _line(value)
-    if len(shown) > LONGEST:
-        shown = f"{shown[:LONGEST]} …"
     return f"`{shown}`".replace("|", "\\|")
 
 
