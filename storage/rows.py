@@ -14,7 +14,19 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Index, Table, UniqueConstraint, bindparam, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Index,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy import delete as delete_from
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -83,6 +95,8 @@ MADE_BY_DATABASE: Final = frozenset({*STAMPS, "corrected"})
 """Columns that a row may have otherwise than it was saved with."""
 CUSTOMER: Final = "customer_id"
 """The column that says whose a row is."""
+LONGEST_INDEXED: Final = 2500
+"""Bytes of text that the columns of one index may have together; PostgreSQL takes 2,704 in all."""
 SMALLEST_STEP: Final = timedelta(microseconds=1)
 
 
@@ -149,6 +163,11 @@ def confined(shape: Shape, organization_id: str) -> tuple[ColumnElement[bool], .
     return () if shape.organization is None else (shape.organization == organization_id,)
 
 
+def _is_keyed(connection: AsyncConnection, shape: Shape) -> bool:
+    """Whether the database has the columns by which rows of a table are known; no mapper of it runs without."""
+    return unusable_columns(connection, shape.table.name).isdisjoint(("id", "organization_id"))
+
+
 async def load_rows(
     connection: AsyncConnection,
     table_name: str,
@@ -164,6 +183,8 @@ async def load_rows(
     SHARED): it sees what it added to them, too.
     """
     shape = shape_of(table_name)
+    if not _is_keyed(connection, shape):
+        return {}
     reader = reader or organization_id
     wanted = sorted(set(keys))
     order = (shape.table.c.id,) if lock else ()
@@ -211,7 +232,8 @@ async def _with_children(
     connection: AsyncConnection, rows: list[Row], children: Children, organization_id: str
 ) -> list[Row]:
     shape = shape_of(children.table.name)
-    if children.owner.name in unusable_columns(connection, shape.table.name):
+    owner = {children.owner.name, children.owner_organization.name}
+    if not (_is_keyed(connection, shape) and owner.isdisjoint(unusable_columns(connection, shape.table.name))):
         return rows  # whose they are is not known; mappers that show them are stopped
     conditions: list[ColumnElement[bool]] = [children.owner.in_([row.id for row in rows])]
     if children.table in care_platform.CATALOGUE_TABLES:
@@ -231,6 +253,8 @@ async def _with_children(
 async def all_keys(connection: AsyncConnection, table_name: str, organization_id: str) -> list[str]:
     """Return the ids of all rows of the organization, in order."""
     shape = shape_of(table_name)
+    if not _is_keyed(connection, shape):
+        return []
     statement = select(shape.table.c.id).where(*confined(shape, organization_id)).order_by(shape.table.c.id)
     return list(await connection.scalars(statement))
 
@@ -342,6 +366,31 @@ async def _taken_here(connection: AsyncConnection, shape: Shape, row: Row) -> st
         if await connection.scalar(statement.limit(1)) is not None:
             return columns[-1].name
     return None
+
+
+def overlong(table_name: str, row: Row) -> str | None:
+    """Return a column whose text is longer than an index over it takes, None when there is none.
+
+    Of a child row's text it is the name of the child table. PostgreSQL refuses such a row; both engines keep none.
+    """
+    shape = shape_of(table_name)
+    for columns in _indexed_texts(shape):
+        sizes = {name: len(str(getattr(row, name)).encode()) for name in columns}
+        if sum(sizes.values()) > LONGEST_INDEXED:
+            return max(sizes, key=lambda name: sizes[name])
+    owned = (children.table.name for children in shape.owned)
+    return next((name for name in owned if any(overlong(name, each) for each in getattr(row, name))), None)
+
+
+@cache
+def _indexed_texts(shape: Shape) -> list[list[str]]:
+    """Return the columns of text of every key and index of rows of this shape."""
+    keys = [each for each in shape.table.constraints if isinstance(each, PrimaryKeyConstraint | UniqueConstraint)]
+    texts = {column.name for column in shape.columns if isinstance(column.type, String)}
+    return [
+        [column.name for column in each.columns if column.name in texts]
+        for each in sorted([*shape.table.indexes, *keys], key=lambda each: str(each.name))
+    ]
 
 
 @cache

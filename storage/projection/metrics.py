@@ -16,7 +16,7 @@ from mappers.lens import Row
 from mappers.lookups import Need
 from storage.engine import NeededFirst
 from storage.projection.facts import Facts
-from storage.rows import STAMPS, fetch_rows, shape_of
+from storage.rows import STAMPS, fetch_rows, overlong, shape_of
 from storage.tables.care_platform import metric_definitions
 from storage.transaction import UnitOfWork
 
@@ -61,7 +61,7 @@ async def add_metrics(unit: UnitOfWork, facts: Facts, needs: Iterable[Need]) -> 
     known = metrics_by_key(found)
     taken = {metric.id for metric in found if metric.organization_id == unit.organization_id}
     for value, metric in new.items():
-        if value not in known and metric is not None and metric.id not in taken:
+        if value not in known and metric is not None and metric.id not in taken and overlong(TABLE, metric) is None:
             known[value] = metric
             facts.to_be_made[metric.id] = metric
     for value in by_value:

@@ -32,7 +32,7 @@ from storage.projection.sources import owners_of, owners_of_row
 from storage.projection.telemetry import note_due
 from storage.repositories.saving import gone_with, keep_row, remove_row
 from storage.resources import Home, ResourceKey
-from storage.rows import MADE_BY_DATABASE, load_rows, shared_columns, taken_unique
+from storage.rows import MADE_BY_DATABASE, load_rows, overlong, shared_columns, taken_unique
 from storage.stops import STOPPED
 from storage.tables.types import is_same_value
 from storage.transaction import UnitOfWork
@@ -196,9 +196,9 @@ class _Work:
             raise MappingRefused(pending.key.resource_type, pending.key.id, by_day_only(mapper))
         absorbed = self._with_shared_columns(pending, mapper, home, current, absorbed)
         pending, absorbed = self._with_unseen_columns(pending, mapper, home, current, absorbed)
-        taken = await taken_unique(self.unit.connection, home.table, absorbed.row)
-        if taken is not None:
-            raise MappingRefused(pending.key.resource_type, pending.key.id, f"{home.table}.{taken} is in use")
+        reason = await self._unkept(home.table, absorbed.row)
+        if reason is not None:
+            raise MappingRefused(pending.key.resource_type, pending.key.id, reason)
         return await self._keep(pending, mapper, home, current, absorbed)
 
     def _with_shared_columns(
@@ -296,8 +296,15 @@ class _Work:
             return by_day_only(mapper)
         if existing or (mapper.table, row.id) in self.rows:
             return f"{mapper.table} has a row with this id"
-        taken = await taken_unique(self.unit.connection, mapper.table, row)
-        return f"{mapper.table}.{taken} is in use" if taken else None
+        return await self._unkept(mapper.table, row)
+
+    async def _unkept(self, table: str, row: Row) -> str | None:
+        """Return why the table's own constraints keep a row out, None when they do not."""
+        long = overlong(table, row)
+        if long is not None:
+            return f"{table}.{long} takes no text so long"
+        taken = await taken_unique(self.unit.connection, table, row)
+        return f"{table}.{taken} is in use" if taken is not None else None
 
     async def _keep(
         self, pending: Pending, mapper: ResourceMapper, home: Home, current: Row | None, absorbed: Absorbed

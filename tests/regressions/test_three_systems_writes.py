@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+from string import ascii_letters
 from typing import Any
 
 import pytest
@@ -165,3 +167,33 @@ async def test_a_row_that_moves_to_another_patient_leaves_the_first(shop: Shop) 
 
     await shop.database.transact(ORGANIZATION, CHANGE, move)
     assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
+
+
+def long_text(size: int = 4000) -> str:
+    """Return text that does not compress, so that no index takes it."""
+    return "".join(Random(1).choices(ascii_letters, k=size))
+
+
+@pytest.mark.parametrize(
+    ("name", "resource"),
+    [
+        ("Patient/p", HAROLD | {"name": [{"family": long_text(), "given": ["A"]}]}),
+        (
+            "Patient/p",
+            HAROLD | {"identifier": [{"system": systems.medical_record(ORGANIZATION), "value": long_text()}]},
+        ),
+        ("Observation/o", kilograms("1") | {"code": {"coding": [{"system": "urn:x", "code": long_text()}]}}),
+    ],
+)
+async def test_text_that_no_index_takes_is_kept_in_the_store(shop: Shop, name: str, resource: dict[str, Any]) -> None:
+    await care(shop)
+    await shop.put(name, resource)
+    assert (await shop.read(name)).items() >= resource.items()
+    table = {"Patient": "patients", "Observation": "observations"}[name.partition("/")[0]]
+    assert await shop.execute(text(f"SELECT id FROM {table} WHERE id <> 'harold'")) == []
+
+
+async def test_a_row_takes_no_text_that_no_index_takes_and_says_so(shop: Shop) -> None:
+    await care(shop)
+    with pytest.raises(MappingRefused, match="last_name takes no text so long"):
+        await shop.put("Patient/harold", HAROLD | {"name": [{"family": long_text(), "given": ["A"]}]})
