@@ -196,7 +196,7 @@ class _Work:
             raise MappingRefused(pending.key.resource_type, pending.key.id, by_day_only(mapper))
         absorbed = self._with_shared_columns(pending, mapper, home, current, absorbed)
         pending, absorbed = self._with_unseen_columns(pending, mapper, home, current, absorbed)
-        reason = await self._unkept(home.table, absorbed.row)
+        reason = await self._unkept(home.table, absorbed.row, current)
         if reason is not None:
             raise MappingRefused(pending.key.resource_type, pending.key.id, reason)
         return await self._keep(pending, mapper, home, current, absorbed)
@@ -298,10 +298,10 @@ class _Work:
             return f"{mapper.table} has a row with this id"
         return await self._unkept(mapper.table, row)
 
-    async def _unkept(self, table: str, row: Row) -> str | None:
-        """Return why the table's own constraints keep a row out, None when they do not."""
+    async def _unkept(self, table: str, row: Row, before: Row | None = None) -> str | None:
+        """Return why the table's own constraints keep a row out, None when they do not; what is there is possible."""
         long = overlong(table, row)
-        if long is not None:
+        if long is not None and (before is None or overlong(table, before) != long):
             return f"{table}.{long} takes no text so long"
         taken = await taken_unique(self.unit.connection, table, row)
         return f"{table}.{taken} is in use" if taken is not None else None

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import psycopg
 from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from mappers.telemetry import SettingRefused, read_setting
 from storage.projection.declared import MAPPED_TABLES
@@ -140,7 +140,9 @@ async def _save(unit: UnitOfWork, table: Table, batch: list[Row], saved: Saved, 
                 await unit.connection.execute(insert(table), batch)
             else:
                 await unit.connection.execute(_update(table, batch[0]), [_renamed(table, row) for row in batch])
-    except REFUSALS as error:
+    except (*REFUSALS, OperationalError) as error:
+        if isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) != TOO_LONG:
+            raise
         if not singly:
             raise RowsRefused from None
         saved.refused[batch[0][key_of(table)]] = f"{table.name}: {_reason(error)}"
@@ -158,11 +160,13 @@ def _renamed(table: Table, row: Row) -> Row:
     return {f"at_{name}" if name in table.primary_key.columns else name: value for name, value in row.items()}
 
 
+TOO_LONG: Final = "54000"
 SQLSTATES: Final[Mapping[str, str]] = {
     "23502": "a column that needs a value has none",
     "23503": "a row that it refers to is not there",
     "23505": "another row has a value that must be unique",
     "23514": "a value is outside what the column takes",
+    TOO_LONG: "a text is longer than an index takes",
 }
 SQLITE_WORDS: Final[Mapping[str, str]] = {
     "NOT NULL": SQLSTATES["23502"],
@@ -172,7 +176,7 @@ SQLITE_WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def _reason(error: IntegrityError | DataError) -> str:
+def _reason(error: IntegrityError | DataError | OperationalError) -> str:
     """Return why the table refused a row, with the column or constraint concerned and no value."""
     origin = error.orig
     if isinstance(origin, psycopg.Error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from random import Random
 from string import ascii_letters
 from typing import Any
@@ -16,7 +17,8 @@ from storage.errors import MappingRefused, ReferenceConflict
 from storage.projection.outbox import Projector
 from storage.projection.reconcile import reconcile
 from storage.repositories.care_programs import EnrollmentRepository
-from storage.tables.care_platform import metric_definitions, observations
+from storage.repositories.loading import Saved, save_rows
+from storage.tables.care_platform import metric_definitions, observations, patients
 from storage.transaction import UnitOfWork
 from tests.conftest import ORGANIZATION
 from tests.conftest import OTHER_ORGANIZATION as HUB
@@ -197,3 +199,20 @@ async def test_a_row_takes_no_text_that_no_index_takes_and_says_so(shop: Shop) -
     await care(shop)
     with pytest.raises(MappingRefused, match="last_name takes no text so long"):
         await shop.put("Patient/harold", HAROLD | {"name": [{"family": long_text(), "given": ["A"]}]})
+
+
+async def test_a_document_with_text_that_no_index_takes_is_refused_by_the_row(shop: Shop) -> None:
+    names = {
+        "organization_id": ORGANIZATION,
+        "last_name": "Jenkins",
+        "date_of_birth": datetime(1948, 5, 12, tzinfo=UTC),
+    }
+    rows = [{**names, "id": "long", "first_name": long_text()}, {**names, "id": "harold", "first_name": "Harold"}]
+
+    async def load(unit: UnitOfWork) -> Saved:
+        return await save_rows(unit, patients, rows, singly=True)
+
+    saved = await shop.database.transact(ORGANIZATION, CHANGE, load)
+    is_postgres = shop.database.dialect == "postgresql"
+    assert saved.refused.keys() == ({"long"} if is_postgres else set())
+    assert "harold" in saved.changed
