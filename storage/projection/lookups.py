@@ -26,6 +26,8 @@ from storage.sql import Prepared, among, one_or_many, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 
+CARE: Final = "care"
+"""The home system whose new Patients are `patients`."""
 CLAIMED_UPON: Final = ("patients", "enrollments")
 """Tables whose rows a claim is given wherever a reference leads to one; beside those that the mapper shows."""
 
@@ -72,12 +74,17 @@ async def answer(
                 wanted.setdefault(home.table, set()).add((unit.organization_id, home.key))
     if wanted:
         await _load(unit, facts, edges, wanted)
-    if METRIC in by_kind:
+    if METRIC in by_kind and _may_be_care(facts):
         await add_metrics(unit, facts, by_kind[METRIC])
     if TIME_ZONE in by_kind:
         await add_time_zones(unit, facts, [need.value for need in by_kind[TIME_ZONE]])
     if CLINICIAN in by_kind:
         await add_clinicians(unit, facts, [need.value for need in by_kind[CLINICIAN]])
+
+
+def _may_be_care(facts: Facts) -> bool:
+    """Whether what is written may be about patients of the care platform; nobody else's Observations have metrics."""
+    return facts.home_system == CARE or any(home.table in CLAIMED_UPON for home in facts.homes.values())
 
 
 def _named_rows(unit: UnitOfWork, needs: Iterable[Need]) -> dict[str, set[tuple[str, str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Final
 
@@ -66,7 +66,8 @@ async def load_shown(
         await ANSWERS[kind](unit, facts, keys_of_kind)
     if ids:
         for table, some in known.items():
-            _note_references(table, some, referred)
+            owners = {owner for owner in known if table in owner_of_children(owner)}
+            _note_references(table, some, referred, owners)
         for treatment in facts.treatments.values():
             if treatment.clinician_id is not None:
                 referred.setdefault("treatment_clinicians", set()).add(treatment.clinician_id)
@@ -146,13 +147,16 @@ def _references(table: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _note_references(table: str, rows: Iterable[Row], referred: dict[str, set[str]]) -> None:
+def _note_references(table: str, rows: Iterable[Row], referred: dict[str, set[str]], owners: Collection[str]) -> None:
+    """Note the keys that rows refer to; child rows are shown in their owner, which does not refer to itself."""
     if table in DERIVED_TABLES:
         referred.setdefault("customer_profiles", set()).update(
             row.customer_id for row in rows if hasattr(row, "customer_id")
         )
         return
     for column, other in _references(table):
+        if other in owners:
+            continue
         found = (getattr(row, column) for row in rows)
         referred.setdefault(other, set()).update(key for key in found if key is not None)
 
