@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,13 +11,15 @@ import pytest
 from sqlalchemy import select, update
 
 from mappers.care_rows import Patient
-from storage.engine import Database
+from storage.clock import IdSource
+from storage.engine import create_database
 from storage.projection.flush import flush
 from storage.projection.outbox import Projector
 from storage.projection.places import Places
 from storage.projection.reconcile import reconcile
 from storage.repositories.care_patients import PatientRepository
 from storage.resources import ResourceKey, Write
+from storage.rls import ROLE
 from storage.store import ResourceStore
 from storage.tables.care_platform import metric_definitions, observations
 from tests.conftest import ORGANIZATION
@@ -27,13 +30,16 @@ CODES: Final = ("8867-4", "29463-7", "8310-5", "59408-5")
 
 
 @pytest.fixture
-async def shop(fresh_database: Database) -> Shop:
-    """A store with one patient of the care platform."""
-    fresh_database.flush = flush
+async def shop(fresh_database_url: str) -> AsyncIterator[Shop]:
+    """A store with one patient of the care platform, and a connection for every writer."""
+    database = create_database(fresh_database_url, ids=IdSource(), role=ROLE, pool_size=WRITERS)
+    await database.open()
+    database.flush = flush
     row = Patient("p", ORGANIZATION, "Ada", "Lovelace", datetime(1985, 12, 10, tzinfo=UTC))
-    async with fresh_database.begin(ORGANIZATION, CHANGE) as unit:
+    async with database.begin(ORGANIZATION, CHANGE) as unit:
         await PatientRepository(unit).insert(row)
-    return Shop(fresh_database, ResourceStore(fresh_database, Places()))
+    yield Shop(database, ResourceStore(database, Places()))
+    await database.close()
 
 
 def measured(code: str, number: int = 1) -> Resource:
