@@ -232,8 +232,8 @@ async def _with_children(
     connection: AsyncConnection, rows: list[Row], children: Children, organization_id: str
 ) -> list[Row]:
     shape = shape_of(children.table.name)
-    owner = {children.owner.name, children.owner_organization.name}
-    if not (_is_keyed(connection, shape) and owner.isdisjoint(unusable_columns(connection, shape.table.name))):
+    named_by = {children.owner.name, children.owner_organization.name}
+    if not (_is_keyed(connection, shape) and named_by.isdisjoint(unusable_columns(connection, shape.table.name))):
         return rows  # whose they are is not known; mappers that show them are stopped
     conditions: list[ColumnElement[bool]] = [children.owner.in_([row.id for row in rows])]
     if children.table in care_platform.CATALOGUE_TABLES:

@@ -46,6 +46,12 @@ class Stops:
         """Whether a column can be used."""
         return column.name not in self.unusable.get(column.table.name, _NONE)
 
+    def lacks(self, columns: Mapping[str, Iterable[str]]) -> bool:
+        """Whether one of some columns, given by table, cannot be used."""
+        return bool(self.unusable) and any(
+            not self.unusable.get(table, _NONE).isdisjoint(names) for table, names in columns.items()
+        )
+
     def reason(self, mapper: ResourceMapper) -> str | None:
         """Return why a mapper is stopped, None when it runs."""
         return self.mappers.get(mapper.name)

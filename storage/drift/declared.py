@@ -10,15 +10,12 @@ from typing import Final
 from sqlalchemy import CheckConstraint, Column, Table
 
 from mappers.lens import ResourceMapper, Shows
-from mappers.lookups import CLINICIAN, EMR_RECORDS, TIME_ZONE, TREATMENT
 from mappers.registry import MAPPERS
 from storage.drift.live import allowed_values
+from storage.projection.needed import ASKED, DERIVED_FROM, Needed
 from storage.rows import STAMPS, shape_of
 from storage.sql import DIALECTS
 from storage.tables.metadata import metadata
-
-Needed = Mapping[str, frozenset[str]]
-"""Table → columns."""
 
 KINDS: Final[Mapping[str, str]] = {
     "text": "text",
@@ -55,33 +52,6 @@ WIDTHS: Final[Mapping[str, int]] = {"smallint": 2, "integer": 4, "int": 4, "bigi
 
 _PARENTHESES: Final = re.compile(r"\s*\([^)]*\)")
 _COLLATION: Final = re.compile(r"\s+collate\s+\S+", re.IGNORECASE)
-
-DERIVED: Final[Mapping[str, Needed]] = {
-    "treatment_clinicians": {
-        "subscriptions": frozenset({"id", "organization_id", "clinician_id", "clinician_name"}),
-        "protocols": frozenset({"id", "organization_id", "created_by"}),
-    },
-    "wearable_devices": {
-        "patient_wearable_readings": frozenset(
-            {"id", "organization_id", "customer_id", "source", "device_type", "device_id"}
-        ),
-    },
-}
-"""Rows that no table holds → the columns that they follow from (storage/projection/sources.py)."""
-
-ASKED: Final[Mapping[str, Needed]] = {
-    TIME_ZONE: {"customer_profiles": frozenset({"id", "organization_id", "timezone"})},
-    CLINICIAN: {"subscriptions": frozenset({"id", "organization_id", "clinician_id", "clinician_name"})},
-    TREATMENT: {"subscriptions": frozenset({"id", "organization_id", "customer_id", "clinician_id"})},
-    EMR_RECORDS: {
-        "profile_fhir_resources_raw": frozenset(
-            {"id", "organization_id", "profile_id", "provider", "resource_type", "resource_id"}
-        ),
-        "profile_fhir_resources_clean": frozenset({"id", "organization_id", "profile_id", "sources"}),
-    },
-    "organization": {"organizations": frozenset({"id", "name"})},
-}
-"""Kind of fact that a mapper looks up → the columns that answer it (storage/projection/lookups.py)."""
 
 
 def plain_type(text: str) -> str:
@@ -124,8 +94,8 @@ def needed_by(mapper: ResourceMapper) -> Needed:
     def need(table: str, columns: Iterable[str]) -> None:
         needed.setdefault(table, set()).update(columns)
 
-    if mapper.table in DERIVED:
-        _add(needed, DERIVED[mapper.table])
+    if mapper.table in DERIVED_FROM:
+        _add(needed, DERIVED_FROM[mapper.table])
     else:
         need(mapper.table, _own_columns(mapper))
     for child in mapper.children:

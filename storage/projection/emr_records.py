@@ -9,8 +9,9 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mappers.lookups import EmrRecord
+from mappers.lookups import EMR_RECORDS, EmrRecord
 from storage.projection.facts import Facts
+from storage.projection.needed import ASKED
 from storage.tables.health_hub import profile_fhir_resources_clean as clean
 from storage.tables.health_hub import profile_fhir_resources_raw as raw
 from storage.transaction import UnitOfWork
@@ -58,7 +59,7 @@ def _raw_ids(sources: Any) -> Iterable[str]:
 async def add_emr_records(unit: UnitOfWork, facts: Facts, profiles: Iterable[str]) -> None:
     """Look up what the providers of some profiles call their records."""
     places = {(EMR_RECORDS_TABLE, unit.organization_id, profile) for profile in profiles} - facts.sought
-    if not places:
+    if not places or unit.stops.lacks(ASKED[EMR_RECORDS]):
         return
     facts.sought |= places
     loaded = await load_emr_records(unit.connection, unit.organization_id, sorted(place[2] for place in places))

@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from sqlalchemy import bindparam, select
 
-from mappers.lookups import Treatment
+from mappers.lookups import CLINICIAN, TIME_ZONE, TREATMENT, Treatment
 from storage.projection.facts import Facts
+from storage.projection.needed import ASKED
 from storage.sql import Prepared, member_of, prepare
 from storage.tables.patient_graph import customer_profiles, subscriptions
 from storage.transaction import UnitOfWork
@@ -48,7 +49,7 @@ def _clinicians_statement(dialect: str) -> Prepared:
 async def add_time_zones(unit: UnitOfWork, facts: Facts, customers: Iterable[str]) -> None:
     """Look up the time zones of customers."""
     wanted = sorted(set(customers) - facts.time_zones.keys())
-    if wanted:
+    if wanted and not unit.stops.lacks(ASKED[TIME_ZONE]):
         parameters = {"organization_id": unit.organization_id, "keys": wanted}
         for customer, zone in await unit.driver.fetch(_time_zones_statement(unit.driver.dialect), parameters):
             if zone is not None:
@@ -58,7 +59,7 @@ async def add_time_zones(unit: UnitOfWork, facts: Facts, customers: Iterable[str
 async def add_treatments(unit: UnitOfWork, facts: Facts, treatments: Iterable[str]) -> None:
     """Look up customers and clinicians of treatments, and the clinicians' names."""
     wanted = sorted(set(treatments) - facts.treatments.keys())
-    if wanted:
+    if wanted and not unit.stops.lacks(ASKED[TREATMENT]):
         parameters = {"organization_id": unit.organization_id, "keys": wanted}
         rows = await unit.driver.fetch(_treatments_statement(unit.driver.dialect), parameters)
         for key, customer, clinician in rows:
@@ -70,7 +71,7 @@ async def add_treatments(unit: UnitOfWork, facts: Facts, treatments: Iterable[st
 async def add_clinicians(unit: UnitOfWork, facts: Facts, clinicians: Iterable[str]) -> None:
     """Look up clinicians' names, as the newest treatment that names them has it."""
     wanted = sorted(set(clinicians) - facts.clinicians.keys())
-    if wanted:
+    if wanted and not unit.stops.lacks(ASKED[CLINICIAN]):
         parameters = {"organization_id": unit.organization_id, "keys": wanted}
         for clinician, name in await unit.driver.fetch(_clinicians_statement(unit.driver.dialect), parameters):
             facts.clinicians[clinician] = name

@@ -13,9 +13,10 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from mappers.care_metrics import metrics_by_key, new_metric
 from mappers.care_rows import SHARED, MetricDefinition
 from mappers.lens import Row
-from mappers.lookups import Need
+from mappers.lookups import METRIC, Need
 from storage.engine import NeededFirst
 from storage.projection.facts import Facts
+from storage.projection.needed import ASKED
 from storage.rows import STAMPS, fetch_rows, overlong, shape_of
 from storage.tables.care_platform import metric_definitions
 from storage.transaction import UnitOfWork
@@ -47,6 +48,8 @@ async def add_metrics(unit: UnitOfWork, facts: Facts, needs: Iterable[Need]) -> 
 
     A definition is not made where its id is taken: its row has been given another meaning since.
     """
+    if unit.stops.lacks(ASKED[METRIC]):
+        return
     by_value = {need.value: need for need in sorted(needs, key=lambda need: need.value)}
     new = {value: new_metric(unit.organization_id, need) for value, need in by_value.items()}
     codes = {value.rsplit("|", 2)[1] for value in by_value}

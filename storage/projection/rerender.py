@@ -30,8 +30,9 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mappers.care_rows import SHARED
-from mappers.lens import Row
+from mappers.lens import Row, Shows
 from storage.projection.declared import Path, owner_of_children, paths_to, shown_tables, used_columns
+from storage.projection.needed import DERIVED_FROM, KEYS
 from storage.projection.shown import rows_of
 from storage.tables.fhir import outbox, rerenders, shown_rows
 from storage.tables.metadata import metadata
@@ -71,7 +72,7 @@ async def note_shown(unit: UnitOfWork, keys: Mapping[str, Sequence[str]], new: C
     `new` are rows that nobody can show yet.
     """
     for table, some in keys.items():
-        if some and table in shown_tables():
+        if some and table in shown_tables() and not unit.stops.lacks(DERIVED_FROM.get(table, {})):
             await _note(unit, table, sorted(set(some)), {key for of, key in new if of == table})
 
 
@@ -135,7 +136,7 @@ async def walk_shown(unit: UnitOfWork) -> int:
     table, owner, after, start, total = found
     if start is not None and await unit.connection.scalar(select(literal_column(OLDEST_RUNNING))) < start:
         return 0
-    owners = list(dict.fromkeys(path.owner for path in paths_to(table)))
+    owners = list(dict.fromkeys(path.owner for path in _paths(unit, table)))
     if total is None:
         counted = [await unit.connection.scalar(_count(unit, table, each)) for each in owners]
         await unit.connection.execute(update(rerenders).where(own).values(total=sum(map(int, counted))))
@@ -194,6 +195,18 @@ async def _note_owners(unit: UnitOfWork, owner: str, keys: Sequence[str]) -> Non
         await unit.connection.execute(insert(outbox), [{**own, "key": key} for key in keys])
 
 
+def _paths(unit: UnitOfWork, table: str) -> list[Path]:
+    """Return the paths to a table whose columns the database has; mappers that need the others are stopped."""
+    return [path for path in paths_to(table) if all(_is_there(unit, path, edge) for edge in path.edges)]
+
+
+def _is_there(unit: UnitOfWork, path: Path, edge: Shows) -> bool:
+    begins = (path.owner, *(each.table for each in path.edges))
+    owners = (owner_of_children(begin).get(edge.of) for begin in begins)
+    columns = {*KEYS, edge.column, *(owner.name for owner in owners if owner is not None)}
+    return not unit.stops.lacks({path.owner: KEYS, edge.of: columns})
+
+
 def _step(unit: UnitOfWork, table: str, owner: str, after: str) -> Select[Any]:
     rows = metadata.tables[owner]
     chosen = select(rows.c.id).where(*_showing(unit, table, owner), rows.c.id > after)
@@ -206,7 +219,7 @@ def _count(unit: UnitOfWork, table: str, owner: str) -> Select[Any]:
 
 def _showing(unit: UnitOfWork, table: str, owner: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Return the conditions of the rows of `owner` that show a row of `table` which the walk has taken."""
-    paths = [path for path in paths_to(table) if path.owner == owner]
+    paths = [path for path in _paths(unit, table) if path.owner == owner]
     own: ColumnElement[bool] = metadata.tables[owner].c.organization_id == unit.organization_id
     return own, or_(*(_leads(unit, path, table) for path in paths))
 

@@ -17,6 +17,7 @@ from mappers.lens import Row
 from mappers.rows import TreatmentClinician, WearableDevice
 from storage.projection.declared import DERIVED_TABLES, OWNED, PROJECTION_ORDER, SHOWN_ONLY
 from storage.projection.emr_records import EMR_RECORDS_TABLE, load_emr_records
+from storage.projection.needed import DERIVED_FROM
 from storage.rows import all_keys
 from storage.tables.fhir import resources
 from storage.tables.patient_graph import patient_wearable_readings, protocols, subscriptions
@@ -40,12 +41,14 @@ async def owners_of(unit: UnitOfWork, touched: Iterable[tuple[str, str]]) -> dic
         keys.setdefault(table, {})[key] = None
     connection, own = unit.connection, unit.organization_id
     for owned in OWNED:
-        if owned.column.table.name in keys and unit.stops.has(owned.column):
+        if owned.column.table.name in keys and not unit.stops.lacks(
+            {owned.column.table.name: ("id", "organization_id", owned.column.name)}
+        ):
             some = list(keys[owned.column.table.name])
             whose = owned.column.table.c.organization_id
             named = select(owned.column).where(whose.in_((own, SHARED)), owned.column.table.c.id.in_(some))
             _add(keys, owned.owner, [row[0] for row in await connection.execute(named)])
-    if "patient_wearable_readings" in keys:
+    if "patient_wearable_readings" in keys and not unit.stops.lacks(DERIVED_FROM["wearable_devices"]):
         _add(keys, "wearable_devices", await _devices_of(connection, own, list(keys["patient_wearable_readings"])))
     return {table: list(keys[table]) for table in (*PROJECTION_ORDER, *SHOWN_ONLY) if keys.get(table)}
 
@@ -123,6 +126,8 @@ async def keys_of(unit: UnitOfWork, table: str) -> list[str]:
         resources.c.organization_id == unit.organization_id, resources.c.home_table == table
     )
     keys = {row[0] for row in await unit.connection.execute(shown.distinct())}
+    if unit.stops.lacks(DERIVED_FROM.get(table, {})):
+        return sorted(keys)
     if table == "wearable_devices":
         keys |= set(await _devices_of(unit.connection, unit.organization_id, None))
     elif table in DERIVED_TABLES:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from mappers.lens import ResourceMapper
 from mappers.registry import MAPPERS, mapper_named
-from storage.drift.declared import DERIVED, needed_by
+from storage.drift.declared import needed_by
+from storage.projection.declared import DERIVED_TABLES
 from storage.rows import STAMPS
 from tests.builders import ROWS, lookups
 
-of_a_table = pytest.mark.parametrize("name", [mapper.name for mapper in MAPPERS if mapper.table not in DERIVED])
+of_a_table = pytest.mark.parametrize("name", [mapper.name for mapper in MAPPERS if mapper.table not in DERIVED_TABLES])
 
 
 @cache
