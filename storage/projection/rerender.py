@@ -33,7 +33,7 @@ from mappers.care_rows import SHARED
 from mappers.lens import Row, Shows
 from storage.projection.declared import Path, owner_of_children, paths_to, shown_tables, used_columns
 from storage.projection.needed import DERIVED_FROM, KEYS
-from storage.projection.shown import rows_of
+from storage.projection.shown import UNREADABLE, rows_of
 from storage.tables.fhir import outbox, rerenders, shown_rows
 from storage.tables.metadata import metadata
 from storage.transaction import UnitOfWork
@@ -115,7 +115,10 @@ def _may_be_shared(table: str) -> bool:
 
 
 def _fingerprint(rows: Iterable[Row | None], names: Sequence[str]) -> bytes:
-    values = [None if row is None else [getattr(row, name) for name in names] for row in rows]
+    values = [
+        None if row is None else "unreadable" if row is UNREADABLE else [getattr(row, name) for name in names]
+        for row in rows
+    ]
     return blake2b(repr(values).encode(), digest_size=16).digest()
 
 

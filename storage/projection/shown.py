@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exc, select
 
 from mappers.care_rows import SHARED
 from mappers.lens import Row, Shows
@@ -23,6 +23,20 @@ from storage.transaction import UnitOfWork
 
 WITHOUT_CHOSEN_IDS: Final = frozenset({"organizations", *CATALOGUE})
 """Tables whose rows are shown under their own ids, or not as resources at all."""
+
+READING_FAILS: Final = (ValueError, TypeError, ArithmeticError, exc.DataError)
+"""What reading a row raises when another writer left in it what no column of its kind has."""
+
+
+class Unreadable:
+    """A row that cannot be read: what shows it keeps its last good version and is listed (settled §3.8)."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise ValueError: no column is known."""
+        raise ValueError("a row that it refers to cannot be read")
+
+
+UNREADABLE: Final = Unreadable()
 
 Known = dict[str, list[Row]]
 """Table → rows that are at hand, with those of child tables under their own names."""
@@ -120,17 +134,30 @@ async def load_missing(unit: UnitOfWork, facts: Facts, table: str, keys: Iterabl
     for whose, some in sorted(by_organization.items()):
         for key, row in (await rows_of(unit, table, whose, some)).items():
             facts.rows[table, whose, key] = row
-            found.append(row)
+            if row is not UNREADABLE:
+                found.append(row)
     return found
 
 
 async def rows_of(unit: UnitOfWork, table: str, whose: str, keys: Sequence[str]) -> Mapping[str, Row]:
-    """Return rows by key: of the unit's organization, derived ones, or those that all share (`whose` is SHARED)."""
+    """Return rows by key: of the unit's organization, derived ones, or those that all share (`whose` is SHARED).
+
+    A row whose columns hold what they should not is UNREADABLE.
+    """
     if table in DERIVED_TABLES:
         return await load_derived(unit.connection, table, whose, keys)
     if whose not in {unit.organization_id, SHARED}:
         return {}
-    return await load_rows(unit.connection, table, whose, keys, reader=unit.organization_id)
+    try:
+        return await load_rows(unit.connection, table, whose, keys, reader=unit.organization_id)
+    except READING_FAILS:
+        rows: dict[str, Row] = {}
+    for key in keys:
+        try:
+            rows.update(await load_rows(unit.connection, table, whose, [key], reader=unit.organization_id))
+        except READING_FAILS:
+            rows[key] = UNREADABLE
+    return rows
 
 
 # ---- ids that the store chose ---------------------------------------------------------------------------------------
