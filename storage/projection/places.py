@@ -27,7 +27,7 @@ from storage.projection.lookups import answer, homes_question, with_facts
 from storage.projection.metrics import DefinitionsNeeded, unmade
 from storage.projection.project import Projected, project_rows, residual_bytes
 from storage.projection.rerender import note_shown
-from storage.projection.shown import load_shown
+from storage.projection.shown import READING_FAILS, load_shown
 from storage.projection.sources import owners_of, owners_of_row
 from storage.projection.telemetry import note_due
 from storage.repositories.saving import gone_with, keep_row, remove_row
@@ -152,7 +152,7 @@ class _Work:
                     needs |= mapper.needs(pending.resource)
         for table, keys in sorted(homes.items()):
             # Locked, because all columns are written: what another writer changes meanwhile would be lost.
-            loaded = await load_rows(self.unit.connection, table, self.unit.organization_id, keys, lock=True)
+            loaded = await self._read(table, keys, lock=True)
             self.rows.update({(table, key): row for key, row in loaded.items()})
             running = self.unit.stops.running(mappers_of_table(table))
             edges = [edge for mapper in running for edge in edges_of(mapper)]
@@ -160,6 +160,13 @@ class _Work:
         await add_links(self.unit, self.facts, self.rows)
         self.links = dict(self.facts.links)
         await answer(self.unit, self.facts, needs, self.unit.stops.running(offered))
+
+    async def _read(self, table: str, keys: Sequence[str], *, lock: bool = False) -> Mapping[str, Row]:
+        """Return rows; raises MappingRefused when one cannot be read."""
+        try:
+            return await load_rows(self.unit.connection, table, self.unit.organization_id, keys, lock=lock)
+        except READING_FAILS:
+            raise MappingRefused(table, ", ".join(keys), f"a row of {table} cannot be read: mend it first") from None
 
     async def settle(self, pending: Pending) -> Pending:
         """Return one write with its home, its row saved or deleted."""
@@ -289,7 +296,7 @@ class _Work:
             return f"rows of {mapper.table} are not made by callers bound to one patient"
         if mapper.home_system is not None and mapper.home_system != self.facts.home_system:
             return f"the organization's home system is not {mapper.home_system}"
-        existing = await load_rows(self.unit.connection, mapper.table, self.unit.organization_id, [row.id])
+        existing = await self._read(mapper.table, [row.id])
         if any(not self.facts.shows(mapper, each) for each in existing.values()):
             raise MappingRefused(mapper.resource_type, row.id, by_day_only(mapper))
         if not self.facts.shows(mapper, row):

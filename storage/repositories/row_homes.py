@@ -45,6 +45,8 @@ class RowHomes:
 
     def _home_of(self, table: Table, item: Mapping[str, Any]) -> str:
         if table is platform.organizations:
+            if key_in(table, item) == SHARED:
+                raise NoRow(f"{table.name}.id: {SHARED} stands for the rows that all organizations share")
             return str(item["id"])
         if table in health_hub.TENANT_TABLES:
             return self._organization_id if self._confined else HUB_ORGANIZATION

@@ -236,3 +236,8 @@ async def test_the_sample_of_the_care_platform_is_loaded_without_refusals(loadin
     assert summary.refused == []
     assert summary.loaded == 304
     assert (await load(loading, path)).written == 0
+
+
+async def test_an_organization_that_would_own_what_all_share_is_refused(loading: Loading) -> None:
+    path = loading.file("care.json", {"organizations": [row(SHARED, name="Everybody")]})
+    assert [each.what for each in (await load(loading, path)).refused] == ["organizations[0]"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select, text
 
+from storage.errors import MappingRefused
 from storage.projection.outbox import Projector
 from storage.projection.reconcile import reconcile
 from storage.tables.fhir import projection_failures
 from tests.conftest import ORGANIZATION
-from tests.regressions.shop import Shop
+from tests.regressions.shop import Shop, person
 from tests.regressions.test_untidy_rows import foreign, left
 
 PATIENT = (
@@ -67,3 +69,15 @@ async def test_what_shows_a_metric_keeps_its_last_good_version_while_it_cannot_b
     await shop.execute(text(f"UPDATE metric_definitions SET created_at = '{DAY}'"))
     await reconcile(shop.database, ORGANIZATION, fix=True)
     assert (await shop.read("Observation/x"))["valueQuantity"]["value"] == 2
+
+
+async def test_who_writes_what_belongs_to_a_row_that_cannot_be_read_is_told_so(shop: Shop) -> None:
+    await foreign(shop, f"UPDATE organizations SET home_system = 'care' WHERE id = '{ORGANIZATION}'", PATIENT)
+    await Projector(shop.database).drain()
+    await foreign(shop, f"UPDATE patients SET created_at = '{unreadable(shop)}'")
+    shown = await shop.read("Patient/p")
+    with pytest.raises(MappingRefused, match="a row of patients cannot be read"):
+        await shop.put("Patient/p", shown | {"gender": "male"})
+    await foreign(shop, PATIENT.replace("'p'", "'q'"), f"UPDATE patients SET created_at = '{unreadable(shop)}'")
+    with pytest.raises(MappingRefused, match="a row of patients cannot be read"):
+        await shop.put("Patient/q", person(name=[{"family": "B", "given": ["A"]}], birthDate="1950-01-01"))
