@@ -56,12 +56,13 @@ async def project_touched(
 ) -> Mapping[tuple[str, str], int]:
     """Write the versions that changed rows call for. Rows that cannot be mapped are listed apart.
 
-    `new` are those of the changed rows that were not there before.
+    `new` are those of the changed rows that were not there before, unless they are shown already.
     Returns the rows that are shown later, by table and key, and when; they are remembered (settled §3.2).
     """
     refused = await take_setting(unit) if (ORGANIZATIONS, unit.organization_id) in touched else None
     facts = await open_facts(unit)
     deferred: dict[tuple[str, str], int] = {}
+    known: set[tuple[str, str]] = set()
     concerned = await owners_of(unit, touched)
     for table, keys in concerned.items():
         if table in SHOWN_ONLY:
@@ -73,11 +74,13 @@ async def project_touched(
         await write_versions(unit, projected.pendings)
         if refused is not None and table == ORGANIZATIONS:
             projected.failures[unit.organization_id] = refused
+        stored = (pending.stored.home for pending in projected.pendings if pending.stored is not None)
+        known.update((table, home.key) for home in stored if home is not None)
         await note_failures(unit, table, keys, projected)
         await note_due(unit, table, projected.deferred)
         await note_links(unit, projected.pendings)
         deferred.update({(table, key): due for key, due in projected.deferred.items()})
-    await note_shown(unit, concerned, new)
+    await note_shown(unit, concerned, set(new) - known)
     return deferred
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.engine import Database
 from storage.errors import StorageError
+from storage.projection.declared import SHOWN_ONLY
 from storage.projection.flush import note_failures, project_touched
 from storage.projection.project import Projected
 from storage.projection.rerender import organizations_with_walks, walk_shown
@@ -159,10 +160,13 @@ async def _drain_batch(unit: UnitOfWork, limit: int, taken: list[_Entry] | None 
 
 
 def _new(unit: UnitOfWork, entries: Sequence[_Entry]) -> list[tuple[str, str]]:
-    """Return the rows that were inserted; SQLite says so of rows that INSERT OR REPLACE changed, too."""
-    if unit.driver.dialect == "sqlite":
-        return []
+    """Return the rows that were inserted.
+
+    SQLite says so of rows that INSERT OR REPLACE changed, too: of those that are no resources, nobody knows it better.
+    """
     others = {(entry.table, entry.key) for entry in entries if entry.operation != "insert"}
+    if unit.driver.dialect == "sqlite":
+        others |= {(entry.table, entry.key) for entry in entries if entry.table in SHOWN_ONLY}
     return [key for entry in entries if (key := (entry.table, entry.key)) not in others]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
@@ -66,10 +68,10 @@ async def test_map_a_row_at_which_something_unforeseen_happens_is_listed_and_blo
 ) -> None:
     whole = outbox.project_touched
 
-    async def fragile(unit: UnitOfWork, touched: list[tuple[str, str]]) -> int:
+    async def fragile(unit: UnitOfWork, touched: list[tuple[str, str]], *rest: Any) -> Any:
         if any(key == "c1" for _, key in touched):
             raise RuntimeError("nobody foresaw this")
-        return await whole(unit, touched)
+        return await whole(unit, touched, *rest)
 
     monkeypatch.setattr(outbox, "project_touched", fragile)
     await foreign(shop, CUSTOMER.format("c0"), CUSTOMER.format("c1"), CUSTOMER.format("c2"))

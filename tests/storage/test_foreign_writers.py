@@ -148,7 +148,7 @@ async def test_the_servers_own_writes_leave_no_outbox_entries(world: World) -> N
     async with world.database.begin(ORGANIZATION, Change("t", "t", "graph")) as unit:
         row = CustomerProfile(id="c9", organization_id=ORGANIZATION, external_id="u9", email="u9@example.com")
         await save_row(unit.connection, "customer_profiles", row, new=True)
-        unit.touch("customer_profiles", "c9")
+        unit.touch("customer_profiles", "c9", new=True)
     assert (await world.read("Patient/c9"))["active"] is True
     assert await world.projector.drain() == 0
 

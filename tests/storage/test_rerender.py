@@ -126,6 +126,21 @@ async def test_a_change_that_nobody_shows_makes_no_work(world: World) -> None:
     assert await waiting(world) == []
 
 
+async def test_a_row_that_is_replaced_is_no_new_one(world: World) -> None:
+    if world.url.startswith("postgresql"):
+        pytest.skip("SQLite alone tells of an INSERT")
+    table = "patient_wearable_daily_stats"
+    await world.after(*parents(table), insert(table, KEY), f"UPDATE {table} SET closed_at = '2026-01-03T00:00:00Z'")
+    world.sql("DELETE FROM shown_rows")  # as of a row that was made through FHIR
+    (parent,) = (each for each in parents(table) if "customer_profiles" in each)
+    replaced = (
+        parent.replace("INSERT", "INSERT OR REPLACE").replace('("', '("timezone", "').replace("('", "('Asia/Tokyo', '")
+    )
+    world.sql("PRAGMA foreign_keys=OFF", replaced)
+    await world.projector.drain()
+    assert "+09:00" in str(world.shown(table, KEY))
+
+
 async def test_what_the_server_itself_renames_is_shown_anew(world: World, change: Change) -> None:
     await world.after(*parents("observations"), insert("observations", KEY))
     async with world.database.begin(ORGANIZATION, change) as unit:
