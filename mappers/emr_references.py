@@ -4,7 +4,7 @@ A relative reference names a resource of the server that it was read from. Left 
 resource of this server happens to have that id, or none, and a patient's record would lead into somebody else's. So it
 is rewritten to a resource of this server where the profile's own records say which one it is, and otherwise becomes a
 logical reference: the provider's id as an identifier, the display as it was. Fragments and absolute URLs mean the same
-everywhere and stay.
+everywhere and stay, but for those of this server itself: no provider knows whose record that is.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class References:
 
     def _reference(self, reference: dict[str, Json]) -> dict[str, Json]:
         literal = reference["reference"]
-        if literal.startswith("#") or _ABSOLUTE.match(literal):
+        if literal.startswith("#") or (_ABSOLUTE.match(literal) and not self._names_ours(literal)):
             return reference
         match = _RELATIVE.fullmatch(literal)
         ours = self._ours(match[1], match[2]) if match else None
@@ -89,6 +89,11 @@ class References:
         if match is None:
             return {"identifier": {"value": literal}, **told}
         return {"type": match[1], "identifier": self._identifier(match[1], match[2]), **told}
+
+    def _names_ours(self, literal: str) -> bool:
+        """Whether another server's document names a resource here by its address: it may be anybody's, so none is."""
+        base = self.lookups.base_url
+        return bool(base) and literal.startswith(f"{base}/")
 
     def _attachment(self, value: dict[str, Json]) -> dict[str, Json]:
         """An attachment's content may be a resource of the other server; elsewhere `url` is absolute."""

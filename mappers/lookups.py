@@ -110,6 +110,8 @@ class Lookups:
     """Key of `profile_fhir_resources_raw` → what it is called; for the sources of clean records and what they name."""
     emr_ids: Mapping[tuple[str, str, str, str], str] = field(default_factory=dict)
     """(profile, provider, resource type, id at the provider) → key of `profile_fhir_resources_raw`."""
+    base_url: str = ""
+    """The server's own FHIR address, without a slash at the end: what begins with it names a resource here."""
     time_zone: str | None = None
     """The organization's IANA time zone, for those without one of their own (settled §2.3)."""
 

@@ -30,6 +30,7 @@ class Facts:
     """What has been looked up in one unit of work; grows as resources find their homes."""
 
     organization_id: str
+    base_url: str = ""
     organization_name: str | None = None
     home_system: str | None = None
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -63,6 +64,7 @@ class Facts:
         """Return the view that mappers take; it shows what is added later too."""
         return Lookups(
             organization_id=self.organization_id,
+            base_url=self.base_url,
             organization_name=self.organization_name,
             homes=self.homes,
             resource_ids=self.resource_ids,
@@ -104,8 +106,13 @@ async def open_facts(unit: UnitOfWork) -> Facts:
     question = organization_question(unit.organization_id, unit.driver.dialect)
     rows = await unit.driver.fetch(question.statement, question.parameters)
     if not rows:
-        return Facts(unit.organization_id)
+        return Facts(unit.organization_id, unit.base_url)
     name, home_system, zone, setting = rows[0]
     return Facts(
-        unit.organization_id, name, home_system, telemetry_of(setting), zone if isinstance(zone, str) else None
+        unit.organization_id,
+        unit.base_url,
+        name,
+        home_system,
+        telemetry_of(setting),
+        zone if isinstance(zone, str) else None,
     )
