@@ -368,7 +368,6 @@ class _Work:
 
     async def consequences(self, written: Sequence[Pending]) -> list[Pending]:
         """Return versions of what else the changed rows show: other parts, other resources of the same row."""
-        but = [pending.key for pending in written]
         found: list[Pending] = []
         concerned = await owners_of(self.unit, self.changed)
         left = await devices_left(self.unit, written)
@@ -377,7 +376,7 @@ class _Work:
         for table, keys in concerned.items():
             if table in SHOWN_ONLY:
                 continue
-            projected = await project_rows(self.unit, self.facts, table, keys, but)
+            projected = await project_rows(self.unit, self.facts, table, keys, written)
             stopped = {key: reason for key, reason in projected.failures.items() if reason.startswith(STOPPED)}
             for key, reason in projected.failures.items() - stopped.items():
                 raise MappingRefused(table, key, f"the row could not be shown again: {reason}")

@@ -109,17 +109,23 @@ async def project_rows(
     facts: Facts,
     table: str,
     keys: Iterable[str],
-    but: Iterable[ResourceKey] = (),
+    but: Sequence[Pending] = (),
     *,
     at_once: bool = False,
 ) -> Projected:
     """Return the versions that rows of one table call for; rows that are gone take their resources with them.
 
-    Resources in `but` are left out: another part of the unit of work writes them. With `at_once` what is to be shown
+    Resources in `but` are left out: another part of the unit of work writes them, and the store may not know yet that
+    they live in these rows. With `at_once` what is to be shown
     later is among the versions, too. Nothing is written here.
     """
     wanted = sorted(set(keys))
-    left_out = frozenset(but)
+    left_out = frozenset(pending.key for pending in but)
+    written = {
+        (pending.key.resource_type, pending.home.key, pending.home.part)
+        for pending in but
+        if pending.home is not None and pending.home.table == table
+    }
     projected = Projected()
     # What is stored is locked before the rows are read: who waited for another projection sees what that one saw.
     homed = await load_homed(unit, table, wanted)
@@ -141,6 +147,7 @@ async def project_rows(
                 if facts.shows(mapper, row)
                 for own in (_of_row(mapper, row),)
                 for part in own.parts(row, lookups)
+                if (own.resource_type, key, part) not in written
             )
         except UNMAPPABLE as error:
             projected.failures[key] = f"{type(error).__name__} while taking the row apart"

@@ -76,6 +76,12 @@ class World:
             statement = select(columns.home_table).where(columns.resource_type == resource_type, columns.id == id_)
             return await unit.connection.scalar(statement)
 
+    async def keys(self, resource_type: str) -> list[str]:
+        columns = fhir.resources.c
+        async with self.database.begin(ORGANIZATION, CHANGE) as unit:
+            statement = select(columns.id).where(columns.resource_type == resource_type).order_by(columns.id)
+            return list(await unit.connection.scalars(statement))
+
     async def rows(self, table: Any) -> list[Any]:
         async with self.database.begin(ORGANIZATION, CHANGE) as unit:
             return list((await unit.connection.execute(select(table))).mappings())
@@ -146,6 +152,7 @@ async def test_map_a_native_patient_moves_into_a_row_when_an_update_fits(world: 
     await world.write(CUSTOMER)
     assert await world.home("Patient/c1") == "customer_profiles"
     assert same(await world.read("Patient/c1"), CUSTOMER)
+    assert await world.keys("Patient") == ["c1"]  # the row is shown once
 
 
 async def test_map_a_row_never_becomes_native(world: World) -> None:
