@@ -76,6 +76,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     storage.ConcurrencyConflict: Rendering(503, "transient"),
     storage.AuditUnavailable: Rendering(503, "transient"),
     storage.SchemaOutOfDate: Rendering(503, "transient"),
+    storage.MapperStopped: Rendering(503, "transient"),
     storage.DatabaseUnavailable: Rendering(503, "transient"),
     Exception: Rendering(500, "exception"),
 }

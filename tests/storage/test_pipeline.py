@@ -272,7 +272,9 @@ async def test_sec_DU_7_work_that_is_cancelled_anywhere_leaves_nothing_behind(sh
         assert await count(shop) % 2 == 0
     await asyncio.gather(*(work(number) for number in range(100, 110)))
     assert await count(shop) >= 20
-    assert len(execute(url, SESSIONS)) <= 2 * POOL + 1  # writers, wires, and the pool's first
+    async with asyncio.timeout(30):  # a session that was given up ends when the server has noticed
+        while len(await asyncio.to_thread(execute, url, SESSIONS)) > 2 * POOL + 2:
+            await asyncio.sleep(0.05)  # writers, wires, the shared one, and the pool's first
     assert execute(url, HELD) == []
 
 

@@ -66,6 +66,7 @@ EXAMPLES = [
     (storage.ConcurrencyConflict(), 503, "transient"),
     (storage.AuditUnavailable(), 503, "transient"),
     (storage.SchemaOutOfDate(), 503, "transient"),
+    (storage.MapperStopped("MedicationRequest", "patient_medications"), 503, "transient"),
     (storage.DatabaseUnavailable(5), 503, "transient"),
     (RuntimeError("Wilhelmina Tell"), 500, "exception"),
 ]
