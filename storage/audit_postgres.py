@@ -19,11 +19,10 @@ from sqlalchemy import make_url
 
 from storage.audit import AuditKey, AuditRecord
 from storage.errors import AuditUnavailable
-from storage.libpq import wake, wire_parameters
+from storage.libpq import GOOD, connect, pipeline_results, wire_parameters
 from storage.tables.audit import rbac_logs
 from storage.transaction_ids import CURRENT, TRANSACTION_BITS
 
-CONNECT_SECONDS: Final = 2
 COMMIT_SECONDS: Final = 5.0
 FEW: Final = 8
 """Up to so many records are sent as single values, which PostgreSQL takes in at less cost than arrays."""
@@ -111,10 +110,7 @@ class PostgresAuditStore:
         return self._pipe, _clock(organization_id, await self._pipe.results())
 
     async def _connect(self) -> _Pipe:
-        connection = await AsyncConnection.connect(
-            self._conninfo, autocommit=True, options=self._options, connect_timeout=CONNECT_SECONDS
-        )
-        pipe = _Pipe(connection)
+        pipe = _Pipe(await connect(self._conninfo, self._options))
         for name, statement in STATEMENTS.items():
             pipe.prepare(name, statement)
         await pipe.sync()
@@ -169,7 +165,6 @@ class _Pipe:
         self._libpq = connection.pgconn
         self._libpq.nonblocking = 1
         self._libpq.enter_pipeline_mode()
-        self._loop = asyncio.get_running_loop()
 
     def prepare(self, name: bytes, statement: bytes) -> None:
         """Queue the preparation of a statement."""
@@ -193,31 +188,10 @@ class _Pipe:
 
     async def results(self) -> list[pq.abc.PGresult]:
         """Return the result of each statement up to the next sync; raises psycopg.Error when one failed."""
-        libpq = self._libpq
-        while libpq.flush():
-            await self._ready(self._loop.add_writer, self._loop.remove_writer)
-        results: list[pq.abc.PGresult] = []
-        while True:
-            while libpq.is_busy():
-                await self._ready(self._loop.add_reader, self._loop.remove_reader)
-                libpq.consume_input()
-            result = libpq.get_result()
-            if result is None:  # the end of one statement's results
-                continue
-            if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                return results
-            if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK):
-                raise Error("the statement failed")
-            results.append(result)
-
-    async def _ready(self, add: Any, remove: Any) -> None:
-        ready = self._loop.create_future()
-        socket = self._libpq.socket  # which libpq does not tell any more once the connection is lost
-        add(socket, wake, ready)
-        try:
-            await ready
-        finally:
-            remove(socket)
+        results = await pipeline_results(self._libpq)
+        if any(result.status not in GOOD for result in results):
+            raise Error("the statement failed")
+        return results
 
     async def close(self) -> None:
         """Close the connection."""

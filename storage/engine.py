@@ -27,13 +27,14 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 from storage.clock import IdSource
 from storage.driver import Driver, PsycopgDriver, Question, Row, SqliteDriver
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
+from storage.libpq import CONNECT_SECONDS, wire_statement
 from storage.pipeline import PipelinedConnection
 from storage.shared_wire import SharedReads
 from storage.sql import Prepared
 from storage.stops import NO_STOPS, UNUSABLE, Stops
 from storage.transaction import Change, UnitOfWork
 from storage.transaction_ids import CURRENT, raise_offset
-from storage.wire import CONNECT_SECONDS, Wires, wire_statement
+from storage.wire import Wires
 from storage.writers import Writers
 
 T = TypeVar("T")

@@ -26,6 +26,7 @@ Parameters = tuple[Sequence[bytes | None], Sequence[int]]
 
 BINARY: Final = 1
 TEXT: Final = 0
+CONNECT_SECONDS: Final = 2
 MOST_PREPARED: Final = 200
 """Statements a connection keeps prepared; each takes memory of the server, and searches have endless shapes."""
 GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
@@ -52,6 +53,10 @@ class WireStatement:
 
     sql: bytes
     names: tuple[str, ...]
+
+    def parameters(self, values: Mapping[str, Any]) -> Parameters:
+        """Return values by name as they are sent; raises psycopg.DataError."""
+        return wire_parameters([values[name] for name in self.names])
 
 
 @lru_cache(maxsize=512)
@@ -167,6 +172,50 @@ class StatementNames:
     def make_room(self) -> tuple[bytes, bytes] | None:
         """Forget the statement that was not used for longest if there are many; it and its name, to be deallocated."""
         return self._names.popitem(last=False) if len(self._names) >= MOST_PREPARED else None
+
+
+async def connect(conninfo: str, options: str) -> psycopg.AsyncConnection[Any]:
+    """Return a new connection without transactions of its own; raises psycopg.OperationalError."""
+    return await psycopg.AsyncConnection.connect(
+        conninfo, autocommit=True, options=options, connect_timeout=CONNECT_SECONDS
+    )
+
+
+async def pipeline_results(libpq: pq.abc.PGconn) -> list[pq.abc.PGresult]:
+    """Send what is queued and return the results up to the end of the pipeline; raises psycopg.OperationalError."""
+    results: list[pq.abc.PGresult] = []
+    is_writing = bool(libpq.flush())
+    ended = False
+    while True:
+        while not libpq.is_busy():
+            result = libpq.get_result()
+            if result is None:  # the end of a statement; twice: nothing will come any more
+                if ended:
+                    raise psycopg.OperationalError("the server gave no answer")
+                ended = True
+                continue
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return results
+            results.append(result)
+            ended = False
+        await _ready(libpq.socket, is_writing=is_writing)
+        libpq.consume_input()
+        is_writing = is_writing and bool(libpq.flush())
+
+
+async def _ready(socket: int, *, is_writing: bool) -> None:
+    """Return when there is something to read, or room to write."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(socket, wake, ready)
+    if is_writing:
+        loop.add_writer(socket, wake, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(socket)
+        if is_writing:
+            loop.remove_writer(socket)
 
 
 def wake(ready: asyncio.Future[None]) -> None:

@@ -6,7 +6,6 @@ or with COMMIT, in one round trip.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -16,7 +15,7 @@ from psycopg import pq
 from psycopg._preparing import PrepareManager
 from psycopg.errors import InFailedSqlTransaction, error_from_result
 
-from storage.libpq import BINARY, GOOD, Parameters, StatementNames, wake, wire_parameters
+from storage.libpq import BINARY, GOOD, Parameters, StatementNames, pipeline_results, wire_parameters
 
 CANCEL_SECONDS: Final = 2.0
 _COMMIT: Final = b"COMMIT"
@@ -87,7 +86,7 @@ class PipelinedConnection(psycopg.AsyncConnection[Any]):
             libpq.enter_pipeline_mode()
             steps = [step for each in queued for step in self._sent(each)]
             libpq.pipeline_sync()
-            results = await self._results()
+            results = await pipeline_results(libpq)
             libpq.exit_pipeline_mode()
         except BaseException:
             await self._abandon()
@@ -127,28 +126,6 @@ class PipelinedConnection(psycopg.AsyncConnection[Any]):
         if failed:
             raise error_from_result(failed[0][1])
 
-    async def _results(self) -> list[pq.abc.PGresult]:
-        """Wait for the results up to the end of the pipeline."""
-        libpq = self.pgconn
-        results: list[pq.abc.PGresult] = []
-        is_writing = bool(libpq.flush())
-        ended = False
-        while True:
-            while not libpq.is_busy():
-                result = libpq.get_result()
-                if result is None:  # the end of a statement; twice: nothing will come any more
-                    if ended:
-                        raise psycopg.OperationalError("the server gave no answer")
-                    ended = True
-                    continue
-                if result.status == pq.ExecStatus.PIPELINE_SYNC:
-                    return results
-                results.append(result)
-                ended = False
-            await _ready(libpq.socket, is_writing=is_writing)
-            libpq.consume_input()
-            is_writing = is_writing and bool(libpq.flush())
-
     async def _abandon(self) -> None:
         """Close the connection, whose next answers nobody would wait for; let the server stop what it is doing."""
         try:
@@ -184,18 +161,3 @@ _BEGIN: Final = _Queued(b"BEGIN")
 _ROLLBACK: Final = _Queued(b"ROLLBACK", prepared=False)
 """In a failed transaction nothing can be deallocated, so nothing that may need room is prepared."""
 _STATEMENT: Final = _Step(is_statement=True)
-
-
-async def _ready(socket: int, *, is_writing: bool) -> None:
-    """Return when there is something to read, or room to write."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(socket, wake, ready)
-    if is_writing:
-        loop.add_writer(socket, wake, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(socket)
-        if is_writing:
-            loop.remove_writer(socket)

@@ -16,8 +16,8 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from storage.libpq import BINARY, GOOD, Parameters, Row, StatementNames, WireStatement, rows_of, wire_parameters
-from storage.wire import CONNECT_SECONDS, is_lost
+from storage.libpq import BINARY, GOOD, Parameters, Row, StatementNames, WireStatement, connect, rows_of
+from storage.wire import is_lost
 
 MOST_TOGETHER: Final = 32
 """Reads in one round trip: their answers are held until the last is there."""
@@ -65,17 +65,13 @@ class SharedWire:
     @classmethod
     async def connect(cls, conninfo: str, options: str) -> SharedWire:
         """Return a new connection; raises psycopg.OperationalError."""
-        connection = await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, options=options, connect_timeout=CONNECT_SECONDS
-        )
-        return cls(connection)
+        return cls(await connect(conninfo, options))
 
     async def fetch(self, statement: WireStatement, values: Mapping[str, Any]) -> list[Row]:
         """Return all rows of a statement that takes no time worth mentioning; raises psycopg.Error."""
         if self.broken:
             raise psycopg.OperationalError("the connection is lost")
-        parameters = wire_parameters([values[name] for name in statement.names])
-        read = _Read(statement, parameters, self._loop.create_future())
+        read = _Read(statement, statement.parameters(values), self._loop.create_future())
         self._waiting.append(read)
         if not self._steps and not self._is_scheduled:
             self._is_scheduled = True  # after the requests that the event loop has at hand

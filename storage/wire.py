@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from psycopg import pq
@@ -21,13 +21,10 @@ from storage.libpq import (
     Row,
     StatementNames,
     WireStatement,
+    connect,
     rows_of,
     wake,
-    wire_parameters,
-    wire_statement,
 )
-
-CONNECT_SECONDS: Final = 2
 
 
 class Wire:
@@ -48,10 +45,7 @@ class Wire:
     @classmethod
     async def connect(cls, conninfo: str, options: str) -> Wire:
         """Return a new connection; raises psycopg.OperationalError."""
-        connection = await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, options=options, connect_timeout=CONNECT_SECONDS
-        )
-        return cls(connection)
+        return cls(await connect(conninfo, options))
 
     async def fetch(self, statement: WireStatement, values: Mapping[str, Any]) -> list[Row]:
         """Return all rows; raises psycopg.Error. The statement is prepared at its first use."""
@@ -59,8 +53,7 @@ class Wire:
             name = self._names.of(statement.sql)
             if name is None:
                 name = await self._prepare(statement.sql)
-            parameters, formats = wire_parameters([values[each] for each in statement.names])
-            self._libpq.send_query_prepared(name, parameters, formats, BINARY)
+            self._libpq.send_query_prepared(name, *statement.parameters(values), BINARY)
             return rows_of(await self._result())
         except BaseException:
             if self._libpq.transaction_status != pq.TransactionStatus.IDLE:
@@ -200,4 +193,4 @@ class Wires:
         await self._close_idle()
 
 
-__all__ = ["CONNECT_SECONDS", "Wire", "WireStatement", "Wires", "is_lost", "wire_statement"]
+__all__ = ["Wire", "Wires", "is_lost"]

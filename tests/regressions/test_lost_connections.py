@@ -11,9 +11,10 @@ import pytest
 from storage import engine, libpq
 from storage.engine import create_database
 from storage.errors import DatabaseUnavailable
+from storage.libpq import wire_statement
 from storage.rls import ROLE
 from storage.sql import Prepared
-from storage.wire import Wire, wire_statement
+from storage.wire import Wire
 from tests.conftest import ORGANIZATION
 from tests.postgres import PostgresServer, execute
 
