@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
+from capability.operations import ANY_TYPE, OPERATIONS, Level, Operation, operations_at
 from capability.registry import REGISTRY, SYSTEM_INTERACTIONS, ResourceType
 from capability.search_parameters import COMMON, SearchParameter
 
@@ -42,15 +43,10 @@ def capability_statement(base_url: str, version: str, date: datetime) -> Json:
                 "resource": [_resource(each, sources.get(each.name, [])) for each in REGISTRY.values()],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
                 "searchParam": [_parameter(REGISTRY["Patient"].search_parameters[code]) for code in COMMON],
+                **_system_operations(),
             }
         ],
     }
-
-
-OPERATIONS: Final = {
-    "Patient": (("everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"),),
-}
-"""Resource type → name and definition of the operations on its instances."""
 
 
 def _resource(served: ResourceType, sources: list[str]) -> Json:
@@ -71,9 +67,25 @@ def _resource(served: ResourceType, sources: list[str]) -> Json:
         "searchInclude": [f"{served.name}:{each.code}" for each in served.includes],
         "searchRevInclude": sources,
         "searchParam": [_parameter(each) for each in own],
-        "operation": [{"name": name, "definition": url} for name, url in OPERATIONS.get(served.name, ())],
+        "operation": [_operation(each) for each in _operations(served.name)],
     }
     return {name: value for name, value in statement.items() if value != []}
+
+
+def _operations(resource_type: str) -> list[Operation]:
+    """Return the operations of a type; those of all types are told once, at the base."""
+    of_type = (*operations_at(Level.TYPE, resource_type), *operations_at(Level.INSTANCE, resource_type))
+    return [each for each in dict.fromkeys(of_type) if ANY_TYPE not in each.types]
+
+
+def _system_operations() -> Json:
+    """Return what the base tells of operations: its own, and those of all types; nothing where there is none."""
+    told = [each for each in OPERATIONS.values() if Level.SYSTEM in each.levels or ANY_TYPE in each.types]
+    return {"operation": [_operation(each) for each in told]} if told else {}
+
+
+def _operation(operation: Operation) -> Json:
+    return {"name": operation.name, "definition": operation.definition}
 
 
 def _parameter(parameter: SearchParameter) -> Json:

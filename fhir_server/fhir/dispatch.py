@@ -13,7 +13,7 @@ from fhir_server.fhir.interactions.history_instance import history_instance
 from fhir_server.fhir.interactions.read import read, vread
 from fhir_server.fhir.interactions.search_type import search_type
 from fhir_server.fhir.interactions.update import update
-from fhir_server.fhir.operations.everything import everything
+from fhir_server.fhir.operations.dispatch import operation
 from fhir_server.fhir.request import FhirRequest, Origin
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.routing import Interaction, Route
@@ -32,7 +32,7 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
     Interaction.UPDATE: update,
     Interaction.DELETE: delete,
     Interaction.SEARCH_TYPE: search_type,
-    Interaction.EVERYTHING: everything,
+    Interaction.OPERATION: operation,
 }
 """Interactions with one type: what can also be an entry of a bundle."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fhir_server.errors import BodyTooComplex, DuplicateEntry, InvalidBundle
-from fhir_server.fhir.routing import Interaction, Route, route
+from fhir_server.fhir.routing import WRITES, Interaction, Route, route
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 ORDER: Final[Mapping[str, int]] = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -41,7 +41,7 @@ class Entry:
     @property
     def writes(self) -> bool:
         """Whether the entry changes something; a search by POST does not."""
-        return self.route.interaction in {Interaction.CREATE, Interaction.UPDATE, Interaction.DELETE}
+        return self.route.interaction in WRITES
 
 
 def entry_path(place: int) -> str:

@@ -20,6 +20,7 @@ REFUSALS: Final = frozenset({401, 403})
 _ACTIONS: Final = {
     Interaction.CREATE: "write",
     Interaction.UPDATE: "write",
+    Interaction.PATCH: "write",
     Interaction.BUNDLE: "write",
     Interaction.DELETE: "delete",
 }

@@ -313,7 +313,7 @@ ACTS = {
     search_with_includes: Interaction.SEARCH_TYPE,
     refer_by_condition: Interaction.BUNDLE,
     batch: Interaction.BUNDLE,
-    everything: Interaction.EVERYTHING,
+    everything: Interaction.OPERATION,
     metadata: Interaction.CAPABILITIES,
 }
 

@@ -29,7 +29,7 @@ from fhir_server.fhir.routing import Interaction, methods_at, route
         ("PUT", "Patient/1", Interaction.UPDATE, "/[type]/[id]"),
         ("DELETE", "Patient/1", Interaction.DELETE, "/[type]/[id]"),
         ("GET", "Patient/1/_history", Interaction.HISTORY_INSTANCE, "/[type]/[id]/_history"),
-        ("GET", "Patient/1/$everything", Interaction.EVERYTHING, "/Patient/[id]/$everything"),
+        ("GET", "Patient/1/$everything", Interaction.OPERATION, "/[type]/[id]/$everything"),
         ("GET", "Patient/1/_history/7", Interaction.VREAD, "/[type]/[id]/_history/[vid]"),
     ],
 )

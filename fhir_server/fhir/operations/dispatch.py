@@ -1,0 +1,21 @@
+"""From the name of an operation to what answers it (FHIR R4 operations.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from fhir_server.fhir.operations.everything import everything
+from fhir_server.fhir.request import FhirRequest
+from fhir_server.fhir.response import Response
+from fhir_server.fhir.service import Service
+
+OPERATION_HANDLERS: Final[Mapping[str, Callable[[FhirRequest, Service], Awaitable[Response]]]] = {
+    "everything": everything,
+}
+"""One for each of `capability.operations.OPERATIONS`."""
+
+
+async def operation(request: FhirRequest, service: Service) -> Response:
+    """Answer a call of an operation."""
+    return await OPERATION_HANDLERS[request.route.operation](request, service)
