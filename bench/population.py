@@ -45,7 +45,7 @@ LABS: Final = (
 )
 KINDS: Final = (("vital-signs", VITALS), ("vital-signs", VITALS), ("laboratory", LABS), ("survey", VITALS[:2]))
 """Half of all measurements are vital signs."""
-STATUSES: Final = ("active", "completed", "completed", "stopped")
+STATUSES: Final = ("active", "completed", "completed", "on-hold")
 
 
 def write_population(folder: Path, patients: int) -> list[Path]:
