@@ -2,9 +2,10 @@
 
     python scripts/generate_capability.py [DEFINITIONS]
 
-DEFINITIONS is the folder that holds `r4/` and `us-core-6.1.0/` (default: `../shared/data/definitions`). What the
-published files lack comes from `search_parameters_by_hand.json` beside this script. Positions of search parameters
-(their bit in the presence mask) are kept from the previous output: new ones are appended.
+DEFINITIONS is the folder that holds `r4/`, `us-core-6.1.0/` and `us-core-7.0.0/` (default:
+`../shared/data/definitions`). What the published files lack comes from `search_parameters_by_hand.json` beside this
+script. Positions of search parameters (their bit in the presence mask) are kept from the previous output: new ones are
+appended.
 """
 
 import gzip
@@ -256,6 +257,35 @@ def compartment(definition: Json) -> dict[str, list[str]]:
     return {row["code"]: row["param"] for row in definition["resource"] if row.get("param")}
 
 
+def compartments(r4: Path) -> dict[str, dict[str, list[str]]]:
+    """Return the compartments besides that of a patient: each by the type whose resources have one."""
+    definitions = [json.loads(path.read_text("utf-8")) for path in sorted(r4.glob("compartmentdefinition-*.json"))]
+    return {each["code"]: compartment(each) for each in definitions if each["code"] != "Patient"}
+
+
+# --- what is kept of a resource of which a part is asked for ----------------------------------------------------------
+
+
+def subsets(structures: list[Json], profiles: list[Json]) -> Json:
+    """Return per resource type the top-level elements that change the meaning of the others, choices without `[x]`.
+
+    Beside them stand the summary elements of types whose own definition is not at hand, but a profile with a snapshot.
+    """
+    own = {each["id"]: each for each in structures if each.get("derivation") != "constraint"}
+    profiled = {each["type"]: each for each in profiles if each["kind"] == "resource" and each["type"] not in own}
+    known = {name: each for name, each in (own | profiled).items() if each["kind"] == "resource"}
+    return {
+        "modifier": {name: flagged(known[name], "isModifier") for name in sorted(known)},
+        "summary": {name: flagged(profiled[name], "isSummary") for name in sorted(profiled)},
+    }
+
+
+def flagged(structure: Json, flag: str) -> list[str]:
+    """Return the top-level elements of a snapshot that have a flag, each once."""
+    elements = [each for each in structure["snapshot"]["element"] if each["path"].count(".") == 1 and each.get(flag)]
+    return list(dict.fromkeys(each["path"].partition(".")[2].removesuffix("[x]") for each in elements))
+
+
 # --- search parameters ------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +405,9 @@ def main() -> None:
     write("elements.json", {"resources": resources, "types": tables, **facts}, levels=2)
     write("bindings.json", bindings(json.loads((r4 / "required-bindings.json").read_text("utf-8")), schema, tables))
     write("compartment_patient.json", compartment(json.loads((r4 / "compartmentdefinition-patient.json").read_text())))
+    write("compartments.json", compartments(r4), levels=2)
+    profiles = ndjson(definitions / "us-core-7.0.0" / "structuredefinitions.ndjson.gz")
+    write("subsets.json", subsets(ndjson(r4 / "structure-definitions.ndjson.gz"), profiles), levels=2)
     us_core = definitions / "us-core-6.1.0" / "search-parameters.json"
     write("search_parameters.json", search_parameters(r4, us_core, resources, tables), levels=2)
 
