@@ -76,7 +76,7 @@ def served(cluster: Cluster, folder: Path, patients: int) -> Iterator[Served]:
     installation = Installation(cluster.create(f"growth{patients}"), home)
     installation.initialise()
     files = write_population(home / "files", patients)
-    installation.command("load", *files)
+    installation.command("load", "--strict", *files)
     for file in files:
         file.unlink()
     with psycopg.connect(installation.database_url, autocommit=True) as connection:
