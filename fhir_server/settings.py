@@ -72,7 +72,6 @@ class Settings(BaseSettings):
     access_token_ttl: int = Field(900, ge=1, le=3600, description="Life of an access token in seconds.")
     token_cache_size: int = Field(10_000, ge=1, description="Verified access tokens kept in memory, per worker.")
     revocation_poll_seconds: float = Field(1.0, gt=0, le=1.0, description="How often revocations are looked up.")
-    cursor_ttl: int = Field(1800, ge=60, le=1800, description="Life of a page link in seconds; then it answers 410.")
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="Largest body of a request; above it 413.")
     max_bundle_bytes: int = Field(64 * 2**20, ge=1024, description="Largest body of a batch or transaction.")
     max_bundle_entries: int = Field(5_000, ge=1, description="Most entries of a batch or transaction.")
@@ -88,10 +87,6 @@ class Settings(BaseSettings):
     body_seconds: float = Field(30.0, gt=0, description="Longest time that a whole body may take; then likewise 408.")
     default_count: int = Field(50, ge=1, description="Resources on a page when `_count` is not given.")
     max_count: int = Field(1_000, ge=1, description="Largest `_count`; more is cut to it.")
-    max_or_values: int = Field(500, ge=1, description="Most comma-separated values of a search parameter.")
-    max_chain_steps: int = Field(6, ge=1, description="Most steps of a chained search parameter.")
-    max_iterate_rounds: int = Field(8, ge=1, description="Most rounds of `_include:iterate`.")
-    max_iterate_resources: int = Field(1_000, ge=1, description="Most resources that `_include:iterate` adds.")
     references: References = Field(
         References.SHAPE,
         description="`shape`: a literal reference must be well formed; `enforce`: and its target known.",

@@ -30,6 +30,12 @@ def test_every_setting_is_documented():
     assert all(field.description for field in Settings.model_fields.values())
 
 
+def test_every_setting_is_used():
+    sources = [path.read_text("utf-8") for path in (Path(__file__).parents[2] / "fhir_server").rglob("*.py")]
+    unused = [name for name in Settings.model_fields if sum(text.count(f".{name}") for text in sources) == 0]
+    assert unused == []
+
+
 def test_the_database_is_named_by_DATABASE_URL(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DATABASE_URL", "sqlite:///elsewhere.sqlite")
     assert load_settings().database_url == "sqlite:///elsewhere.sqlite"
