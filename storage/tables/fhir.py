@@ -41,6 +41,7 @@ resources = Table(
     PrimaryKeyConstraint("organization_id", "self_key"),
     Index("fhir_resources_rid_idx", "organization_id", "rid", unique=True),
     Index("fhir_resources_patient_idx", "organization_id", "patient", "resource_type", "date_low", "rid"),
+    Index("fhir_resources_updated_idx", "organization_id", "resource_type", "last_updated"),
     Index(
         "fhir_resources_home_idx",
         "organization_id",
@@ -66,6 +67,7 @@ history = Table(
     Column("body", Bytes, nullable=False),
     Column("creation", SmallInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("organization_id", "resource_type", "id", "version"),
+    Index("fhir_history_updated_idx", "organization_id", "resource_type", "last_updated"),
     comment="superseded versions only",
 )
 
