@@ -44,6 +44,12 @@ _DEFINED: Final = (
         ("Patient",),
         frozenset({Level.INSTANCE}),
     ),
+    Operation(
+        "lastn",
+        "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+        ("Observation",),
+        frozenset({Level.TYPE}),
+    ),
 )
 
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({each.name: each for each in _DEFINED})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
@@ -10,10 +11,11 @@ from storage.access import Access, Reach, Right
 from storage.driver import Driver, Row
 from storage.reading import Reader
 from storage.resources import ResourceKey, Version
-from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan
+from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan, is_of_one_type
 from storage.search.cursor import CursorSigner
 from storage.search.everything import Everything
 from storage.search.includes import INCLUDE_COLUMNS, Included, compile_includes, plan_includes
+from storage.search.latest import LatestReader
 from storage.search.lower import Lowering
 from storage.search.page import Page
 from storage.search.plan import Plan, plan_count, plan_ids, plan_page
@@ -41,20 +43,30 @@ class Searcher:
     async def search(self, search: Search, access: Access) -> Page:
         """Return one page.
 
-        Raises InteractionForbidden when the caller may not search the type or the types a chain leads through,
+        Raises InteractionForbidden when the caller may not search a type or the types a chain leads through,
         CursorInvalid and CursorExpired.
         """
-        access.require(search.resource_type, Right.SEARCH)
+        for part in search.parts:
+            access.require(part.resource_type, Right.SEARCH)
         if search.count == 0:
             return Page([], [], await self._count(search, access), None, ())
-        rows = await self._page_rows(search, access)
-        shown = rows[: search.count]
-        more = len(rows) > search.count
-        cursor = self._signer.make(search, access, shown[-1][len(VERSION_COLUMNS) :], self.clock()) if more else None
+        now = self.clock()
+        back, *place = self._signer.read(search, access, now) if search.cursor is not None else (False,)
+        rows = await self._page_rows(search, access, place, back=back)
+        shown, more = rows[: search.count], len(rows) > search.count
+        if back:
+            shown.reverse()
+        has_next, has_previous = (bool(shown), more) if back else (more, bool(place and shown))
         total = await self._total(search, access, len(shown), more=more)
         includes, warnings = await self._includes(search, access, shown)
-        matches = [_version(search.resource_type, row) for row in shown]
-        return Page(matches, includes, total, cursor, warnings)
+        return Page(
+            [row.version for row in shown],
+            includes,
+            total,
+            self._signer.make(search, access, [False, *shown[-1].place], now) if has_next else None,
+            warnings,
+            self._signer.make(search, access, [True, *shown[0].place], now) if has_previous else None,
+        )
 
     async def find(
         self, driver: Driver, resource_type: str, criteria: Sequence[Criterion], access: Access, limit: int
@@ -75,18 +87,27 @@ class Searcher:
         """
         return await RecordReader(self.reader, self._signer, access, self.clock()).page(asked)
 
-    async def _page_rows(self, search: Search, access: Access) -> list[Row]:
+    async def latest(self, criteria: Sequence[Criterion], most: int, access: Access) -> list[Version]:
+        """Return the newest `most` Observations of each kind among those that meet the criteria, ties included.
+
+        Raises InteractionForbidden and SearchTooCostly.
+        """
+        return await LatestReader(self.reader, access, self.clock).find(criteria, most)
+
+    async def _page_rows(self, search: Search, access: Access, place: Sequence[Any], *, back: bool) -> list[_Shown]:
         lowering = self._lowering(access)
-        plan = plan_page(search, access, lowering, after=search.cursor is not None)
-        place = self._signer.read(search, access, self.clock()) if search.cursor is not None else []
+        plans = plan_page(search, access, lowering, after=bool(place), back=back)
         parameters = _parameters(access, lowering.binder)
         parameters.update((after_name(at), value) for at, value in enumerate(place))
-        return await self._fetch(plan, access, parameters)
+        rows = await self._fetch(plans, access, parameters)
+        if is_of_one_type(plans):
+            return [_shown(search.parts[0].resource_type, row) for row in rows]
+        return [_shown(row[0], row[1:]) for row in rows]
 
     async def _count(self, search: Search, access: Access) -> int:
         lowering = self._lowering(access)
-        plan = plan_count(search, access, lowering)
-        rows = await self._fetch(plan, access, _parameters(access, lowering.binder))
+        plans = plan_count(search, access, lowering)
+        rows = await self._fetch(plans, access, _parameters(access, lowering.binder))
         total: int = rows[0][0]
         return total
 
@@ -98,17 +119,17 @@ class Searcher:
             return shown
         return None if search.total is Total.DEFAULT else await self._count(search, access)
 
-    async def _fetch(self, plan: Plan, access: Access, parameters: dict[str, Any]) -> list[Row]:
-        statement = compile_plan(plan, self.reader.dialect)
+    async def _fetch(self, plans: tuple[Plan, ...], access: Access, parameters: dict[str, Any]) -> list[Row]:
+        statement = compile_plan(plans, self.reader.dialect)
         return await self.reader.fetch(access.organization_id, statement, parameters)
 
     async def _includes(
-        self, search: Search, access: Access, shown: Sequence[Row]
+        self, search: Search, access: Access, shown: Sequence[_Shown]
     ) -> tuple[list[Version], tuple[str, ...]]:
         """Return what the includes bring, round by round; nothing comes twice, and no match comes again (Q7, Q8)."""
         if not search.includes or not shown:
             return [], ()
-        starts = [_start(search.resource_type, row) for row in shown]
+        starts = [row.start for row in shown]
         seen = {start.rid for start in starts}
         found: list[Version] = []
         includes: Sequence[Include] = search.includes
@@ -135,6 +156,19 @@ class Searcher:
 
     def _lowering(self, access: Access) -> Lowering:
         return Lowering(access, self.clock() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A match: its version, what includes start from, and its place in the order."""
+
+    version: Version
+    start: Included
+    place: Sequence[Any]
+
+
+def _shown(resource_type: str, row: Row) -> _Shown:
+    return _Shown(_version(resource_type, row), _start(resource_type, row), row[len(VERSION_COLUMNS) :])
 
 
 def _parameters(access: Access, binder: Binder) -> dict[str, Any]:

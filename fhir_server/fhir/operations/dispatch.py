@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from fhir_server.fhir.operations.everything import everything
+from fhir_server.fhir.operations.lastn import lastn
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.service import Service
 
 OPERATION_HANDLERS: Final[Mapping[str, Callable[[FhirRequest, Service], Awaitable[Response]]]] = {
     "everything": everything,
+    "lastn": lastn,
 }
 """One for each of `capability.operations.OPERATIONS`."""
 
