@@ -6,77 +6,41 @@ Reads touch nothing but the store: finished bytes, one statement. What lies outs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import and_, bindparam, exists, literal_column, or_, select, true, union_all
+from sqlalchemy import bindparam, select
 
 from storage.access import Access, Reach, Right
-from storage.codec import decode
-from storage.driver import Question, Row
+from storage.driver import Question
 from storage.errors import ResourceExists, ResourceGone, ResourceNotFound, VersionConflict, WriteOutsideAccess
+from storage.history.instance import (
+    HistoryPage,
+    HistoryQuery,
+    history_page,
+    is_at_key,
+    key_parameters,
+    version_of,
+)
 from storage.identity import require_same_identity
 from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
 from storage.reading import Reader
-from storage.resources import ANY_VERSION, Creation, ResourceKey, Stored, Version, Write, Written
-from storage.sql import Prepared, member_of, prepare
+from storage.resources import ANY_VERSION, ResourceKey, Stored, Version, Write, Written
+from storage.sql import Prepared, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import Pending, current_question, load_current, write_versions
 from storage.visibility import ACCESS_PATIENT, access_parameters, visible
-
-Fetch = Callable[[Prepared, Mapping[str, Any]], Awaitable[list[Row]]]
-"""Runs a reading statement in the caller's organization."""
-
-FIRST_PAGE: Final = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """Which versions of one resource, newest first (http.html#history).
-
-    `since` and the half-open range `at` are milliseconds; `before` is the version below which the page begins.
-    """
-
-    count: int
-    since: int | None = None
-    at: tuple[int, int] | None = None
-    before: int = FIRST_PAGE
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
-    """A page of versions; `next_before` continues it, None on the last page."""
-
-    versions: tuple[Version, ...]
-    total: int
-    next_before: int | None
-
-
-def _parameters(key: ResourceKey, access: Access, reach: Reach) -> dict[str, Any]:
-    return {
-        "organization_id": access.organization_id,
-        "self_key": key.hash,
-        "resource_type": key.resource_type,
-        "id": key.id,
-        **access_parameters(access, reach),
-    }
-
-
-def _is_at_key(table: Any) -> Any:
-    names = ["organization_id", "resource_type", "id", *(["self_key"] if "self_key" in table.c else [])]
-    return and_(*(table.c[name] == bindparam(name) for name in names))
 
 
 @lru_cache
 def _read_statement(dialect: str, reach: Reach) -> Prepared:
     rows = fhir.resources
     columns = (rows.c.version, rows.c.last_updated, rows.c.deleted, rows.c.body)
-    return prepare(select(*columns).where(_is_at_key(rows), visible(rows, reach)), dialect, is_short=True)
+    return prepare(select(*columns).where(is_at_key(rows), visible(rows, reach)), dialect, is_short=True)
 
 
 @lru_cache
@@ -84,45 +48,8 @@ def _vread_statement(dialect: str) -> Prepared:
     old = fhir.history
     columns = (old.c.version, old.c.last_updated, old.c.deleted, old.c.body)
     return prepare(
-        select(*columns).where(_is_at_key(old), old.c.version == bindparam("version")), dialect, is_short=True
+        select(*columns).where(is_at_key(old), old.c.version == bindparam("version")), dialect, is_short=True
     )
-
-
-@lru_cache
-def _history_statement(dialect: str, reach: Reach) -> Prepared:
-    """All versions without their bodies, newest first, of a resource whose current row is visible.
-
-    Superseded versions are filtered by their own patient too (V6). Where that is 0 the version is about nobody, or lies
-    in several compartments: then its body has to tell.
-    """
-    names = ("version", "last_updated", "deleted", "patient", "creation")
-    now, old = fhir.resources, fhir.history
-    seen = and_(_is_at_key(now), visible(now, reach))
-    current = select(*(now.c[name] for name in names)).where(seen)
-    own = true() if reach is Reach.ORGANIZATION else or_(old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0)
-    superseded = select(*(old.c[name] for name in names)).where(
-        _is_at_key(old), own, exists(select(literal_column("1")).where(seen))
-    )
-    versions = union_all(current, superseded).subquery()
-    return prepare(
-        select(*(versions.c[name] for name in names)).order_by(versions.c.version.desc()), dialect, is_short=True
-    )
-
-
-@lru_cache
-def _bodies_statement(dialect: str) -> Prepared:
-    """Bodies of some versions of a resource; only for versions that `_history_statement` gave in the same snapshot."""
-    tables = (fhir.resources, fhir.history)
-    found = (
-        select(table.c.version, table.c.body).where(_is_at_key(table), member_of(table.c.version, "versions"))
-        for table in tables
-    )
-    return prepare(union_all(*found), dialect, is_short=True)
-
-
-def _version(key: ResourceKey, row: Row, creation: Creation = Creation.NONE) -> Version:
-    number, last_updated, deleted, body = row
-    return Version(key, number, last_updated, bool(deleted), b"" if deleted else body, creation)
 
 
 class ResourceStore:
@@ -151,10 +78,10 @@ class ResourceStore:
     async def _current(self, key: ResourceKey, access: Access) -> Version:
         reach = access.require(key.resource_type, Right.READ)
         statement = _read_statement(self.database.dialect, reach)
-        rows = await self.database.fetch(access.organization_id, statement, _parameters(key, access, reach))
+        rows = await self.database.fetch(access.organization_id, statement, key_parameters(key, access, reach))
         if not rows:
             raise ResourceNotFound(key.resource_type, key.id)
-        return _version(key, rows[0])
+        return version_of(key, rows[0])
 
     async def vread(self, key: ResourceKey, number: int, access: Access) -> Version:
         """Return one version of a resource whose current version is visible, or was when it was deleted.
@@ -164,14 +91,14 @@ class ResourceStore:
         version = await self._current(key, access)
         if version.version != number:
             reach = access.require(key.resource_type, Right.READ)
-            parameters = _parameters(key, access, Reach.ORGANIZATION) | {"version": number}
+            parameters = key_parameters(key, access, Reach.ORGANIZATION) | {"version": number}
             if reach is Reach.COMPARTMENT:
                 found = await self.history(key, HistoryQuery(count=1, before=number + 1), access)
                 version = next(iter(found.versions), version)
             else:
                 statement = _vread_statement(self.database.dialect)
                 rows = await self.database.fetch(access.organization_id, statement, parameters)
-                version = _version(key, rows[0]) if rows else version
+                version = version_of(key, rows[0]) if rows else version
         if version.version != number:
             raise ResourceNotFound(key.resource_type, key.id)
         if version.deleted:
@@ -180,30 +107,7 @@ class ResourceStore:
 
     async def history(self, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
         """Return versions newest first, deletions included; raises ResourceNotFound for an unknown resource."""
-        reach = access.require(key.resource_type, Right.READ)
-        if reach is Reach.COMPARTMENT:  # what a version's body says decides, so one snapshot has to show both
-            async with self.database.read(access.organization_id) as driver:
-                return await self._history_page(driver.fetch, key, query, access)
-        return await self._history_page(partial(self.database.fetch, access.organization_id), key, query, access)
-
-    async def _history_page(self, fetch: Fetch, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
-        """Return a page; a version's content never changes, so its body may be fetched after the list of versions."""
-        dialect, reach = self.database.dialect, access.require(key.resource_type, Right.READ)
-        parameters = _parameters(key, access, reach)
-        rows = await fetch(_history_statement(dialect, reach), parameters)
-        if not rows:
-            raise ResourceNotFound(key.resource_type, key.id)
-        bodies = partial(_bodies, fetch, dialect, parameters)
-        if reach is Reach.COMPARTMENT:
-            rows = await _within_compartment(bodies, rows, parameters[ACCESS_PATIENT], self.database.base_url)
-        asked = _asked_for(rows, query)
-        page = [row for row in asked if row[0] < query.before]
-        found = await bodies([row[0] for row in page[: query.count]])
-        # A superseded version of the telemetry class may have gone meanwhile (settled §3.2).
-        shown = [row for row in page[: query.count] if row[0] in found]
-        versions = tuple(_version(key, (*row[:3], found[row[0]]), Creation(row[4])) for row in shown)
-        more = len(page) > query.count and bool(versions)
-        return HistoryPage(versions, len(asked), versions[-1].version if more else None)
+        return await history_page(self.database, key, query, access)
 
     def ahead(self, organization_id: str, writes: Sequence[Write]) -> list[Question]:
         """Return what `write` will ask first, for a unit of work to begin with; without a network nothing is won."""
@@ -273,48 +177,6 @@ def _asked_right(write: Write) -> tuple[str, Right]:
     if write.resource is None:
         return write.key.resource_type, Right.DELETE
     return write.key.resource_type, Right.CREATE if write.must_not_exist else Right.UPDATE
-
-
-async def _bodies(fetch: Fetch, dialect: str, parameters: Mapping[str, Any], versions: list[int]) -> dict[int, bytes]:
-    """Return version → body of those versions that are there."""
-    if not versions:
-        return {}
-    return dict(await fetch(_bodies_statement(dialect), {**parameters, "versions": versions}))
-
-
-async def _within_compartment(
-    bodies_of: Callable[[list[int]], Awaitable[dict[int, bytes]]], rows: Sequence[Row], own: int, base_url: str
-) -> list[Row]:
-    """Leave out superseded versions of other patients; a deletion is whose the version before it was (V6)."""
-    current, *superseded = rows
-    unclear = [version for version, _, deleted, patient, _ in superseded if patient == 0 and not deleted]
-    bodies = await bodies_of(unclear)
-    kept: list[Row] = []
-    before = False
-    for row in reversed(superseded):
-        version, _, deleted, patient, _ = row
-        if patient == own:
-            before = True
-        elif not deleted:
-            before = own in index_values(decode(bodies[version]), base_url).patients
-        if before:
-            kept.append(row)
-    return [current, *reversed(kept)]
-
-
-def _asked_for(rows: Sequence[Row], query: HistoryQuery) -> list[Row]:
-    """Keep the versions (newest first) since an instant, or those current at some time of a half-open range."""
-    if query.since is not None:
-        return [row for row in rows if row[1] >= query.since]
-    if query.at is None:
-        return list(rows)
-    kept: list[Row] = []
-    for row in rows:
-        if row[1] < query.at[1]:
-            kept.append(row)
-            if row[1] <= query.at[0]:
-                break
-    return kept
 
 
 def _is_visible(stored: Stored, reach: Reach, access: Access, base_url: str) -> bool:

@@ -10,9 +10,10 @@ from fhir_server.fhir.parse.search import parse_pairs, parse_search
 from storage.access import Access, Reach, Right, system_access
 from storage.codec import decode
 from storage.engine import Database
+from storage.history.instance import HistoryQuery
 from storage.resources import ResourceKey, Write, Written
 from storage.search.searcher import Searcher
-from storage.store import HistoryQuery, ResourceStore
+from storage.store import ResourceStore
 from storage.transaction import Change, UnitOfWork
 from tests.conftest import ORGANIZATION
 

@@ -21,12 +21,13 @@ from storage.errors import (
     VersionConflict,
     WriteOutsideAccess,
 )
+from storage.history.instance import HistoryQuery
 from storage.projection.flush import flush
 from storage.projection.outbox import Projector
 from storage.projection.places import Places
 from storage.projection.reconcile import reconcile
 from storage.resources import ANY_VERSION, ResourceKey, Write, Written
-from storage.store import HistoryQuery, ResourceStore
+from storage.store import ResourceStore
 from storage.tables import fhir
 from storage.transaction import Change
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION

@@ -11,7 +11,7 @@ from fhir_server.fhir.parameters import address_with, milliseconds, whole_number
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
-from storage.store import HistoryQuery
+from storage.history.instance import HistoryQuery
 
 BEFORE: Final = "_before"
 """Parameter of `next` links: the version below which the page begins. Versions that appear later are above it."""

@@ -1,0 +1,189 @@
+"""The versions of one resource (FHIR R4 http.html#history)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, Final
+
+from sqlalchemy import Table, and_, bindparam, exists, literal_column, or_, select, true, union_all
+
+from storage.access import Access, Reach, Right
+from storage.codec import decode
+from storage.driver import Row
+from storage.errors import ResourceNotFound
+from storage.projection.index_values import index_values
+from storage.reading import Reader
+from storage.resources import Creation, ResourceKey, Version
+from storage.sql import Prepared, member_of, prepare
+from storage.tables import fhir
+from storage.visibility import ACCESS_PATIENT, access_parameters, visible
+
+Fetch = Callable[[Prepared, Mapping[str, Any]], Awaitable[list[Row]]]
+"""Runs a reading statement in the caller's organization."""
+
+FIRST_PAGE: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which versions of one resource, newest first (http.html#history).
+
+    `since` and the half-open range `at` are milliseconds; `before` is the version below which the page begins.
+    `versions` are those that may be shown (None: all).
+    """
+
+    count: int
+    since: int | None = None
+    at: tuple[int, int] | None = None
+    before: int = FIRST_PAGE
+    versions: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A page of versions; `next_before` continues it, None on the last page."""
+
+    versions: tuple[Version, ...]
+    total: int
+    next_before: int | None
+
+
+def key_parameters(key: ResourceKey, access: Access, reach: Reach) -> dict[str, Any]:
+    """Return the parameters of a statement about one resource."""
+    return {
+        "organization_id": access.organization_id,
+        "self_key": key.hash,
+        "resource_type": key.resource_type,
+        "id": key.id,
+        **access_parameters(access, reach),
+    }
+
+
+def is_at_key(table: Table) -> Any:
+    """Return the condition that a row of `fhir_resources` or `fhir_history` is the resource's."""
+    names = ["organization_id", "resource_type", "id", *(["self_key"] if "self_key" in table.c else [])]
+    return and_(*(table.c[name] == bindparam(name) for name in names))
+
+
+@lru_cache
+def _history_statement(dialect: str, reach: Reach) -> Prepared:
+    """All versions without their bodies, newest first, of a resource whose current row is visible.
+
+    Superseded versions are filtered by their own patient too (V6). Where that is 0 the version is about nobody, or lies
+    in several compartments: then its body has to tell.
+    """
+    names = ("version", "last_updated", "deleted", "patient", "creation")
+    now, old = fhir.resources, fhir.history
+    seen = and_(is_at_key(now), visible(now, reach))
+    current = select(*(now.c[name] for name in names)).where(seen)
+    own = true() if reach is Reach.ORGANIZATION else or_(old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0)
+    superseded = select(*(old.c[name] for name in names)).where(
+        is_at_key(old), own, exists(select(literal_column("1")).where(seen))
+    )
+    versions = union_all(current, superseded).subquery()
+    return prepare(
+        select(*(versions.c[name] for name in names)).order_by(versions.c.version.desc()), dialect, is_short=True
+    )
+
+
+@lru_cache
+def _bodies_statement(dialect: str) -> Prepared:
+    """Bodies of some versions of a resource; only for versions that `_history_statement` gave in the same snapshot."""
+    tables = (fhir.resources, fhir.history)
+    found = (
+        select(table.c.version, table.c.body).where(is_at_key(table), member_of(table.c.version, "versions"))
+        for table in tables
+    )
+    return prepare(union_all(*found), dialect, is_short=True)
+
+
+def version_of(key: ResourceKey, row: Row, creation: Creation = Creation.NONE) -> Version:
+    """Return the version of a row (version, last_updated, deleted, body)."""
+    number, last_updated, deleted, body = row
+    return Version(key, number, last_updated, bool(deleted), b"" if deleted else bytes(body), creation)
+
+
+async def history_page(database: Reader, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
+    """Return versions newest first, deletions included; raises ResourceNotFound for an unknown resource."""
+    reach = access.require(key.resource_type, Right.READ)
+    if reach is Reach.COMPARTMENT:  # what a version's body says decides, so one snapshot has to show both
+        async with database.read(access.organization_id) as driver:
+            return await _page(driver.fetch, database, key, query, access)
+    return await _page(partial(database.fetch, access.organization_id), database, key, query, access)
+
+
+async def visible_versions(fetch: Fetch, database: Reader, key: ResourceKey, access: Access, reach: Reach) -> list[Row]:
+    """Return version, last_updated, deleted, patient and creation of what the caller may see, newest first."""
+    parameters = key_parameters(key, access, reach)
+    rows = await fetch(_history_statement(database.dialect, reach), parameters)
+    if reach is Reach.COMPARTMENT and rows:
+        bodies = partial(_bodies, fetch, database.dialect, parameters)
+        rows = await _within_compartment(bodies, rows, parameters[ACCESS_PATIENT], database.base_url)
+    return rows
+
+
+async def _page(fetch: Fetch, database: Reader, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
+    """Return a page; a version's content never changes, so its body may be fetched after the list of versions."""
+    reach = access.require(key.resource_type, Right.READ)
+    rows = await visible_versions(fetch, database, key, access, reach)
+    if not rows:
+        raise ResourceNotFound(key.resource_type, key.id)
+    asked = _asked_for(rows, query)
+    page = [row for row in asked if row[0] < query.before]
+    numbers = [row[0] for row in page[: query.count]]
+    found = await _bodies(fetch, database.dialect, key_parameters(key, access, reach), numbers)
+    # A superseded version of the telemetry class may have gone meanwhile (settled §3.2).
+    shown = [row for row in page[: query.count] if row[0] in found]
+    versions = tuple(version_of(key, (*row[:3], found[row[0]]), Creation(row[4])) for row in shown)
+    more = len(page) > query.count and bool(versions)
+    return HistoryPage(versions, len(asked), versions[-1].version if more else None)
+
+
+async def _bodies(fetch: Fetch, dialect: str, parameters: Mapping[str, Any], versions: list[int]) -> dict[int, bytes]:
+    """Return version → body of those versions that are there."""
+    if not versions:
+        return {}
+    return dict(await fetch(_bodies_statement(dialect), {**parameters, "versions": versions}))
+
+
+async def _within_compartment(
+    bodies_of: Callable[[list[int]], Awaitable[dict[int, bytes]]], rows: Sequence[Row], own: int, base_url: str
+) -> list[Row]:
+    """Leave out superseded versions of other patients; a deletion is whose the version before it was (V6)."""
+    current, *superseded = rows
+    unclear = [version for version, _, deleted, patient, _ in superseded if patient == 0 and not deleted]
+    bodies = await bodies_of(unclear)
+    kept: list[Row] = []
+    before = False
+    for row in reversed(superseded):
+        version, _, deleted, patient, _ = row
+        if patient == own:
+            before = True
+        elif not deleted:
+            before = own in index_values(decode(bodies[version]), base_url).patients
+        if before:
+            kept.append(row)
+    return [current, *reversed(kept)]
+
+
+def _asked_for(rows: Sequence[Row], query: HistoryQuery) -> list[Row]:
+    """Keep the versions (newest first) that are asked for."""
+    found = _in_time(rows, query)
+    return found if query.versions is None else [row for row in found if row[0] in query.versions]
+
+
+def _in_time(rows: Sequence[Row], query: HistoryQuery) -> list[Row]:
+    """Keep the versions since an instant, or those current at some time of a half-open range."""
+    if query.since is not None:
+        return [row for row in rows if row[1] >= query.since]
+    if query.at is None:
+        return list(rows)
+    kept: list[Row] = []
+    for row in rows:
+        if row[1] < query.at[1]:
+            kept.append(row)
+            if row[1] <= query.at[0]:
+                break
+    return kept
