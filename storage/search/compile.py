@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     tuple_,
     union,
 )
@@ -37,7 +38,7 @@ from storage.search.conditions import (
     rows_condition,
 )
 from storage.search.plan import Branch, Plan, SortKind, SortShape, Wanted
-from storage.search.predicates.parameters import parameter_like
+from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.shape import IdTest, IndexTable, IndexTest, TokenIs
 from storage.search.values import HIGHEST, LOWEST, OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, prepare
@@ -47,6 +48,8 @@ from storage.visibility import visible
 
 VERSION_COLUMNS: Final = ("id", "version", "last_updated", "body", "rid", "self_key", "patient")
 """Columns of a page's rows; the sort keys follow."""
+TYPED_COLUMNS: Final = ("resource_type", *VERSION_COLUMNS)
+"""Columns of the rows of a page of several types."""
 
 MOST_SHAPES: Final = 512
 """So many statements are kept, of some 10 KB each with what other modules keep of them."""
@@ -56,16 +59,24 @@ Order = list[tuple[ColumnElement[Any], bool]]
 
 
 @lru_cache(maxsize=MOST_SHAPES)
-def compile_plan(plan: Plan, dialect: str) -> Prepared:
-    """Return the statement of a plan for an engine ("postgresql" or "sqlite")."""
-    match plan.wanted:
+def compile_plan(plans: tuple[Plan, ...], dialect: str) -> Prepared:
+    """Return the statement of a plan for an engine ("postgresql" or "sqlite").
+
+    Plans of several types give one page in one order; its rows have TYPED_COLUMNS.
+    """
+    match plans[0].wanted:
         case Wanted.COUNT:
-            statement = _count(plan, dialect)
+            statement = _count(plans, dialect)
         case Wanted.IDS:
-            statement = _page(plan, dialect, ("id",))
+            statement = _page(plans, dialect, ("id",))
         case Wanted.PAGE:
-            statement = _page(plan, dialect, VERSION_COLUMNS)
+            statement = _page(plans, dialect, VERSION_COLUMNS if is_of_one_type(plans) else TYPED_COLUMNS)
     return prepare(statement, dialect)
+
+
+def is_of_one_type(plans: tuple[Plan, ...]) -> bool:
+    """Say whether a search is one of a single type."""
+    return len(plans) == 1 and plans[0].resource_type is not None and not plans[0].many
 
 
 def after_name(position: int) -> str:
@@ -73,24 +84,24 @@ def after_name(position: int) -> str:
     return f"after{position}"
 
 
-def _count(plan: Plan, dialect: str) -> Select[Any]:
-    found = [_matches(branch, plan, dialect, ordered=False) for branch in plan.branches]
+def _count(plans: tuple[Plan, ...], dialect: str) -> Select[Any]:
+    found = [_matches(branch, plan, dialect, ordered=False) for plan in plans for branch in plan.branches]
     rows = (found[0] if len(found) == 1 else union(*found)).subquery()
     return select(func.count()).select_from(rows)
 
 
-def _page(plan: Plan, dialect: str, columns: tuple[str, ...]) -> Select[Any]:
+def _page(plans: tuple[Plan, ...], dialect: str, columns: tuple[str, ...]) -> Select[Any]:
     """Find the matches of the page first, by index as far as it goes; then fetch their rows.
 
     The rows have the last word on who may see them: index rows that were left behind show nothing (AZ-2).
     """
-    found = [_matches(branch, plan, dialect, ordered=True) for branch in plan.branches]
+    found = [_matches(branch, plan, dialect, ordered=True) for plan in plans for branch in plan.branches]
     matches: FromClause = found[0].subquery()
-    directions = _directions(plan)
+    directions = _directions(plans[0])
     if len(found) > 1:
         merged = union(*(select(each.subquery()) for each in found)).subquery()
         ordered = [_directed(merged.c[_key(at)], down) for at, down in enumerate(directions)]
-        matches = select(merged).order_by(*ordered).limit(_literal_limit(plan)).subquery()
+        matches = select(merged).order_by(*ordered).limit(_literal_limit(plans[0])).subquery()
     row = fhir.resources.alias()
     keys = [matches.c[_key(at)] for at in range(len(directions))]
     own = (row.c.organization_id == ORGANIZATION, row.c.rid == matches.c[_key(len(directions) - 1)])
@@ -98,9 +109,21 @@ def _page(plan: Plan, dialect: str, columns: tuple[str, ...]) -> Select[Any]:
         select(*(row.c[name] for name in columns), *keys)
         .select_from(matches)
         .join(row, and_(*own))
-        .where(row.c.deleted.is_(False), visible(row, plan.reach))
+        .where(row.c.deleted.is_(False), _seen(plans, row))
         .order_by(*(_directed(key, down) for key, down in zip(keys, directions, strict=True)))
     )
+
+
+def _seen(plans: tuple[Plan, ...], row: FromClause) -> Condition:
+    """Return the condition that a row is one the caller may see, each type as far as it reaches."""
+    reaches = {plan.reach for plan in plans}
+    if len(reaches) == 1:
+        return visible(row, plans[0].reach)
+    return or_(*(and_(_of_type(plan, row), visible(row, plan.reach)) for plan in plans))
+
+
+def _of_type(plan: Plan, row: FromClause) -> Condition:
+    return true() if plan.resource_type is None else is_one_of(row.c.resource_type, plan.resource_type, plan.many)
 
 
 def _key(position: int) -> str:
@@ -176,7 +199,7 @@ def _row_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool]:
     row = fhir.resources.alias()
     conditions = [
         row.c.organization_id == ORGANIZATION,
-        row.c.resource_type == parameter_like(row.c.resource_type, plan.resource_type),
+        _of_type(plan, row),
         row.c.deleted.is_(False),
         visible(row, plan.reach),
     ]
@@ -198,9 +221,12 @@ def _is_settled(row: FromClause) -> Condition:
 
 
 def _directions(plan: Plan) -> list[bool]:
-    """Return the directions of the keys, the rid last: it falls with the last key, and without any (newest first)."""
-    given = [key.descending for key in plan.sort]
-    return [*given, given[-1] if given else True]
+    """Return the directions of the keys, the rid last: it falls with the last key, and without any (newest first).
+
+    Backwards every one is turned round; what stands in for a missing value stays where it is in the order.
+    """
+    given = [key.descending is not plan.back for key in plan.sort]
+    return [*given, given[-1] if given else not plan.back]
 
 
 def _order(plan: Plan, node: Node, place: ColumnElement[int]) -> Order:

@@ -65,7 +65,7 @@ from storage.search.shape import (
 )
 from storage.search.values import OPEN_LOW
 from storage.tables import fhir
-from storage.visibility import ACCESS_PATIENT, visible
+from storage.visibility import visible
 
 Condition = ColumnElement[bool]
 ORGANIZATION: Final[BindParameter[str]] = bindparam("organization_id", type_=fhir.resources.c.organization_id.type)
@@ -119,7 +119,7 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
         case PatientIs() | PatientLinked():
             return patient_condition(test, node.patient)
         case SubjectTest(column, rows):
-            return or_(patient_condition(column, node.patient), _probe(rows, node))
+            return or_(patient_condition(column, node.patient), condition_of(rows, node))
         case InCompartment():
             return node.rid.in_(rids_of(test))
         case ClinicalDateTest():
@@ -157,7 +157,7 @@ def rids_of(lead: IndexTest | InCompartment) -> Select[Any]:
     """Return the query of the rids that meet a test, for a statement that begins with them."""
     if isinstance(lead, InCompartment):
         shared = fhir.compartments.alias()
-        own = parameter_like(shared.c.patient, ACCESS_PATIENT)
+        own = parameter_like(shared.c.patient, lead.patient)
         return select(shared.c.rid).where(shared.c.organization_id == ORGANIZATION, shared.c.patient == own)
     rows = TABLES[lead.table].alias()
     return select(rows.c.rid).where(rows_condition(lead, rows))

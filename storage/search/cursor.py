@@ -61,6 +61,7 @@ def _binding(search: Search, access: Access) -> bytes:
         access.client_id,
         access.patient,
         search.resource_type,
+        search.address,
         search.parameters,
     )
     return b"cursor:" + blake2b(msgspec.json.encode(parts), digest_size=32).digest()

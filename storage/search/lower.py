@@ -20,16 +20,30 @@ from storage.search.predicates.quantity import quantity_test
 from storage.search.predicates.reference import reference_test
 from storage.search.predicates.string import string_test, uri_tests
 from storage.search.predicates.token import token_test
-from storage.search.query import Chain, Criterion, Has, Ids, LastUpdated, Match, Missing, Modifier, Value
+from storage.search.query import (
+    Chain,
+    Criterion,
+    Either,
+    Has,
+    Ids,
+    InPatient,
+    LastUpdated,
+    Match,
+    Missing,
+    Modifier,
+    Value,
+)
 from storage.search.shape import (
     AllOf,
     AnyOf,
     Binder,
     Constant,
     IdTest,
+    InCompartment,
     IndexTest,
     Inner,
     Not,
+    PatientIs,
     PatientLinked,
     PresentTest,
     ReferenceLinked,
@@ -74,6 +88,11 @@ class Lowering:
                 return self._lower_chain(criterion)
             case Has(parameter, inner):
                 return self._lower_has(parameter, inner)
+            case InPatient(patient):
+                own = self.binder.bind(self_key("Patient", patient))
+                return SubjectTest(PatientIs(own, many=False), InCompartment(own))
+            case Either(criteria):
+                return any_of(self.lower(each) for each in criteria)
 
     def lower_dates(self, parameter: SearchParameter, values: Sequence[Value]) -> Test:
         """Return the test that one row of a date parameter keeps within all values."""

@@ -13,13 +13,30 @@ from enum import Enum, auto
 from typing import Final, TypeGuard
 
 from capability.compartments import in_patient_compartment
+from capability.elements import RESOURCE_TYPES
 from capability.search_parameters import SearchParameter, SearchType
 from storage.access import Access, Reach, Right
 from storage.projection.coverage import Answer, answer
 from storage.search.keys import parameter_key
 from storage.search.lower import Lowering
 from storage.search.predicates.date import occurs_once
-from storage.search.query import Chain, Criterion, Date, Has, Ids, Match, Modifier, Prefix, Search, SortKey, Value
+from storage.search.query import (
+    Chain,
+    Criterion,
+    Date,
+    Either,
+    Has,
+    Ids,
+    InPatient,
+    LastUpdated,
+    Match,
+    Modifier,
+    Part,
+    Prefix,
+    Search,
+    SortKey,
+    Value,
+)
 from storage.search.shape import (
     AllOf,
     AnyOf,
@@ -81,12 +98,15 @@ class Wanted(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The shape of a statement. `limit` is part of it: the planner of PostgreSQL then knows how little is wanted.
+    """The shape of a statement, or of the part about some of its types.
 
-    `settled` leaves out what was written since the oldest running transaction began (settled §3.4).
+    `resource_type` names the type, or with `many` types of which the same is asked; None stands for every type.
+    `limit` is part of the shape: the planner of PostgreSQL then knows how little is wanted. `settled` leaves out what
+    was written since the oldest running transaction began (settled §3.4). `back` finds what comes before a place
+    instead of after it, in the opposite order.
     """
 
-    resource_type: Name
+    resource_type: Name | None
     reach: Reach
     branches: tuple[Branch, ...]
     wanted: Wanted
@@ -94,39 +114,104 @@ class Plan:
     limit: int | None = None
     after: bool = False
     settled: bool = False
+    many: bool = False
+    back: bool = False
 
 
-def plan_page(search: Search, access: Access, lowering: Lowering, *, after: bool) -> Plan:
-    """Return the plan of a page, one row longer than asked for so that a next page shows.
+def plan_page(
+    search: Search, access: Access, lowering: Lowering, *, after: bool, back: bool = False
+) -> tuple[Plan, ...]:
+    """Return the plan of a page, one row longer than asked for so that a next page shows; a part for each type.
 
-    Raises InteractionForbidden when the caller may not search the type.
+    Raises InteractionForbidden when the caller may not search a type.
     """
-    reach = access.require(search.resource_type, Right.SEARCH)
-    sort = tuple(_sort_shape(key, lowering.binder) for key in search.sort)
-    return Plan(
-        resource_type=lowering.binder.bind(search.resource_type),
-        reach=reach,
-        branches=plan_branches(search.resource_type, search.criteria, reach, lowering),
-        wanted=Wanted.PAGE,
-        sort=sort,
-        limit=search.count + 1,
-        after=after,
-        settled=bool(sort) and sort[0] == SortShape(SortKind.UPDATED, descending=False),
-    )
+    plans: list[Plan] = []
+    for share in _shares(search, access):
+        sort = tuple(_sort_shape(key, lowering.binder) for key in share.sort)
+        name, many = share.bound(lowering.binder)
+        plan = Plan(
+            resource_type=name,
+            reach=share.reach,
+            branches=share.branches(lowering),
+            wanted=Wanted.PAGE,
+            sort=sort,
+            limit=search.count + 1,
+            after=after,
+            settled=bool(sort) and sort[0] == SortShape(SortKind.UPDATED, descending=False),
+            many=many,
+            back=back,
+        )
+        plans.append(plan)
+    return tuple(plans)
 
 
-def plan_count(search: Search, access: Access, lowering: Lowering) -> Plan:
+def plan_count(search: Search, access: Access, lowering: Lowering) -> tuple[Plan, ...]:
     """Return the plan that counts the matches, with the same predicate as a page (AZ-9)."""
-    reach = access.require(search.resource_type, Right.SEARCH)
-    branches = plan_branches(search.resource_type, search.criteria, reach, lowering)
-    return Plan(lowering.binder.bind(search.resource_type), reach, branches, Wanted.COUNT)
+    plans: list[Plan] = []
+    for share in _shares(search, access):
+        name, many = share.bound(lowering.binder)
+        plans.append(Plan(name, share.reach, share.branches(lowering), Wanted.COUNT, many=many))
+    return tuple(plans)
 
 
-def plan_ids(resource_type: str, criteria: Sequence[Criterion], access: Access, lowering: Lowering, limit: int) -> Plan:
+def plan_ids(
+    resource_type: str, criteria: Sequence[Criterion], access: Access, lowering: Lowering, limit: int
+) -> tuple[Plan, ...]:
     """Return the plan that finds ids only, newest first."""
     reach = access.require(resource_type, Right.SEARCH)
     branches = plan_branches(resource_type, criteria, reach, lowering)
-    return Plan(lowering.binder.bind(resource_type), reach, branches, Wanted.IDS, limit=limit)
+    return (Plan(lowering.binder.bind(resource_type), reach, branches, Wanted.IDS, limit=limit),)
+
+
+# --- searches of several types ----------------------------------------------------------------------------------------
+
+_OF_ANY_TYPE: Final = (InPatient, LastUpdated)
+"""Criteria that ask the same of every type."""
+_ORDERS_ANY_TYPE: Final = frozenset({"_id", "_lastUpdated"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What is asked of types that have one reach and one plan."""
+
+    types: tuple[str, ...]
+    criteria: tuple[Criterion, ...]
+    sort: tuple[SortKey, ...]
+    reach: Reach
+
+    def bound(self, binder: Binder) -> tuple[Name | None, bool]:
+        """Return the name of the types in the statement, and whether they are a list."""
+        return (None, False) if len(self.types) == len(RESOURCE_TYPES) else binder.bind_list(self.types)
+
+    def branches(self, lowering: Lowering) -> tuple[Branch, ...]:
+        """Return the ways to the matches."""
+        return plan_branches(self.types[0], self.criteria, self.reach, lowering)
+
+
+def _shares(search: Search, access: Access) -> list[_Share]:
+    """Return what is asked of each type; what is asked of several alike comes once.
+
+    A search over all types is then one walk through the resources, not one for each type. Raises InteractionForbidden
+    when the caller may not search a type.
+    """
+    shares: list[_Share] = []
+    alike: dict[tuple[Reach, bool], list[Part]] = {}
+    for part in search.parts:
+        reach = access.require(part.resource_type, Right.SEARCH)
+        if len(search.parts) > 1 and _asks_alike(part):
+            own = reach is Reach.COMPARTMENT and in_patient_compartment(part.resource_type)
+            alike.setdefault((reach, own), []).append(part)
+        else:
+            shares.append(_Share((part.resource_type,), part.criteria, part.sort, reach))
+    for (reach, _), parts in alike.items():
+        types = tuple(part.resource_type for part in parts)
+        shares.append(_Share(types, parts[0].criteria, parts[0].sort, reach))
+    return shares
+
+
+def _asks_alike(part: Part) -> bool:
+    criteria = all(isinstance(each, _OF_ANY_TYPE) for each in part.criteria)
+    return criteria and all(key.parameter.code in _ORDERS_ANY_TYPE for key in part.sort)
 
 
 # --- where to begin ---------------------------------------------------------------------------------------------------
@@ -151,7 +236,7 @@ def plan_branches(
         return by_column, Branch(subject.rows, None, tuple(tests))
     if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
         by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
-        return by_column, Branch(InCompartment(), None, tuple(tests))
+        return by_column, Branch(InCompartment(ACCESS_PATIENT), None, tuple(tests))
     rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))
     if rank < _RANK_NEVER and isinstance(test, IndexTest):
         return (Branch(test, None, tuple(tests[1:])),)
@@ -218,7 +303,7 @@ def _rank(criterion: Criterion) -> int:  # noqa: PLR0911 one case per kind of cr
                 return _RANK_NEVER
             prefixes = {value.prefix for value in values if isinstance(value, Date)}
             return _parameter_rank(parameter) if prefixes <= {Prefix.EQ, Prefix.AP} else 7
-        case Chain() | Has():
+        case Chain() | Has() | Either():
             return 2
         case _:
             return _RANK_NEVER

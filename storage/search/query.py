@@ -201,7 +201,21 @@ class Has:
     criterion: Criterion
 
 
-Criterion = Match | Missing | Ids | LastUpdated | Chain | Has
+@dataclass(frozen=True, slots=True)
+class InPatient:
+    """The resource lies in the compartment of the Patient with this id, by the rule that access goes by."""
+
+    patient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of the criteria holds: how a resource may lie in a compartment other than a Patient's."""
+
+    criteria: tuple[Criterion, ...]
+
+
+Criterion = Match | Missing | Ids | LastUpdated | Chain | Has | InPatient | Either
 
 # --- the search -------------------------------------------------------------------------------------------------------
 
@@ -239,11 +253,22 @@ class Total(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What a search asks of one type. Of several types the keys of the order are alike."""
+
+    resource_type: str
+    criteria: tuple[Criterion, ...]
+    sort: tuple[SortKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """What one page of a search shall hold.
 
     `count` is the page size; 0 asks for the total alone. `cursor` is the opaque place of the page, None for the first.
-    `parameters` are the pairs that were used, as the self link shows them, without the cursor.
+    `parameters` are the pairs that were used, as the self link shows them, without the cursor. A search of several
+    types has its criteria and order in `several`, in one order over all. `address` is the path of one that is not
+    addressed to a type; a page's place holds at this address only.
     """
 
     resource_type: str
@@ -254,3 +279,10 @@ class Search:
     total: Total = Total.DEFAULT
     cursor: str | None = None
     parameters: tuple[tuple[str, str], ...] = field(default=())
+    several: tuple[Part, ...] = ()
+    address: str = ""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What is asked of each type."""
+        return self.several or (Part(self.resource_type, self.criteria, self.sort),)

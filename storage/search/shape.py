@@ -185,12 +185,14 @@ class SubjectTest:
     """The resource refers to something by the element that names its patient: by the column, or else by rows."""
 
     column: PatientTest
-    rows: IndexTest
+    rows: IndexTest | InCompartment
 
 
 @dataclass(frozen=True, slots=True)
 class InCompartment:
-    """The resource lies in the caller's compartment by a row of fhir_compartments."""
+    """The resource lies in the compartment of this Patient by a row of fhir_compartments."""
+
+    patient: Name
 
 
 @dataclass(frozen=True, slots=True)
