@@ -11,6 +11,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
+
 from capability.data_files import data_bytes, read_data
 
 
@@ -47,7 +49,8 @@ class SearchParameter:
     `expression` is FHIRPath restricted to this type (common parameters start at `Resource`). `targets` are the
     permitted types of a reference, `*` for any. `bit` is the position, 0 to 61, in the mask that says which parameters
     have a value; it never changes once published. `exact` marks tokens that are compared letter by letter (identifiers,
-    ids); other tokens are compared without regard to case. `url` is empty where no official definition exists.
+    ids); other tokens are compared without regard to case. `url` is empty where no official definition exists. `custom`
+    marks an operator's own parameter, whose bit may change with the others of its kind.
     """
 
     resource_type: str
@@ -59,6 +62,7 @@ class SearchParameter:
     url: str
     bit: int
     exact: bool
+    custom: bool = False
 
     def permits(self, resource_type: str) -> bool:
         """Say whether a reference parameter may point at this type."""
@@ -109,16 +113,36 @@ CLINICAL_DATE: Final[Mapping[str, str]] = MappingProxyType(
 Patient has none: a birth date is asked for among all patients, which takes index rows.
 """
 
+MAXIMUM_PER_TYPE: Final = 62
+"""Parameters of one type: the bits of the presence mask."""
+
 _ROWS: Final[dict[str, dict[str, dict[str, Any]]]] = read_data("search_parameters.json")
+_custom: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 @cache
 def search_parameters(resource_type: str) -> Mapping[str, SearchParameter]:
     """Return the parameters of a type by code, common ones included; empty for a name that is no resource type."""
-    rows = _ROWS.get(resource_type, {})
+    published, custom = _ROWS.get(resource_type, {}), _custom.get(resource_type, {})
     return MappingProxyType(
-        {code: _parameter(resource_type, code, bit, row) for bit, (code, row) in enumerate(rows.items())}
+        {
+            code: _parameter(resource_type, code, bit, row, custom=code in custom)
+            for bit, (code, row) in enumerate([*published.items(), *custom.items()])
+        }
     )
+
+
+def add_search_parameters(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """Make these rows, as those of the data file, the custom parameters of this process: type → code → row.
+
+    Only before parameters are used: what was derived from them is kept. Use `storage.projection.custom_parameters`,
+    which checks them.
+    """
+    _custom.clear()
+    _custom.update(
+        {name: dict(sorted((code, dict(row)) for code, row in added.items())) for name, added in rows.items()}
+    )
+    search_parameters.cache_clear()
 
 
 def find(resource_type: str, code: str) -> SearchParameter | None:
@@ -129,10 +153,11 @@ def find(resource_type: str, code: str) -> SearchParameter | None:
 def definition_bytes() -> bytes:
     """Return all data that what is indexed depends on, for a fingerprint."""
     names = ("search_parameters", "elements", "bindings", "compartment_patient", "ucum")
-    return b"".join(data_bytes(f"{name}.json") for name in names)
+    own = msgspec.json.encode(_custom, order="deterministic") if _custom else b""
+    return b"".join(data_bytes(f"{name}.json") for name in names) + own
 
 
-def _parameter(resource_type: str, code: str, bit: int, row: dict[str, Any]) -> SearchParameter:
+def _parameter(resource_type: str, code: str, bit: int, row: Mapping[str, Any], *, custom: bool) -> SearchParameter:
     return SearchParameter(
         resource_type=resource_type,
         code=code,
@@ -143,4 +168,5 @@ def _parameter(resource_type: str, code: str, bit: int, row: dict[str, Any]) -> 
         url=row["url"],
         bit=bit,
         exact=row.get("exact", False),
+        custom=custom,
     )

@@ -21,6 +21,7 @@ from fhir_server.fhir.endpoint import FhirApplication
 from fhir_server.gate import Gate, Limits
 from fhir_server.logging import configure_logging
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
+from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import Settings, load_settings
 from fhir_server.worker import Worker, open_worker
 from storage.clock import IdSource
@@ -89,6 +90,7 @@ def create_app(settings: Settings, ids: IdSource | None = None) -> Application:
 
     `ids` is where new ids and the time come from; only tests that replay a run give one (settled §4.8).
     """
+    take_up_search_parameters(settings)
     return Application(settings, ids or IdSource())
 
 

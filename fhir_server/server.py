@@ -13,6 +13,7 @@ import uvicorn
 from fhir_server.heap import keep_small
 from fhir_server.http_protocol import HttpProtocol
 from fhir_server.logging import configure_logging
+from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import PREFIX, Settings
 from fhir_server.workers import supervise
 from storage.revision import check_revision
@@ -44,6 +45,7 @@ def run(settings: Settings) -> None:
     """
     configure_logging(settings.log_level)
     _ = settings.secret_bytes
+    take_up_search_parameters(settings)
     check_revision(settings.database_url)
     if settings.database_url.startswith("sqlite"):
         _log.warning(

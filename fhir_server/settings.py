@@ -87,6 +87,11 @@ class Settings(BaseSettings):
     body_seconds: float = Field(30.0, gt=0, description="Longest time that a whole body may take; then likewise 408.")
     default_count: int = Field(50, ge=1, description="Resources on a page when `_count` is not given.")
     max_count: int = Field(1_000, ge=1, description="Largest `_count`; more is cut to it.")
+    search_parameters: Path | None = Field(
+        None,
+        description="File or folder of SearchParameter resources (JSON) that are served beside the published ones. "
+        "After a change run `fhir-server reconcile --fix`.",
+    )
     references: References = Field(
         References.SHAPE,
         description="`shape`: a literal reference must be well formed; `enforce`: and its target known.",

@@ -31,9 +31,12 @@ def _print_statement() -> None:
     import sys
 
     from fhir_server.fhir.interactions.capabilities import capabilities
+    from fhir_server.search_parameters import take_up_search_parameters
     from fhir_server.settings import load_settings
 
-    sys.stdout.buffer.write(capabilities(load_settings().fhir_base).body + b"\n")
+    settings = load_settings()
+    take_up_search_parameters(settings)
+    sys.stdout.buffer.write(capabilities(settings.fhir_base).body + b"\n")
     sys.stdout.flush()
 
 

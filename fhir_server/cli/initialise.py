@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fhir_server.cli.installation import Act, Installation, open_installation
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, rotated
+from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import Settings
 from storage.addresses import is_sqlite, without_password
 from storage.audit_sqlite import audit_path
@@ -29,6 +30,7 @@ def initialise(settings: Settings) -> dict[str, Any]:
     Raises SettingsInvalid without a secret, SchemaOutOfDate for a newer database and DatabaseUnavailable.
     """
     _ = settings.secret_bytes
+    take_up_search_parameters(settings)  # the first index is noted as one of these parameters
     upgrade(settings.owner_database_url)
     create_standard_organizations(settings.owner_database_url)
     if is_sqlite(settings.database_url):

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.operator import COMMAND_LINE
+from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import Settings, load_settings
 from mappers.rows import Organization
 from storage.audit import AuditKey, AuditRecord, insert_records
@@ -84,6 +85,7 @@ class Installation:
 async def open_installation(settings: Settings, *, pool_size: int = 1) -> AsyncIterator[Installation]:
     """Open the database; raises SchemaOutOfDate when it is not migrated, DatabaseUnavailable when it is away."""
     _ = settings.secret_bytes  # a missing secret is told before anything else happens
+    take_up_search_parameters(settings)
     await asyncio.to_thread(check_revision, settings.database_url)
     database = create_database(
         settings.database_url, pool_size=pool_size, role=settings.database_role or None, base_url=settings.fhir_base
