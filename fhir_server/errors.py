@@ -56,7 +56,8 @@ class Issue:
     """One thing wrong with a resource.
 
     `code` is of http://hl7.org/fhir/issue-type, `diagnostics` says what and the remedy, `expression` is the element in
-    FHIRPath (`Observation.component[0].code`).
+    FHIRPath (`Observation.component[0].code`). `profile` is the canonical of the profile that demands it, "" for R4
+    itself.
     """
 
     code: str
@@ -67,7 +68,8 @@ class Issue:
     @property
     def breaks_rule(self) -> bool:
         """Whether the resource is well formed at this place."""
-        return self.code in RULE_CODES
+    profile: str = ""
+        return self.code in RULE_CODES or bool(self.profile)
 
 
 class RequestError(Exception):
