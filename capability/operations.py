@@ -19,11 +19,29 @@ ANY_TYPE: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
+class OperationParameter:
+    """One parameter of an operation (operationdefinition.html).
+
+    `type` is a FHIR type, "" for one that has parts. `search_type` is set for those that are written like search
+    parameters. `use` is in or out; `maximum` is "1" or "*".
+    """
+
+    name: str
+    type: str
+    text: str
+    minimum: int = 0
+    maximum: str = "1"
+    use: str = "in"
+    search_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One operation. `types` are the resource types it belongs to, ANY_TYPE for all of them.
 
-    `definition` is the canonical URL of its OperationDefinition. `by_get` says whether GET calls it too: only what
-    changes nothing and takes primitive parameters (operations.html#executing).
+    `definition` is the canonical URL of its OperationDefinition; that of an operation of our own is relative to this
+    server's base (`OperationDefinition/lineage`). `by_get` says whether GET calls it too: only what changes nothing and
+    takes primitive parameters (operations.html#executing). `title`, `text` and `parameters` go into the definition.
     """
 
     name: str
@@ -31,6 +49,19 @@ class Operation:
     types: tuple[str, ...]
     levels: frozenset[Level]
     by_get: bool = True
+    affects_state: bool = False
+    title: str = ""
+    text: str = ""
+    parameters: tuple[OperationParameter, ...] = ()
+
+    @property
+    def definition_id(self) -> str:
+        """The id under which this server shows the definition."""
+        return self.definition.rpartition("/")[2]
+
+    def canonical(self, base_url: str) -> str:
+        """Return the canonical URL of the definition; `base_url` is this server's FHIR base without trailing slash."""
+        return self.definition if ":" in self.definition else f"{base_url}/{self.definition}"
 
     def belongs(self, resource_type: str) -> bool:
         """Say whether the operation is one of this type's."""
@@ -43,12 +74,33 @@ _DEFINED: Final = (
         "http://hl7.org/fhir/OperationDefinition/Patient-everything",
         ("Patient",),
         frozenset({Level.INSTANCE}),
+        title="The whole record of a patient",
+        text="The Patient, what is in its compartment by type and date, and what these refer to in the directory.",
+        parameters=(
+            OperationParameter("start", "date", "Care dates begin here; what has no date is shown."),
+            OperationParameter("end", "date", "Care dates end here."),
+            OperationParameter("_since", "instant", "Only versions written at this time or later."),
+            OperationParameter("_type", "code", "Only these resource types, separated by commas.", maximum="*"),
+            OperationParameter("_count", "integer", "Resources on one page."),
+            OperationParameter("return", "Bundle", "A searchset, page by page.", minimum=1, use="out"),
+        ),
     ),
     Operation(
         "lastn",
         "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
         ("Observation",),
         frozenset({Level.TYPE}),
+        title="The newest Observations of each kind",
+        text="Needs patient or subject, and code or category; takes the other search parameters of Observation as "
+        "well. Observations are of one kind when they share a coding. What ties with the last one is shown.",
+        parameters=(
+            OperationParameter("max", "positiveInt", "How many of each kind: 1 where nothing is said."),
+            OperationParameter("patient", "string", "Whose Observations.", search_type="reference"),
+            OperationParameter("subject", "string", "Whose Observations.", search_type="reference"),
+            OperationParameter("code", "string", "What was observed.", maximum="*", search_type="token"),
+            OperationParameter("category", "string", "The kind of Observation.", maximum="*", search_type="token"),
+            OperationParameter("return", "Bundle", "A searchset, kind by kind.", minimum=1, use="out"),
+        ),
     ),
 )
 

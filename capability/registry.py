@@ -15,6 +15,12 @@ TYPE_INTERACTIONS: Final = ("read", "vread", "history-instance", "create", "upda
 SYSTEM_INTERACTIONS: Final = ("batch", "transaction")
 """Interactions at the base (valueset-system-restful-interaction)."""
 
+CONDITIONAL_INTERACTIONS: Final[tuple[str, ...]] = ("create",)
+"""Interactions that also take a query in place of an id (http.html#cond-update)."""
+
+PATCH_FORMATS: Final = ("application/json-patch+json", "application/fhir+json")
+"""Kinds of body that PATCH takes, where it is served."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceType:

@@ -390,6 +390,29 @@ def search_parameters(r4: Path, us_core: Path, resources: list[str], tables: dic
     return result
 
 
+# --- what US Core asks of a server ------------------------------------------------------------------------------------
+
+COMBINATION = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-search-parameter-combination"
+
+
+def us_core_server(definitions: Path) -> Json:
+    """Return, per type, the combinations of search parameters and the includes that US Core asks a server for."""
+    result: Json = {}
+    for version in ("us-core-7.0.0", "us-core-6.1.0"):
+        statements = ndjson(definitions / version / "capabilitystatements.ndjson.gz")
+        server = next(each for each in statements if each["id"] == "us-core-server")
+        for resource in server["rest"][0]["resource"]:
+            row = result.setdefault(resource["type"], {"combinations": [], "includes": []})
+            required = [
+                [each["valueString"] for each in extension["extension"] if each["url"] == "required"]
+                for extension in resource.get("extension", [])
+                if extension["url"] == COMBINATION
+            ]
+            row["combinations"] += [each for each in required if each not in row["combinations"]]
+            row["includes"] += [each for each in resource.get("searchInclude", []) if each not in row["includes"]]
+    return {name: row for name, row in sorted(result.items()) if row["combinations"] or row["includes"]}
+
+
 def main() -> None:
     """Write every data file."""
     definitions = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared" / "data" / "definitions"
@@ -410,6 +433,7 @@ def main() -> None:
     write("subsets.json", subsets(ndjson(r4 / "structure-definitions.ndjson.gz"), profiles), levels=2)
     us_core = definitions / "us-core-6.1.0" / "search-parameters.json"
     write("search_parameters.json", search_parameters(r4, us_core, resources, tables), levels=2)
+    write("us_core_server.json", us_core_server(definitions))
 
 
 if __name__ == "__main__":
