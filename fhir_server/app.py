@@ -39,6 +39,8 @@ ADDRESSES: Final = {
     "/readyz": "readiness: database, migrations, signing keys",
     "/metrics": "figures for Prometheus",
 }
+PUBLIC: Final = (f"{FHIR_PATH}/metadata",)
+"""What pages of any origin may read: it needs no token."""
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 _log = structlog.get_logger("fhir_server")
@@ -54,7 +56,7 @@ class Application:
         self._fhir = FhirApplication(FHIR_PATH)
         limits = Limits(settings.max_in_flight, settings.body_idle_seconds, settings.body_seconds)
         self._gate = Gate(self._fhir, limits)
-        self._cross_origin = CrossOrigin(self._gate, settings.cors_origins)
+        self._cross_origin = CrossOrigin(self._gate, settings.cors_origins, PUBLIC)
         self._rest = _rest(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

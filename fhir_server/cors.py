@@ -1,4 +1,7 @@
-"""Cross-origin requests of browser apps (security AU-8): exact origins, no credentials, `null` never."""
+"""Cross-origin requests of browser apps (security AU-8): exact origins, no credentials, `null` never.
+
+What anybody may read without a token, pages of any origin may read, too (us_core C1).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Collection
 from typing import Final
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+PUBLIC_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 READABLE_HEADERS: Final = ("ETag", "Last-Modified", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id")
 SENT_HEADERS: Final = (
     "Accept",
@@ -25,9 +29,12 @@ PREFLIGHT_SECONDS: Final = 600
 
 
 class CrossOrigin(CORSMiddleware):
-    """Answers preflights and names the origin to browsers; what is allowed may change while it runs."""
+    """Answers preflights and names the origin to browsers; what is allowed may change while it runs.
 
-    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
+    `public` are the paths that pages of any origin may read.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Collection[str], public: Collection[str] = ()) -> None:
         super().__init__(
             app,
             allow_origins=(),
@@ -37,6 +44,22 @@ class CrossOrigin(CORSMiddleware):
             max_age=PREFLIGHT_SECONDS,
         )
         self.origins = frozenset(origins)
+        self._public_paths = frozenset(public)
+        self._public = CORSMiddleware(
+            app,
+            allow_origins=("*",),
+            allow_methods=PUBLIC_METHODS,
+            allow_headers=SENT_HEADERS,
+            expose_headers=READABLE_HEADERS,
+            max_age=PREFLIGHT_SECONDS,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["path"] in self._public_paths:
+            await self._public(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def allow(self, origins: frozenset[str]) -> None:
         """Replace the allowed origins."""

@@ -46,6 +46,12 @@ def expected_version(if_match: str | None) -> int | None:
     return int(match[1]) if _NUMBER.match(match[1]) else NO_VERSION
 
 
+def names_tag(if_none_match: str, tag: str) -> bool:
+    """Say whether `If-None-Match` names an entity tag, compared weakly (RFC 9110 §13.1.2)."""
+    bare = tag.removeprefix("W/")
+    return any(each.strip() in {"*", tag, bare} for each in if_none_match.split(","))
+
+
 def is_unmodified(version: Version, if_none_match: str | None, if_modified_since: str | None) -> bool:
     """Say whether the client already has this version; `If-None-Match` decides when both are given (R2)."""
     if if_none_match:

@@ -95,10 +95,10 @@ class FhirApplication:
 def _metadata(call: _Call, service: Service) -> Response:
     try:
         call.route = route(call.method, call.path)
-        call.negotiate()
+        pairs = call.negotiate()
+        return capabilities(service.base_url, first(pairs, "mode") or "full", call.headers.get("if-none-match", ""))
     except Exception as error:  # noqa: BLE001 nothing is accessed here, so there is nothing to put on record
         return failed(error, call.origin)
-    return capabilities(service.base_url)
 
 
 async def _interact(call: _Call, service: Service, access: Access) -> Response:
@@ -159,13 +159,18 @@ class _Call:
         self.access: Access | None = None
         self.route: Route | None = None
 
-    def negotiate(self) -> None:
-        """Check that the client takes what is served (H3, H6); raises NotAcceptable and InvalidParameter."""
-        pairs: Pairs = parse_pairs(self.query) if "_" in self.query or "fhirVersion" in self.query else ()
+    def negotiate(self) -> Pairs:
+        """Check that the client takes what is served (H3, H6) and return the query, where it was looked at.
+
+        Raises NotAcceptable and InvalidParameter.
+        """
+        is_general = "_" in self.query or "fhirVersion" in self.query or self.path.startswith("metadata")
+        pairs: Pairs = parse_pairs(self.query) if is_general else ()
         self.pretty = pretty(pairs)
         check_version(first(pairs, "fhirVersion"))
         if self.route is None or self.route.template != "/[type]/_search":
             require_json_acceptable(self.headers.get("accept", ""), first(pairs, "_format"))
+        return pairs
 
 
 def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import re
 import httpx
 import pytest
 
+from capability.registry import SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
 from tests.site import issues, observation, patient, running_site
 
 
@@ -225,8 +226,8 @@ def test_metadata_needs_no_token_and_lists_what_is_served(site):
     assert statement["resourceType"] == "CapabilityStatement"
     (rest,) = statement["rest"]
     served = {each["type"]: {one["code"] for one in each["interaction"]} for each in rest["resource"]}
-    assert served["Patient"] == {"read", "vread", "history-instance", "create", "update", "delete", "search-type"}
-    assert {each["code"] for each in rest["interaction"]} == {"batch", "transaction"}
+    assert served["Patient"] == set(TYPE_INTERACTIONS)
+    assert {each["code"] for each in rest["interaction"]} == set(SYSTEM_INTERACTIONS)
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import blake2b
 from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Final, NamedTuple
 
-from capability.statement import capability_statement
+import capability
+from capability.statement import capability_statement, terminology_capabilities
+from fhir_server.errors import InvalidParameter
+from fhir_server.fhir.conditions import names_tag
 from fhir_server.fhir.json_body import encode_json
 from fhir_server.fhir.response import Response
 
+MODES: Final = frozenset({"full", "normative", "terminology"})
 
-@lru_cache(maxsize=4)
-def _statement(base_url: str) -> bytes:
-    return encode_json(capability_statement(base_url, installed_version("fhir-server"), _started()))
+
+class _Statement(NamedTuple):
+    body: bytes
+    etag: str
+
+
+@lru_cache(maxsize=8)
+def _statement(base_url: str, mode: str) -> _Statement:
+    software, date = installed_version("fhir-server"), changed_at()
+    if mode == "terminology":
+        body = encode_json(terminology_capabilities(base_url, software, date))
+    else:
+        body = encode_json(capability_statement(base_url, software, date, mode))
+    return _Statement(body, f'W/"{blake2b(body, digest_size=12).hexdigest()}"')
 
 
 @lru_cache(maxsize=1)
-def _started() -> datetime:
-    return datetime.now(UTC)
+def changed_at() -> datetime:
+    """Return when the server's abilities last changed: when what describes them was installed."""
+    described = (path.stat().st_mtime for path in Path(capability.__path__[0]).rglob("*") if path.suffix != ".pyc")
+    return datetime.fromtimestamp(int(max(described)), UTC)
 
 
-def capabilities(base_url: str) -> Response:
-    """Answer with the CapabilityStatement of this instance."""
-    return Response(200, _statement(base_url))
+def capabilities(base_url: str, mode: str = "full", if_none_match: str = "") -> Response:
+    """Answer with the CapabilityStatement of this instance, or with 304 to who has it; raises InvalidParameter."""
+    if mode not in MODES:
+        raise InvalidParameter("mode", "mode is full, normative or terminology")
+    statement = _statement(base_url, mode)
+    headers = {"ETag": statement.etag}
+    if if_none_match and names_tag(if_none_match, statement.etag):
+        return Response(304, b"", headers)
+    return Response(200, statement.body, headers)
