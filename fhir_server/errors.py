@@ -9,9 +9,11 @@ RequestError
 ├── OperationNotSupported         an operation, or an interaction of FHIR, that this server does not have
 ├── InteractionNotSupported       the path is known, the method is not allowed there
 ├── UnsupportedMediaType          the body is of a kind that is not read
+│   └── UnsupportedPatch          the body of a PATCH is no kind of patch that is read
 ├── NotAcceptable                 no representation that the client takes
 ├── InvalidHeader                 a header does not have its form
 ├── InvalidParameter              a query parameter is not known or its value does not have its form
+│   └── ParameterTooCostly        a limit of searches was passed
 ├── UnsupportedParameter          a feature of searches that this server does not have
 ├── InvalidId                     the id of a written resource cannot be one
 ├── TypeMismatch                  the body is a resource of another type than the path names
@@ -30,6 +32,9 @@ RequestError
 ├── ConditionalReferenceFailed    a conditional reference finds no resource, or several
 ├── PreconditionFailed            a condition of the request does not hold
 │   └── MultipleMatches           the criteria of a conditional interaction find several resources
+├── NoMatch                       the criteria of a conditional patch find no resource
+├── PatchFailed                   an operation of a patch cannot be carried out on the resource
+│   └── ElementFixed              it would change what only the server or another operation may change
 ├── Throttled                     too many requests
 ├── Overloaded                    as many requests as the worker takes are under way
 └── EntryFailed                   an entry of a transaction failed, and with it all of them
@@ -64,11 +69,11 @@ class Issue:
     diagnostics: str
     expression: str
     severity: str = "error"
+    profile: str = ""
 
     @property
     def breaks_rule(self) -> bool:
         """Whether the resource is well formed at this place."""
-    profile: str = ""
         return self.code in RULE_CODES or bool(self.profile)
 
 
@@ -141,6 +146,13 @@ class UnsupportedMediaType(RequestError):
     """The body is of a kind, character set or encoding that is not read (fhir_rest H5)."""
 
 
+class UnsupportedPatch(UnsupportedMediaType):
+    """The body of a PATCH is of a kind that is not read; the answer lists those that are (fhir_rest P5)."""
+
+    def __init__(self) -> None:
+        super().__init__("Send a JSON Patch (application/json-patch+json) or Parameters (application/fhir+json).")
+
+
 class NotAcceptable(RequestError):
     """The client takes no representation that is served (fhir_rest H3)."""
 
@@ -159,6 +171,10 @@ class InvalidParameter(RequestError):
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(message)
         self.parameter = parameter
+
+
+class ParameterTooCostly(InvalidParameter):
+    """A parameter asks for more than a limit allows (fhir_rest H11); the message names the limit."""
 
 
 class UnsupportedParameter(RequestError):
@@ -292,6 +308,29 @@ class MultipleMatches(PreconditionFailed):
 
     def __init__(self) -> None:
         super().__init__("The criteria find several resources; make them more specific.")
+
+
+class NoMatch(RequestError):
+    """The criteria of a conditional patch find no resource that the caller sees (fhir_rest P4)."""
+
+    def __init__(self) -> None:
+        super().__init__("The criteria find no resource; a patch never creates one.")
+
+
+class PatchFailed(RequestError):
+    """Operation `operation` of a patch, counted from 0, cannot be carried out on the resource (fhir_rest P1, P2)."""
+
+    def __init__(self, message: str, operation: int | None = None) -> None:
+        super().__init__(message if operation is None else f"Operation {operation} (from 0): {message}")
+        self.operation = operation
+
+
+class ElementFixed(PatchFailed):
+    """A patch would change an element that it may not change; `expression` names it (fhir_rest P1, U5)."""
+
+    def __init__(self, message: str, expression: str) -> None:
+        super().__init__(message)
+        self.expression = expression
 
 
 class Throttled(RequestError):

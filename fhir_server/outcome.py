@@ -14,6 +14,7 @@ from fhir_server import errors
 from fhir_server.errors import MAX_ISSUES, Issue
 from fhir_server.fhir.conditions import etag, http_date
 from fhir_server.fhir.json_body import encode_json
+from fhir_server.fhir.negotiation import ACCEPT_PATCH
 from storage import errors as storage
 
 CONTENT_TYPE: Final = "application/fhir+json; charset=utf-8"
@@ -38,6 +39,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.NotAcceptable: Rendering(406, "not-supported"),
     errors.InvalidHeader: Rendering(400, "invalid"),
     errors.InvalidParameter: Rendering(400, "invalid"),
+    errors.ParameterTooCostly: Rendering(400, "too-costly"),
     errors.UnsupportedParameter: Rendering(400, "not-supported"),
     errors.InvalidId: Rendering(400, "value"),
     errors.TypeMismatch: Rendering(400, "invalid"),
@@ -56,6 +58,9 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.ConditionalReferenceFailed: Rendering(412, "multiple-matches"),
     errors.PreconditionFailed: Rendering(412, "conflict"),
     errors.MultipleMatches: Rendering(412, "multiple-matches"),
+    errors.NoMatch: Rendering(404, "not-found"),
+    errors.PatchFailed: Rendering(422, "processing"),
+    errors.ElementFixed: Rendering(422, "business-rule"),
     errors.Throttled: Rendering(429, "throttled"),
     errors.Overloaded: Rendering(503, "transient"),
     errors.EntryFailed: Rendering(400, "processing"),  # only where a cause has no row of its own; see `rendering`
@@ -215,6 +220,8 @@ def _headers(error: Exception) -> dict[str, str]:
             headers["WWW-Authenticate"] = challenge
         case errors.NotAuthorised(scope=str(scope)):
             headers["WWW-Authenticate"] = f'Bearer realm="fhir", error="insufficient_scope", scope="{scope}"'
+        case errors.UnsupportedPatch():
+            headers["Accept-Patch"] = ACCEPT_PATCH
         case errors.InteractionNotSupported(allow=allow):
             headers["Allow"] = ", ".join(allow)
         case (

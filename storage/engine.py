@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -29,6 +30,7 @@ from storage.driver import Driver, PsycopgDriver, Question, Row, SqliteDriver
 from storage.errors import ConcurrencyConflict, DatabaseUnavailable
 from storage.libpq import CONNECT_SECONDS, wire_statement
 from storage.pipeline import PipelinedConnection
+from storage.search.bodies import BODY_FUNCTIONS
 from storage.shared_wire import SharedReads
 from storage.sql import Prepared
 from storage.stops import NO_STOPS, UNUSABLE, Stops
@@ -343,6 +345,8 @@ class SqliteDatabase(Database):
                 connection = await aiosqlite.connect(self.path, isolation_level=None)
                 for pragma in (*SQLITE_PRAGMAS, "PRAGMA query_only=ON"):
                     await connection.execute(pragma)
+                for name, function in BODY_FUNCTIONS.items():
+                    await connection.create_function(name, _arguments(function), function, deterministic=True)
                 self._opened.append(connection)
                 self._readers.put_nowait(connection)
 
@@ -415,6 +419,12 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     for pragma in SQLITE_PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+    for name, function in BODY_FUNCTIONS.items():
+        connection.create_function(name, _arguments(function), function, deterministic=True)
+
+
+def _arguments(function: Callable[..., Any]) -> int:
+    return len(signature(function).parameters)
 
 
 def _begin_immediate(connection: Any) -> None:

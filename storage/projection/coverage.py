@@ -9,6 +9,7 @@ from enum import Enum, auto
 from functools import cache
 from typing import Final
 
+from capability.bindings import implied_system
 from capability.compartments import PATIENT_COMPARTMENT
 from capability.search_parameters import CLINICAL_DATE, SearchParameter, SearchType, find, search_parameters
 from storage.projection.paths import Condition, Path, compile_paths
@@ -85,10 +86,18 @@ def answers_any_code(resource_type: str, code: str) -> bool:
     """Say whether `system|` (any code of a system) is answered by rows, under `any_code_key`.
 
     Only identifiers have such rows. For codes they would cost a row for nearly every coded element of every resource,
-    and answer a question hardly asked: `code=http://loinc.org|` is almost every Observation.
+    and answer a question hardly asked: `code=http://loinc.org|` is almost every Observation. Bodies answer for those
+    (`storage/search/bodies.py`).
     """
     parameter = _parameter(resource_type, code)
     return parameter.exact and code not in _OWN_COLUMNS
+
+
+@cache
+def implies_system(resource_type: str, code: str, system: str) -> bool:
+    """Say whether every value of a token parameter is a code of this system, by its element's required binding."""
+    paths = compile_paths(resource_type, _parameter(resource_type, code).expression)
+    return all(path.datatype == "code" and implied_system(path.element) == system for path in paths)
 
 
 @dataclass(frozen=True, slots=True)

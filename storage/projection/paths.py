@@ -6,6 +6,7 @@ Understood: element paths, choice elements with `as`, `as()`, `ofType()`, unions
 expression outside this subset raises UnsupportedExpression when it is compiled, never when a resource is read.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,11 +26,20 @@ class UnsupportedExpression(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One JSON property on the way to a value; `test` keeps only the items for which it holds."""
+    """One JSON property on the way to a value; `test` keeps only the items for which it holds.
+
+    `written` is the same test in the language of SQL/JSON (postgresql.org functions-json.html#FUNCTIONS-SQLJSON-PATH).
+    """
 
     key: str
     repeats: bool
     test: Test | None = None
+    written: str = ""
+
+    @property
+    def spelled(self) -> str:
+        """The whole step in that language, in lax mode: an array or a single value alike."""
+        return f".{json.dumps(self.key)}[*]" + (f" ? ({self.written})" if self.written else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,14 @@ class Path:
         """Say whether the path can yield more than one value."""
         return any(step.repeats for step in self.steps)
 
+    @property
+    def written(self) -> str:
+        """The path in the language of SQL/JSON."""
+        filters = (f" ? ({step.written})" if step.written else "" for step in self.steps)
+        return "$" + "".join(
+            f".{json.dumps(step.key)}[*]{each}" for step, each in zip(self.steps, filters, strict=True)
+        )
+
     def values(self, node: Mapping[str, Any]) -> list[Json]:
         """Return the values the path leads to, in document order; nulls that pad primitive arrays are left out."""
         nodes: list[Json] = [node]
@@ -59,9 +77,13 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A truth about the whole object, such as `deceased.exists() and deceased != false`: always one boolean."""
+    """A truth about the whole object, such as `deceased.exists() and deceased != false`: always one boolean.
+
+    `written` is the same in the language of SQL/JSON.
+    """
 
     holds: Callable[[Mapping[str, Any]], bool]
+    written: str
     datatype: str = "boolean"
     element: str = ""
 
@@ -248,7 +270,7 @@ class _Reader:
                 result = self._where(found)
             case "extension":
                 url = self._literal()
-                result = _filtered(self._element(found, "extension"), lambda item: item.get("url") == url)
+                result = _filtered(self._element(found, "extension"), *_equals("url", url))
             case "exists":
                 result = (_exists(found),)
             case _:
@@ -268,27 +290,28 @@ class _Reader:
             if name == "resolve":
                 self._expect(")")
                 self._expect("is")
-                return _filtered(found, _refers_to(self._next()))
+                return _filtered(found, *_refers_to(self._next()))
             if name == "hasExtension":
                 url = self._literal()
                 self._expect(")")
-                return _filtered(found, _has_extension(url))
+                return _filtered(found, *_has_extension(url))
             raise self._unsupported(f"there is no condition {name!r}")
         self._element(found, name)
         self._expect("=")
         wanted = self._literal()
-        return _filtered(found, lambda item: item.get(name) == wanted)
+        return _filtered(found, *_equals(name, wanted))
 
 
-def _filtered(found: tuple[Path | Condition, ...], test: Test) -> tuple[Path | Condition, ...]:
-    """Return the paths with one more test on their last step."""
+def _filtered(found: tuple[Path | Condition, ...], test: Test, written: str) -> tuple[Path | Condition, ...]:
+    """Return the paths with one more test on their last step, given as a function and in the language of SQL/JSON."""
     result = []
     for path in found:
         if isinstance(path, Condition) or not path.steps:
             raise UnsupportedExpression("only elements can be filtered")
         last = path.steps[-1]
         both = test if last.test is None else _all_of(last.test, test)
-        result.append(replace(path, steps=(*path.steps[:-1], replace(last, test=both))))
+        text = written if last.test is None else f"({last.written}) && ({written})"
+        result.append(replace(path, steps=(*path.steps[:-1], replace(last, test=both, written=text))))
     return tuple(result)
 
 
@@ -296,7 +319,11 @@ def _all_of(first: Test, second: Test) -> Test:
     return lambda item: first(item) and second(item)
 
 
-def _refers_to(resource_type: str) -> Test:
+def _equals(name: str, wanted: Json) -> tuple[Test, str]:
+    return lambda item: item.get(name) == wanted, f"@.{json.dumps(name)} == {json.dumps(wanted)}"
+
+
+def _refers_to(resource_type: str) -> tuple[Test, str]:
     """Return a test for references to a type: `Type/id` or an absolute address that ends so, or a declared type."""
     local, inside = f"{resource_type}/", f"/{resource_type}/"
 
@@ -306,20 +333,27 @@ def _refers_to(resource_type: str) -> Test:
             return bool(text.startswith(local) or inside in text)
         return bool(item.get("type") == resource_type)
 
-    return test
+    declared = f'!exists(@."reference") && @."type" == "{resource_type}"'
+    return test, f'@."reference" like_regex "(^|/){local}" || ({declared})'
 
 
-def _has_extension(url: str) -> Test:
-    return lambda item: any(extension.get("url") == url for extension in item.get("extension", ()))
+def _has_extension(url: str) -> tuple[Test, str]:
+    written = f'exists(@."extension"[*] ? (@."url" == {json.dumps(url)}))'
+    return lambda item: any(extension.get("url") == url for extension in item.get("extension", ())), written
 
 
 def _exists(found: tuple[Path | Condition, ...]) -> Condition:
-    return Condition(lambda node: any(path.values(node) for path in found))
+    written = " || ".join(f"exists({path.written})" for path in found)
+    return Condition(lambda node: any(path.values(node) for path in found), written)
 
 
 def _differs(found: tuple[Path | Condition, ...], literal: Json) -> Condition:
-    return Condition(lambda node: any(value != literal for path in found for value in path.values(node)))
+    """Return the condition that a value is not the literal; of another type it is not either."""
+    other = f"@ != {json.dumps(literal)}"
+    written = " || ".join(f"exists({path.written} ? ({other} || ({other}) is unknown))" for path in found)
+    return Condition(lambda node: any(value != literal for path in found for value in path.values(node)), written)
 
 
 def _both(first: Condition, second: Condition) -> Condition:
-    return Condition(lambda node: first.holds(node) and second.holds(node))
+    written = f"({first.written}) && ({second.written})"
+    return Condition(lambda node: first.holds(node) and second.holds(node), written)

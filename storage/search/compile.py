@@ -38,7 +38,8 @@ from storage.search.conditions import (
     rows_condition,
 )
 from storage.search.plan import Branch, Plan, SortKind, SortShape, Wanted
-from storage.search.predicates.parameters import is_one_of, parameter_like
+from storage.search.predicates.body import body_extreme
+from storage.search.predicates.parameters import is_one_of
 from storage.search.shape import IdTest, IndexTable, IndexTest, TokenIs
 from storage.search.values import HIGHEST, LOWEST, OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, prepare
@@ -165,6 +166,10 @@ def _matches(branch: Branch, plan: Plan, dialect: str, *, ordered: bool) -> Sele
     )
 
 
+_OF_THE_ROW: Final = frozenset({SortKind.ID, SortKind.UPDATED, SortKind.BODY})
+"""Sort keys that are read from the resource's own row."""
+
+
 def _begins_with_tokens(branch: Branch) -> bool:
     return isinstance(branch.lead, IndexTest) and branch.lead.table is IndexTable.TOKENS
 
@@ -178,7 +183,7 @@ def _token_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool
     row: FromClause | None = None
     source: FromClause = tokens
     conditions = [rows_condition(lead, tokens), visible(tokens, plan.reach)]
-    if any(key.kind in {SortKind.ID, SortKind.UPDATED} for key in plan.sort):
+    if any(key.kind in _OF_THE_ROW for key in plan.sort):
         row = fhir.resources.alias()
         source = tokens.join(row, and_(row.c.organization_id == ORGANIZATION, row.c.rid == tokens.c.rid))
     if branch.patient is not None:
@@ -247,18 +252,22 @@ def _not_by_index(column: ColumnElement[int]) -> ColumnElement[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Extremes:
-    """A column of index rows to sort by, with what stands in for a missing value to come last, rising and falling."""
+    """A column of index rows to sort by, with what stands in for a missing value to come last, rising and falling.
+
+    What begins nowhere (`open_low`) counts as missing.
+    """
 
     table: IndexTable
     column: str
     last_rising: object
     last_falling: object
+    open_low: object = None
 
 
 _EXTREMES: Final = {
     SortKind.STRINGS: _Extremes(IndexTable.STRINGS, "value", chr(sys.maxunicode), ""),
-    SortKind.DATES: _Extremes(IndexTable.DATES, "low", OPEN_HIGH, OPEN_LOW),
-    SortKind.QUANTITIES: _Extremes(IndexTable.QUANTITIES, "low", HIGHEST, LOWEST),
+    SortKind.DATES: _Extremes(IndexTable.DATES, "low", OPEN_HIGH, OPEN_LOW, OPEN_LOW),
+    SortKind.QUANTITIES: _Extremes(IndexTable.QUANTITIES, "low", HIGHEST, LOWEST, LOWEST),
 }
 
 
@@ -269,6 +278,8 @@ def _sort_expression(key: SortShape, node: Node) -> ColumnElement[Any]:
         return _extreme(key, node, _EXTREMES[key.kind])
     if node.row is None:
         raise TypeError("this sort key needs the resource's row")
+    if key.kind is SortKind.BODY:
+        return _body_extreme(key, node.row.c.body)
     return node.row.c.id if key.kind is SortKind.ID else node.row.c.last_updated
 
 
@@ -283,7 +294,8 @@ def _extreme(key: SortShape, node: Node, extremes: _Extremes) -> ColumnElement[A
         .where(
             rows.c.organization_id == ORGANIZATION,
             rows.c.rid == node.rid,
-            rows.c.key == parameter_like(rows.c.key, key.key),
+            is_one_of(rows.c.key, key.key, key.many),
+            *([] if extremes.open_low is None else [column > literal(extremes.open_low, type_=column.type)]),
         )
         .order_by(_directed(column, key.descending))
         .limit(literal_column("1"))
@@ -292,6 +304,15 @@ def _extreme(key: SortShape, node: Node, extremes: _Extremes) -> ColumnElement[A
     )
     stand_in = extremes.last_falling if key.descending else extremes.last_rising
     return func.coalesce(found, literal(stand_in, type_=column.type))
+
+
+def _body_extreme(key: SortShape, body: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the same of the values that only the body has in order."""
+    if key.source is None:
+        raise TypeError("this sort key is read from bodies, so it has a source")
+    found = body_extreme(key.source, body, descending=key.descending, exact=key.exact)
+    stand_in = "" if key.descending else chr(sys.maxunicode)
+    return func.coalesce(found, literal(stand_in, type_=found.type))
 
 
 def _after(order: Order) -> Condition:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     exists,
-    false,
     literal_column,
     not_,
     or_,
@@ -24,6 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from storage.search.predicates.body import body_condition
 from storage.search.predicates.date import bound_condition, date_condition
 from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.predicates.quantity import quantity_condition
@@ -35,6 +35,8 @@ from storage.search.query import Prefix
 from storage.search.shape import (
     AllOf,
     AnyOf,
+    BodyIs,
+    BodyStarts,
     ClinicalDateTest,
     Constant,
     DateIs,
@@ -77,6 +79,8 @@ TABLES: Final[Mapping[IndexTable, Table]] = {
     IndexTable.REFERENCES: fhir.index_references,
 }
 _ONE: Final[ColumnElement[int]] = literal_column("1")
+_NEVER: Final[Condition] = literal_column("1 = 0")
+"""Written out: of `false()` nothing else would be left, not even the organization, and that no statement may lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +134,14 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
             return node.of_row(lambda row: is_one_of(row.c.self_key, keys, many))
         case PresentTest(mask, missing):
             return node.of_row(lambda row: _present(row, mask) if not missing else not_(_present(row, mask)))
+        case BodyStarts() | BodyIs():
+            return node.of_row(lambda row: body_condition(test, row.c.body))
         case ReferredByPatient(inner):
             return node.of_row(lambda row: row.c.self_key.in_(_inner_rows(inner, "patient")))
         case ReferredByRows():
             return node.of_row(lambda row: row.c.self_key.in_(_referred_keys(test)))
         case Constant(value):
-            return true() if value else false()
+            return true() if value else _NEVER
         case AnyOf(tests):
             return or_(*(condition_of(each, node) for each in tests))
         case AllOf(tests):

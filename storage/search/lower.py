@@ -12,8 +12,17 @@ from typing import Final
 from capability.search_parameters import SearchParameter, SearchType, find
 from storage.access import Access, Reach, Right
 from storage.errors import InteractionForbidden
-from storage.projection.coverage import Answer, answer, answered_by_patient_column, variants
+from storage.projection.coverage import (
+    Answer,
+    answer,
+    answered_by_patient_column,
+    answers_any_code,
+    implies_system,
+    variants,
+)
+from storage.search.bodies import BodyPart, has_part
 from storage.search.keys import parameter_key, self_key
+from storage.search.predicates.body import bind_source
 from storage.search.predicates.composite import composite_test, expect_composite
 from storage.search.predicates.date import clinical_date_test, date_test, updated_test
 from storage.search.predicates.quantity import quantity_test
@@ -31,12 +40,16 @@ from storage.search.query import (
     Match,
     Missing,
     Modifier,
+    Text,
+    Token,
     Value,
 )
 from storage.search.shape import (
     AllOf,
     AnyOf,
     Binder,
+    BodyIs,
+    BodyStarts,
     Constant,
     IdTest,
     InCompartment,
@@ -53,6 +66,7 @@ from storage.search.shape import (
     Test,
     any_of,
 )
+from storage.search.values import fold
 
 
 def reach_of(access: Access, resource_type: str) -> Reach:
@@ -108,11 +122,43 @@ class Lowering:
         if kind is Answer.DATE_COLUMNS:
             return any_of(clinical_date_test(parameter, value, self.now, self.binder) for value in values)
         if parameter.type is SearchType.TOKEN or modifier is Modifier.IDENTIFIER:
-            return IndexTest(token_test(parameter, modifier, values, self.binder))
+            return self._lower_tokens(parameter, modifier, values)
         if parameter.type is SearchType.REFERENCE:
             return reference_test(parameter, values, self.binder)
         lower = _BY_VALUE[parameter.type]
         return any_of(lower(self, parameter, modifier, value) for value in values)
+
+    def _lower_text(self, parameter: SearchParameter, value: Value) -> Test:
+        if not isinstance(value, Text):
+            raise TypeError(f"{type(value).__name__} is no text")
+        if not has_part(parameter, BodyPart.TEXT):
+            return Constant(value=False)
+        return BodyStarts(bind_source(parameter, BodyPart.TEXT, self.binder), self.binder.bind(fold(value.text)))
+
+    def _lower_tokens(self, parameter: SearchParameter, modifier: Modifier, values: tuple[Value, ...]) -> Test:
+        """Return the test for tokens: by rows, save for texts and `system|`, which only identifiers have rows for."""
+        if modifier is Modifier.TEXT:
+            return any_of(self._lower_text(parameter, value) for value in values)
+        of_system: list[str] = []
+        by_row: list[Value] = []
+        is_by_row = modifier is Modifier.NONE and answers_any_code(parameter.resource_type, parameter.code)
+        for value in values:
+            if isinstance(value, Token) and value.system and value.code is None and not is_by_row:
+                of_system.append(value.system)
+            else:
+                by_row.append(value)
+        tests: list[Test] = [self._lower_system(parameter, modifier, system) for system in of_system]
+        if by_row:
+            tests.insert(0, IndexTest(token_test(parameter, modifier, by_row, self.binder)))
+        return any_of(tests)
+
+    def _lower_system(self, parameter: SearchParameter, modifier: Modifier, system: str) -> Test:
+        if implies_system(parameter.resource_type, parameter.code, system):
+            return PresentTest(self.binder.bind(1 << parameter.bit), missing=False)
+        part = BodyPart.IDENTIFIER_SYSTEM if modifier is Modifier.IDENTIFIER else BodyPart.SYSTEM
+        if not has_part(parameter, part):
+            return Constant(value=False)
+        return BodyIs(bind_source(parameter, part, self.binder), self.binder.bind(system))
 
     def _lower_conjunction(self, parameter: SearchParameter, value: Value) -> Test:
         pairs = zip(parameter.components, expect_composite(value).parts, strict=True)

@@ -16,9 +16,11 @@ from capability.compartments import in_patient_compartment
 from capability.elements import RESOURCE_TYPES
 from capability.search_parameters import SearchParameter, SearchType
 from storage.access import Access, Reach, Right
-from storage.projection.coverage import Answer, answer
+from storage.projection.coverage import Answer, answer, variants
+from storage.search.bodies import BodyPart, is_ordered_by_body
 from storage.search.keys import parameter_key
 from storage.search.lower import Lowering
+from storage.search.predicates.body import bind_source
 from storage.search.predicates.date import occurs_once
 from storage.search.query import (
     Chain,
@@ -41,11 +43,15 @@ from storage.search.shape import (
     AllOf,
     AnyOf,
     Binder,
+    BodyIs,
+    BodySource,
+    BodyStarts,
     Constant,
     InCompartment,
     IndexTable,
     IndexTest,
     Name,
+    Not,
     PatientIs,
     PatientTest,
     ReferredByPatient,
@@ -64,15 +70,23 @@ class SortKind(Enum):
     STRINGS = auto()
     DATES = auto()
     QUANTITIES = auto()
+    BODY = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class SortShape:
-    """One sort key; `key` names the index key of those that have rows."""
+    """One sort key.
+
+    `key` names the index key of those that have rows, with `many` several of them. `source` is where bodies have the
+    values of the others; `exact` minds their case.
+    """
 
     kind: SortKind
     descending: bool
     key: Name | None = None
+    many: bool = False
+    source: BodySource | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +269,23 @@ def _ranked_tests(criteria: Sequence[Criterion], lowering: Lowering) -> Iterator
             continue
         rank, test = _rank(criterion), lowering.lower(criterion)
         for each in test.tests if isinstance(test, AllOf) else (test,):
-            yield rank, each
+            yield _RANK_NEVER if _reads_bodies(each) else rank, each
     for parameter, values in spans.items():
         whole = Match(parameter, Modifier.NONE, tuple(values))
         yield min(_rank(whole), _RANK_SPAN if len(values) > 1 else _RANK_NEVER), lowering.lower_dates(parameter, values)
+
+
+def _reads_bodies(test: Test) -> bool:
+    """Say whether a test reads the resource itself: it is for what the others leave, never to begin with."""
+    match test:
+        case BodyStarts() | BodyIs():
+            return True
+        case AnyOf(tests):
+            return any(map(_reads_bodies, tests))
+        case Not(negated):
+            return _reads_bodies(negated)
+        case _:
+            return False
 
 
 def _is_part_of_span(criterion: Criterion) -> TypeGuard[Match]:
@@ -294,7 +321,7 @@ def _rank(criterion: Criterion) -> int:  # noqa: PLR0911 one case per kind of cr
     match criterion:
         case Ids():
             return _RANK_ID
-        case Match(_, Modifier.NOT, _):
+        case Match(_, Modifier.NOT | Modifier.TEXT, _):
             return _RANK_NEVER
         case Match(_, Modifier.CONTAINS, _):
             return 8
@@ -307,6 +334,17 @@ def _rank(criterion: Criterion) -> int:  # noqa: PLR0911 one case per kind of cr
             return 2
         case _:
             return _RANK_NEVER
+
+
+def _chain_rank(inner: Criterion) -> int:
+    """Return how few resources a chain leaves; one whose inner search has to read bodies is the last to begin with."""
+    match inner:
+        case Match(_, Modifier.TEXT, _):
+            return 8
+        case Chain() | Has():
+            return _rank(inner)
+        case _:
+            return 2
 
 
 def _parameter_rank(parameter: SearchParameter) -> int:
@@ -328,6 +366,13 @@ _SORT_KINDS: Final = {
 }
 
 
+def is_sortable(parameter: SearchParameter) -> bool:
+    """Say whether resources can be put in order by a parameter: composites and special ones have no order."""
+    if parameter.code in {"_id", "_lastUpdated"}:
+        return True
+    return parameter.type in _SORT_KINDS or is_ordered_by_body(parameter)
+
+
 def _sort_shape(key: SortKey, binder: Binder) -> SortShape:
     parameter = key.parameter
     if parameter.code == "_id":
@@ -336,5 +381,10 @@ def _sort_shape(key: SortKey, binder: Binder) -> SortShape:
         return SortShape(SortKind.UPDATED, key.descending)
     if answer(parameter.resource_type, parameter.code) is Answer.DATE_COLUMNS:
         return SortShape(SortKind.CLINICAL_DATE, key.descending)
-    name = binder.bind(parameter_key(parameter.resource_type, parameter.code))
-    return SortShape(_SORT_KINDS[parameter.type], key.descending, name)
+    if is_ordered_by_body(parameter):
+        source = bind_source(parameter, BodyPart.ORDER, binder)
+        exact = parameter.exact or parameter.type is SearchType.REFERENCE
+        return SortShape(SortKind.BODY, key.descending, source=source, exact=exact)
+    codes = variants(parameter.resource_type, parameter.code)
+    name, many = binder.bind_list(parameter_key(parameter.resource_type, code) for code in codes)
+    return SortShape(_SORT_KINDS[parameter.type], key.descending, name, many)

@@ -42,6 +42,10 @@ class Modifier(StrEnum):
     OF_TYPE = "of-type"
     IDENTIFIER = "identifier"
     BELOW = "below"
+    ABOVE = "above"
+    TEXT = "text"
+    IN = "in"
+    NOT_IN = "not-in"
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -125,7 +129,7 @@ class ReferenceUrl:
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """A uri, compared letter by letter (search.html#uri)."""
+    """A uri, compared letter by letter (search.html#uri); with IN and NOT_IN the canonical of a value set."""
 
     uri: str
 
@@ -147,7 +151,11 @@ Value = PlainValue | Composite
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The parameter has one of the values; with NOT it has none of them, or nothing at all."""
+    """The parameter has one of the values; with NOT it has none of them, or nothing at all.
+
+    With IN and NOT_IN the values are the canonicals of value sets. These, and ABOVE and BELOW of a token, are resolved
+    to tokens before a search is planned (`storage/search/terminology.py`).
+    """
 
     parameter: SearchParameter
     modifier: Modifier

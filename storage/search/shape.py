@@ -232,6 +232,30 @@ class PresentTest:
 
 
 @dataclass(frozen=True, slots=True)
+class BodySource:
+    """A part of a parameter's values in the body: its name for SQLite, its ways in SQL/JSON for PostgreSQL."""
+
+    name: Name
+    paths: Name
+
+
+@dataclass(frozen=True, slots=True)
+class BodyStarts:
+    """One of the values in the body begins with this, folded."""
+
+    source: BodySource
+    beginning: Name
+
+
+@dataclass(frozen=True, slots=True)
+class BodyIs:
+    """One of the values in the body is this."""
+
+    source: BodySource
+    wanted: Name
+
+
+@dataclass(frozen=True, slots=True)
 class ReferredByPatient:
     """A resource that the inner search finds has this one in its `patient` column."""
 
@@ -288,6 +312,8 @@ Test = (
     | UpdatedTest
     | IdTest
     | PresentTest
+    | BodyStarts
+    | BodyIs
     | ReferredByPatient
     | ReferredByRows
     | Constant

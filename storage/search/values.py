@@ -138,8 +138,13 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return " ".join(text.lower().split())[:LONGEST_TEXT]
-    bare = _without_marks(_without_marks(text).casefold().translate(_LETTERS))
+    bare = _without_marks(folded_letter(_without_marks(text)))
     return " ".join(bare.split())[:LONGEST_TEXT].rstrip()
+
+
+def folded_letter(text: str) -> str:
+    """Return letters without regard to case, and without the strokes that Unicode does not take for marks."""
+    return text.casefold().translate(_LETTERS)
 
 
 def exact_text(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.errors import InvalidParameter, UnsupportedParameter
+from fhir_server.errors import InvalidParameter, ParameterTooCostly, UnsupportedParameter
 from fhir_server.fhir.parse.escapes import split, unescape
 from fhir_server.fhir.parse.search import ParsedSearch, parse_criteria, parse_pairs, parse_search
 from storage.search.query import (
@@ -147,9 +147,12 @@ def test_fhir_8_values_are_read(query: str, found: tuple[Any, ...]) -> None:
         "Patient?name=%ff",
         "Patient?" + "&".join("gender=male" for _ in range(51)),
         "Patient?gender=" + ",".join(str(n) for n in range(501)),
-        "Patient?" + "&".join(f"_include=Patient:link:{n}" for n in range(21)),
+        "Patient?" + "&".join("_include=Patient:link:Patient" for _ in range(21)),
         "Observation?subject:Patient." + "link:Patient." * 7 + "name=x",
         "Patient?" + "_has:Observation:patient:" + "_has:Observation:has-member:" * 7 + "code=x",
+        "Observation?code:below=x",  # above and below of what
+        "Observation?code:above=http://x|",
+        "Observation?_profile:above=" + "x/" * 51,
         "Observation?_sort=date,_lastUpdated,value-string,_id,value-date,value-quantity",
     ],
 )  # fmt: skip
@@ -162,11 +165,24 @@ def test_fhir_S4_malformed_searches_are_always_refused(query: str, strict: bool)
 @pytest.mark.parametrize(
     "query",
     [
-        "Observation?code:in=http://x",
-        "Observation?code:text=x",
-        "Observation?code:below=x",
-        "Observation?code=http://loinc.org|",
-        "Observation?subject:identifier=urn:mrn|",
+        "Patient?" + "&".join("gender=male" for _ in range(51)),
+        "Patient?gender=" + ",".join(str(n) for n in range(501)),
+        "Patient?" + "&".join("_include=Patient:link:Patient" for _ in range(21)),
+        "Observation?subject:Patient." + "link:Patient." * 7 + "name=x",
+        "Patient?" + "_has:Observation:patient:" + "_has:Observation:has-member:" * 7 + "code=x",
+        "Observation?_sort=date,_lastUpdated,value-string,_id,value-date,value-quantity",
+    ],
+)
+def test_fhir_8_7_H11_what_passes_a_limit_is_too_costly(query: str) -> None:
+    with pytest.raises(ParameterTooCostly):
+        parsed(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Observation?subject:below=x",
+        "Observation?component-code-value-quantity=http://loinc.org|$5",
         "Patient?_summary=true",
         "Patient?_elements=id",
         "Patient?_contained=true",
@@ -186,7 +202,7 @@ def test_fhir_S4_what_is_not_supported_is_refused_visibly(query: str) -> None:
         ("Patient?organization.nonsense=1", "organization.nonsense"),
         ("Patient?_has:Observation:patient:nonsense=1", "_has:Observation:patient:nonsense"),
         ("Patient?_sort=nonsense", "_sort"),
-        ("Observation?_sort=code", "_sort"),
+        ("Observation?_sort=code-value-quantity", "_sort"),
         ("Patient?_include=Patient:nonsense", "_include"),
         ("Patient?_filter=name eq x", "_filter"),
     ],

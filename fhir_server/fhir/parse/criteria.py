@@ -12,7 +12,7 @@ from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, Unknow
 from fhir_server.fhir.parse.ordered import parse_date
 from fhir_server.fhir.parse.references import parse_id
 from fhir_server.fhir.parse.values import KNOWN_MODIFIERS, MODIFIERS, parse_value
-from storage.projection.coverage import answers_any_code
+from storage.projection.coverage import Answer, answer
 from storage.search.query import (
     Chain,
     Composite,
@@ -79,7 +79,7 @@ class CriterionParser:
         values: dict[Value, None] = {}
         for piece in pieces:
             value = parse_value(parameter, kind, piece, self.base_url, target_type)
-            _require_code(parameter, kind, value)
+            _require_code(parameter, value)
             values[value] = None
         return Match(parameter, kind, tuple(values))
 
@@ -157,17 +157,12 @@ def _require_target(parameter: SearchParameter, resource_type: str) -> None:
         raise MalformedValue(f"{parameter.code} does not refer to that type: use {', '.join(parameter.targets)}")
 
 
-def _require_code(parameter: SearchParameter, modifier: Modifier, value: Value) -> None:
-    """Refuse `system|` where no index row answers it (`storage/projection/coverage.py` says why)."""
-    match value:
-        case Token(_, None):
-            answered = modifier is not Modifier.IDENTIFIER and answers_any_code(parameter.resource_type, parameter.code)
-        case Composite(parts):
-            answered = not any(isinstance(part, Token) and part.code is None for part in parts)
-        case _:
-            answered = True
-    if not answered:
-        raise UnsupportedSearch("system| without a code is answered for identifiers only: name the code")
+def _require_code(parameter: SearchParameter, value: Value) -> None:
+    """Refuse `system|` as a part of a composite with rows of its own: those are kept under the code."""
+    if not isinstance(value, Composite) or answer(parameter.resource_type, parameter.code) is Answer.CONJUNCTION:
+        return
+    if any(isinstance(part, Token) and part.code is None for part in value.parts):
+        raise UnsupportedSearch("system| without a code is not supported in this composite: name the code")
 
 
 def _parse_boolean(pieces: list[str]) -> bool:

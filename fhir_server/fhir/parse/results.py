@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from capability.elements import RESOURCE_TYPES
-from capability.search_parameters import SearchParameter, SearchType, find
+from capability.search_parameters import SearchType, find
 from fhir_server.fhir.parse.escapes import split
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
-from storage.projection.coverage import Answer, answer
+from storage.search.plan import is_sortable
 from storage.search.query import Include, SortKey, Total
 
 MAX_INCLUDES: Final = 20
@@ -23,9 +23,6 @@ RESULT: Final = frozenset(
 )
 
 _TYPES: Final = frozenset(RESOURCE_TYPES)
-_SORTABLE: Final = frozenset(
-    {SearchType.DATE, SearchType.STRING, SearchType.QUANTITY, SearchType.NUMBER, SearchType.URI}
-)
 _ITERATING: Final = frozenset({"iterate", "recurse"})
 
 
@@ -88,7 +85,7 @@ class ResultParameters:
         for piece in filter(None, split(value, ",")):
             code = piece.removeprefix("-")
             parameter = find(self.resource_type, code)
-            if parameter is None or not _is_sortable(parameter):
+            if parameter is None or not is_sortable(parameter):
                 raise UnknownParameter("_sort")
             keys.setdefault(code, SortKey(parameter, descending=piece.startswith("-")))
         if len(keys) > MAX_SORT_KEYS:
@@ -129,10 +126,3 @@ class ResultParameters:
         if target is not None and parameter is not None and not parameter.permits(target):
             raise MalformedValue(f"{source}:{code} does not refer to {target}")
         self.includes.append(Include(source, parameter, target, reverse, iterate=bool(modifier)))
-
-
-def _is_sortable(parameter: SearchParameter) -> bool:
-    """Say whether the index holds values in order: hashes of tokens and references have none."""
-    if parameter.code == "_id":
-        return True
-    return parameter.type in _SORTABLE and answer(parameter.resource_type, parameter.code) is not Answer.VARIANTS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
-from fhir_server.errors import InvalidParameter, UnsupportedParameter
+from fhir_server.errors import InvalidParameter, ParameterTooCostly, RequestError, UnsupportedParameter
 from fhir_server.fhir.parse.criteria import CriterionParser, inner_searches
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
 from fhir_server.fhir.parse.results import CURSOR, GENERAL, RESULT, ResultParameters
@@ -19,6 +19,12 @@ from storage.search.query import Criterion, Search, Total
 MAX_PARAMETERS: Final = 50
 MAX_INNER_SEARCHES: Final = 100
 """In all chains together: one of six steps that names no types may stand for hundreds."""
+
+_REFUSALS: Final = {
+    MalformedValue: InvalidParameter,
+    SearchTooLarge: ParameterTooCostly,
+    UnsupportedSearch: UnsupportedParameter,
+}
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -148,7 +154,7 @@ def _require_bounded(criteria: Iterable[Criterion]) -> None:
 def _limited(pairs: Iterable[tuple[str, str]]) -> Pairs:
     known = tuple(pairs)
     if len(known) > MAX_PARAMETERS:
-        raise InvalidParameter("", f"more than {MAX_PARAMETERS} parameters; send fewer")
+        raise ParameterTooCostly("", f"more than {MAX_PARAMETERS} parameters; send fewer")
     return known
 
 
@@ -156,9 +162,8 @@ def _unknown(resource_type: str, name: str) -> InvalidParameter:
     return InvalidParameter(_shown(name), f"{resource_type} has no such search parameter; see /metadata")
 
 
-def _invalid(name: str, error: Exception) -> InvalidParameter | UnsupportedParameter:
-    kind = UnsupportedParameter if isinstance(error, UnsupportedSearch) else InvalidParameter
-    return kind(_shown(name), str(error))
+def _invalid(name: str, error: MalformedValue | UnsupportedSearch | SearchTooLarge) -> RequestError:
+    return _REFUSALS[type(error)](_shown(name), str(error))
 
 
 def _shown(name: str) -> str:

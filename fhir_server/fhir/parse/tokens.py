@@ -21,6 +21,14 @@ def parse_token(text: str) -> Token:
             raise MalformedValue("a token has at most one separator: system|code; write \\| for a bar in a value")
 
 
+def parse_coded_token(text: str) -> Token:
+    """Return the token of `:above` and `:below`; only a system says what a code lies above or below of."""
+    token = parse_token(text)
+    if not token.system or not token.code:
+        raise MalformedValue("above and below need system and code: system|code")
+    return token
+
+
 def parse_typed_identifier(text: str) -> TypedIdentifier:
     """Return the value of `:of-type`; all three parts are required."""
     parts = [unescape(part) for part in split(text, "|")]

@@ -10,7 +10,7 @@ from fhir_server.fhir.parse.escapes import split, unescape
 from fhir_server.fhir.parse.faults import MalformedValue
 from fhir_server.fhir.parse.ordered import parse_date, parse_number, parse_quantity
 from fhir_server.fhir.parse.references import parse_reference_value
-from fhir_server.fhir.parse.tokens import parse_token, parse_typed_identifier
+from fhir_server.fhir.parse.tokens import parse_coded_token, parse_token, parse_typed_identifier
 from storage.search.query import Composite, Modifier, PlainValue, Text, Uri, Value
 
 
@@ -24,6 +24,17 @@ def parse_uri(text: str) -> Uri:
     return Uri(unescape(text))
 
 
+MAX_URI_STEPS: Final = 50
+
+
+def parse_deep_uri(text: str) -> Uri:
+    """Return a uri to look above of; raises MalformedValue for one with very many steps."""
+    uri = parse_uri(text)
+    if uri.uri.count("/") > MAX_URI_STEPS:
+        raise MalformedValue(f":above takes a uri of at most {MAX_URI_STEPS} steps")
+    return uri
+
+
 _GRAMMARS: Final[Mapping[SearchType, Callable[[str], PlainValue]]] = {
     SearchType.TOKEN: parse_token,
     SearchType.STRING: parse_text,
@@ -33,10 +44,33 @@ _GRAMMARS: Final[Mapping[SearchType, Callable[[str], PlainValue]]] = {
     SearchType.URI: parse_uri,
 }
 
+_BY_MODIFIER: Final[Mapping[tuple[SearchType, Modifier], Callable[[str], PlainValue]]] = {
+    (SearchType.TOKEN, Modifier.OF_TYPE): parse_typed_identifier,
+    (SearchType.TOKEN, Modifier.TEXT): parse_text,
+    (SearchType.TOKEN, Modifier.IN): parse_uri,
+    (SearchType.TOKEN, Modifier.NOT_IN): parse_uri,
+    (SearchType.TOKEN, Modifier.ABOVE): parse_coded_token,
+    (SearchType.TOKEN, Modifier.BELOW): parse_coded_token,
+    (SearchType.REFERENCE, Modifier.IDENTIFIER): parse_token,
+    (SearchType.URI, Modifier.ABOVE): parse_deep_uri,
+}
+"""The grammars of modifiers whose values are not those of the parameter alone."""
+
 MODIFIERS: Final[Mapping[SearchType, frozenset[Modifier]]] = {
-    SearchType.TOKEN: frozenset({Modifier.NONE, Modifier.NOT, Modifier.OF_TYPE}),
+    SearchType.TOKEN: frozenset(
+        {
+            Modifier.NONE,
+            Modifier.NOT,
+            Modifier.OF_TYPE,
+            Modifier.TEXT,
+            Modifier.IN,
+            Modifier.NOT_IN,
+            Modifier.ABOVE,
+            Modifier.BELOW,
+        }
+    ),
     SearchType.STRING: frozenset({Modifier.NONE, Modifier.EXACT, Modifier.CONTAINS}),
-    SearchType.URI: frozenset({Modifier.NONE, Modifier.BELOW}),
+    SearchType.URI: frozenset({Modifier.NONE, Modifier.BELOW, Modifier.ABOVE}),
     SearchType.REFERENCE: frozenset({Modifier.NONE, Modifier.IDENTIFIER}),
     SearchType.DATE: frozenset({Modifier.NONE}),
     SearchType.NUMBER: frozenset({Modifier.NONE}),
@@ -47,8 +81,6 @@ MODIFIERS: Final[Mapping[SearchType, frozenset[Modifier]]] = {
 """The modifiers served, `:missing` and `:Type` aside."""
 
 KNOWN_MODIFIERS: Final[Mapping[SearchType, frozenset[str]]] = {
-    SearchType.TOKEN: frozenset({"text", "in", "not-in", "above", "below"}),
-    SearchType.URI: frozenset({"above"}),
     SearchType.REFERENCE: frozenset({"above", "below"}),
 }
 """Modifiers that R4 defines and this server does not have (search.html#modifiers)."""
@@ -58,10 +90,9 @@ def parse_value(
     parameter: SearchParameter, modifier: Modifier, text: str, base_url: str, target_type: str | None
 ) -> Value:
     """Return one alternative of a parameter; raises MalformedValue."""
-    if modifier is Modifier.OF_TYPE:
-        return parse_typed_identifier(text)
-    if modifier is Modifier.IDENTIFIER:
-        return parse_token(text)
+    parse = _BY_MODIFIER.get((parameter.type, modifier))
+    if parse is not None:
+        return parse(text)
     if parameter.type is SearchType.COMPOSITE:
         return _parse_composite(parameter.components, text, base_url)
     return _parse_plain(parameter.type, text, base_url, target_type)

@@ -37,14 +37,29 @@ def string_test(
 def uri_tests(
     parameter: SearchParameter, modifier: Modifier, value: Value, binder: Binder
 ) -> tuple[TextIn | TextIs, ...]:
-    """Return the conditions on string rows that one uri asks for; `:below` is the uri itself or `uri/…`."""
+    """Return the conditions on string rows that one uri asks for.
+
+    `:below` is the uri itself or `uri/…`; `:above` is what the uri lies below in that sense.
+    """
     if not isinstance(value, Uri):
         raise TypeError(f"{type(value).__name__} is no value of a uri parameter")
     key = binder.bind(parameter_key(parameter.resource_type, parameter.code))
     itself = TextIs(key, binder.bind(indexed_uri(value.uri)), None)
     if modifier is Modifier.BELOW:
         return itself, _starting_with(key, value.uri.rstrip("/") + "/", binder)
+    if modifier is Modifier.ABOVE:
+        return itself, *(TextIs(key, binder.bind(indexed_uri(each)), None) for each in uris_above(value.uri))
     return (itself,)
+
+
+def uris_above(uri: str) -> list[str]:
+    """Return the uris that another one lies below, longest first: up to each slash, with it and without."""
+    found: dict[str, None] = {}
+    for at in range(len(uri) - 1, 0, -1):
+        if uri[at] == "/":
+            found.update(dict.fromkeys((uri[: at + 1], uri[:at])))
+    found.pop(uri, None)
+    return list(found)
 
 
 def prefix_end(prefix: str) -> str | None:
