@@ -88,14 +88,15 @@ def touched_by(
     return Touched(resource_type, ids, patients_of((*versions, *others)), count)
 
 
-def _version_headers(version: Version) -> dict[str, str]:
+def version_headers(version: Version) -> dict[str, str]:
+    """Return the headers that name a version (http.html#versions)."""
     return {"ETag": etag(version.version), "Last-Modified": http_date(version.last_updated)}
 
 
 def represent(version: Version, request: FhirRequest) -> Response:
     """Answer with a version, or with 304 when the client has it (R2)."""
     touched = Touched(version.key.resource_type, (version.key.id,), patients_of((version,)))
-    headers = _version_headers(version)
+    headers = version_headers(version)
     unmodified = is_unmodified(version, request.headers.get("if-none-match"), request.headers.get("if-modified-since"))
     if unmodified:
         return Response(304, b"", headers, version, touched)
@@ -104,7 +105,7 @@ def represent(version: Version, request: FhirRequest) -> Response:
 
 def represent_write(version: Version, status: int, request: FhirRequest, base_url: str) -> Response:
     """Answer to a create or update: 201 with `Location`, or 200; the body is what `Prefer: return` asks for (H8)."""
-    headers = _version_headers(version)
+    headers = version_headers(version)
     if status == 201 or request.headers.get("if-none-exist"):
         headers["Location"] = location(version, base_url)
     return Response(status, _preferred_body(version, request), headers, version)

@@ -8,9 +8,11 @@ from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.bundles import bundle_bytes, history_entry
 from fhir_server.fhir.negotiation import first
 from fhir_server.fhir.parameters import address_with, milliseconds, whole_number
+from fhir_server.fhir.rendered import refuse_history
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
+from storage.errors import ResourceNotFound
 from storage.history.instance import HistoryQuery
 
 BEFORE: Final = "_before"
@@ -21,7 +23,11 @@ _KNOWN: Final = frozenset({"_since", "_at", "_count", "_sort", BEFORE, "_format"
 async def history_instance(request: FhirRequest, service: Service) -> Response:
     """Answer with the versions, newest first."""
     query = _history_query(request, service)
-    page = await service.store.history(request.route.key, query, request.access)
+    try:
+        page = await service.store.history(request.route.key, query, request.access)
+    except ResourceNotFound:
+        await refuse_history(request.route.key, request.access, service)
+        raise
     shown = page.versions
     entries = [history_entry(version, service.base_url) for version in shown]
     links = _links(request, service, page.next_before)

@@ -8,6 +8,7 @@ from fhir_server.fhir.notes import warnings
 from fhir_server.fhir.parameters import address_with
 from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.parse.search import ParsedSearch, parse_search
+from fhir_server.fhir.rendered import search_all
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
@@ -27,7 +28,7 @@ async def search_type(request: FhirRequest, service: Service) -> Response:
         default_count=settings.default_count,
         max_count=settings.max_count,
     )
-    page = await service.searcher.search(parsed.search, request.access)
+    page = await search_all(parsed.search, request.access, service)
     body = _searchset(parsed, page, service.base_url)
     touched = touched_by(parsed.search.resource_type, page.matches, count=len(page.matches), others=page.includes)
     return Response(200, body, touched=touched)

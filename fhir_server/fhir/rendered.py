@@ -1,0 +1,91 @@
+"""Resources that are made when they are asked for, and stored nowhere: one entry a type.
+
+What is stored under the same id wins. Access is decided where they are made: nobody gets by one what he would not get
+by reading what it tells about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fhir_server.errors import InteractionNotSupported
+from fhir_server.fhir.provenance.find import find_provenance
+from fhir_server.fhir.provenance.read import included_provenances, read_provenance
+from fhir_server.fhir.response import Response, Touched, patients_of, version_headers
+from fhir_server.fhir.service import Service
+from storage.access import Access
+from storage.resources import ResourceKey, Version
+from storage.search.page import Page
+from storage.search.query import Search
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A resource made for one answer, and what it tells about: the audit names the patients of both."""
+
+    version: Version
+    about: tuple[Version, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedType:
+    """How resources of a type are made: by id, and for a page of a search of the type.
+
+    `find` answers the whole search, what is stored included; None where only what is stored is searched.
+    """
+
+    read: Callable[[str, Access, Service], Awaitable[Rendered | None]]
+    find: Callable[[Search, Access, Service], Awaitable[Page]] | None = None
+
+
+async def _read_provenance(resource_id: str, access: Access, service: Service) -> Rendered | None:
+    found = await read_provenance(resource_id, access, service)
+    return None if found is None else Rendered(found[0], found[1:])
+
+
+RENDERED: Final[Mapping[str, RenderedType]] = {
+    "Provenance": RenderedType(_read_provenance, find_provenance),
+}
+"""By resource type."""
+
+
+async def read_rendered(key: ResourceKey, access: Access, service: Service) -> Rendered | None:
+    """Return a resource that the store does not have; None where there is none that the caller may see.
+
+    The caller may read the type: the store was asked first.
+    """
+    rendered = RENDERED.get(key.resource_type)
+    return None if rendered is None else await rendered.read(key.id, access, service)
+
+
+async def refuse_history(key: ResourceKey, access: Access, service: Service) -> None:
+    """Raise InteractionNotSupported for a resource that is made when it is asked for: it never was otherwise."""
+    if await read_rendered(key, access, service) is not None:
+        raise InteractionNotSupported(("OPTIONS",))
+
+
+def represent_rendered(rendered: Rendered) -> Response:
+    """Answer with it; never with 304, since what it tells can change while its version is one and the same."""
+    version = rendered.version
+    touched = Touched(version.key.resource_type, (version.key.id,), patients_of((version, *rendered.about)))
+    return Response(200, version.body, version_headers(version), version, touched)
+
+
+async def search_all(search: Search, access: Access, service: Service) -> Page:
+    """Return one page of a search of a type, with what is made among matches and includes."""
+    rendered = RENDERED.get(search.resource_type)
+    if rendered is None or rendered.find is None or search.several:
+        page = await service.searcher.search(search, access)
+    else:
+        page = await rendered.find(search, access, service)
+    return await with_included(page, search, access, service)
+
+
+async def with_included(page: Page, search: Search, access: Access, service: Service) -> Page:
+    """Return the page with what is made for its `_revinclude`s; without these it costs nothing."""
+    if not search.includes:
+        return page
+    made = await included_provenances(page, search.includes, access, service)
+    return replace(page, includes=[*page.includes, *made]) if made else page
