@@ -102,6 +102,21 @@ _DEFINED: Final = (
             OperationParameter("return", "Bundle", "A searchset, kind by kind.", minimum=1, use="out"),
         ),
     ),
+    Operation(
+        "validate",
+        "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        (ANY_TYPE,),
+        frozenset({Level.TYPE, Level.INSTANCE}),
+        title="What is wrong with a resource",
+        text="Checks the resource that is sent, as the body or in Parameters, or the one that the address names: R4, the "
+        "profiles asked for and those it claims; with a mode also whether this server would do it. Nothing is stored.",
+        parameters=(
+            OperationParameter("resource", "Resource", "What is checked; without it the resource of the address."),
+            OperationParameter("mode", "code", "create, update, delete or profile."),
+            OperationParameter("profile", "uri", "A profile to check for, with or without version.", maximum="*"),
+            OperationParameter("return", "OperationOutcome", "All that was found.", minimum=1, use="out"),
+        ),
+    ),
 )
 
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({each.name: each for each in _DEFINED})

@@ -35,6 +35,13 @@ class References(StrEnum):
     ENFORCE = "enforce"
 
 
+class ProfileChecks(StrEnum):
+    """Which profiles are checked on writes (fhir_rest C6)."""
+
+    CLAIMED = "claimed"
+    OFF = "off"
+
+
 class Settings(BaseSettings):
     """All settings; frozen, so that what was read at the start stays true."""
 
@@ -96,6 +103,11 @@ class Settings(BaseSettings):
         References.SHAPE,
         description="`shape`: a literal reference must be well formed; `enforce`: and its target known.",
     )
+    validate_profiles: ProfileChecks = Field(
+        ProfileChecks.CLAIMED,
+        description="`claimed`: what is written has to follow the known profiles that its `meta.profile` claims; "
+        "`off`: claims are not looked at.",
+    )
     audit_batch: int = Field(200, ge=1, le=10_000, description="Most audit records of reads in one commit.")
     audit_queue: int = Field(10_000, ge=1, description="Audit records that may wait; above it reads answer 503.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -145,6 +157,11 @@ class Settings(BaseSettings):
     def fhir_base(self) -> str:
         """The FHIR base URL, which is also the audience of access tokens."""
         return f"{self.base_url}/fhir"
+
+    @property
+    def checks_claims(self) -> bool:
+        """Whether what is written has to follow the profiles that it claims."""
+        return self.validate_profiles is ProfileChecks.CLAIMED
 
     @property
     def owner_database_url(self) -> str:

@@ -48,7 +48,9 @@ async def load_files(
     started = time.monotonic()
     with _progress_bar(sources, visible=show_progress) as tell:
         confined = organization_id is not None
-        loader = Loader(installation.database, store, access, installation.audit_key, tell, confined=confined)
+        claimed = installation.settings.checks_claims
+        key = installation.audit_key
+        loader = Loader(installation.database, store, access, key, tell, confined=confined, claimed=claimed)
         summary = await loader.load(sources)
     seconds = time.monotonic() - started
     statistics = summary.written >= MANY and await refresh_statistics(installation.settings.database_url)

@@ -97,7 +97,7 @@ class Loader:
     """Loads files with the given access, on the record; `key` signs the records.
 
     A load that is `confined` writes to the organization of the access alone; else rows of files of tables go to the
-    organizations that they belong to.
+    organizations that they belong to. With `claimed` resources have to follow the known profiles that they claim.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Loader:
         progress: Progress = lambda _count, _read: None,
         *,
         confined: bool = False,
+        claimed: bool = True,
     ) -> None:
         self.database = database
         self.store = store
@@ -116,6 +117,7 @@ class Loader:
         self.trail = LoadTrail(access, key)
         self.progress = progress
         self.confined = confined
+        self.claimed = claimed
         self.summary = Summary()
         self.change = Change(actor=access.actor, client_id=access.client_id, api=API)
         self._slots = asyncio.Semaphore(AT_ONCE if database.dialect == "postgresql" else 1)
@@ -158,6 +160,9 @@ class Loader:
             await self._write_each(source, [Loadable("the resource", document)])
         self.progress(0, source.size)
 
+    def _validate(self, loadable: Loadable) -> None:
+        validate_resource(loadable.resource, claimed=self.claimed)
+
     async def _load_bundle(self, source: Source, bundle: Resource) -> None:
         found = resources_of(bundle)
         if bundle["type"] not in WHOLE:
@@ -166,7 +171,7 @@ class Loader:
         try:
             require_all(found)
             for each in found:
-                _validate(each)
+                self._validate(each)
             await self._write(found)
         except FATAL:
             raise
@@ -201,7 +206,7 @@ class Loader:
         for each in found:
             try:
                 require_all([each])
-                _validate(each)
+                self._validate(each)
             except RequestError as error:
                 self._refuse_resource(source, each, error)
             else:
@@ -302,10 +307,6 @@ class Loader:
 
     def _refuse(self, source: Source, what: str, error: Exception) -> None:
         self.summary.refused.append(Refused(source.name, what, reason_of(error)))
-
-
-def _validate(loadable: Loadable) -> None:
-    validate_resource(loadable.resource)
 
 
 def _outcome(outcomes: dict[str, Outcome], name: Any) -> Outcome:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from capability.profiles import find_profile
 from fhir_server.errors import Issue, TypeMismatch, invalid_resource
 from fhir_server.fhir.json_body import encode_json, root_name
 from fhir_server.validation.places import from_json_names
+from fhir_server.validation.profiles import profile_issues
 from fhir_server.validation.structure import structure_issues
 from fhir_server.validation.walk import Walk, walk_resource
 
 
 def validate_resource(
-    resource: Any, data: bytes | None = None, *, expected_type: str | None = None, in_transaction: bool = False
+    resource: Any,
+    data: bytes | None = None,
+    *,
+    expected_type: str | None = None,
+    in_transaction: bool = False,
+    claimed: bool = True,
 ) -> None:
     """Check a resource that `parse_json` gave; `data` are its bytes where they are at hand.
 
     Raises TypeMismatch when it is of another type than `expected_type`, else InvalidResource or RuleBroken with all
-    faults at once. In a transaction `Type?criteria` is a reference, too: it is resolved when the entries are.
+    faults at once. In a transaction `Type?criteria` is a reference, too: it is resolved when the entries are. With
+    `claimed` it also has to follow the profiles that it claims and that are known (fhir_rest C6).
     """
     if expected_type is not None and isinstance(resource, dict) and "resourceType" in resource:
         found = resource["resourceType"]
         if isinstance(found, str) and found != expected_type:
             raise TypeMismatch(expected_type, root_name(resource))
     issues = resource_issues(resource, data, in_transaction=in_transaction)
+    if claimed and not issues:
+        issues = claimed_issues(resource)
     if any(issue.severity == "error" for issue in issues):
         raise invalid_resource(issues)
 
@@ -40,6 +52,44 @@ def resource_issues(resource: Any, data: bytes | None = None, *, in_transaction:
     walk = Walk(resource, rules=not issues, in_transaction=in_transaction, issues=issues)
     walk_resource((None, resource["resourceType"]), walk)
     return walk.issues
+
+
+def claims(resource: dict[str, Any]) -> list[str]:
+    """Return the canonicals of the profiles that a valid resource claims to follow (resource.html#Meta)."""
+    meta = resource.get("meta")
+    return [each for each in meta.get("profile", ()) if each] if meta else []
+
+
+def claimed_issues(resource: dict[str, Any], *, thorough: bool = False) -> list[Issue]:
+    """Return what of the known profiles that they claim a valid resource, and those in its entries, do not follow.
+
+    A claim without version means the newest at hand; a profile that is not known is not looked at. `thorough` is as in
+    `profile_issues`.
+    """
+    issues: list[Issue] = []
+    for where, each in _claimants(resource):
+        for canonical in claims(each):
+            profile = find_profile(canonical)
+            if profile is not None:
+                issues += [_moved(issue, where) for issue in profile_issues(each, profile, thorough=thorough)]
+    return issues
+
+
+def _claimants(resource: dict[str, Any], where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a resource and, of a Bundle, the resources of its entries, with their places."""
+    yield where, resource
+    if resource["resourceType"] == "Bundle":
+        place = where or "Bundle"
+        for index, entry in enumerate(resource.get("entry", ())):
+            if "resource" in entry:
+                yield from _claimants(entry["resource"], f"{place}.entry[{index}].resource")
+
+
+def _moved(issue: Issue, where: str) -> Issue:
+    if not where:
+        return issue
+    _, dot, rest = issue.expression.partition(".")
+    return replace(issue, expression=f"{where}{dot}{rest}")
 
 
 def _with_fhirpath(issue: Issue, resource: dict[str, Any]) -> Issue:

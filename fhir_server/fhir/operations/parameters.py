@@ -139,10 +139,15 @@ async def operation_parameters(request: FhirRequest, limit: int) -> Parameters:
     A POST without a body has no parameters but those of its query. Raises InvalidParameter, UnsupportedMediaType,
     BodyTooLarge, and for a body that is no Parameters resource MalformedBody, TypeMismatch or InvalidResource.
     """
-    queried = [Parameter(name, name, FROM_QUERY, value) for name, value in request.pairs]
-    if request.origin.method != "POST" or _has_no_body(request):
-        return Parameters(queried)
-    return Parameters([*queried, *parse_parameters((await request.json(limit)).value).given])
+    queried = queried_parameters(request)
+    if request.origin.method != "POST" or has_no_body(request):
+        return queried
+    return Parameters([*queried.given, *parse_parameters((await request.json(limit)).value).given])
+
+
+def queried_parameters(request: FhirRequest) -> Parameters:
+    """Return what the query of a call says."""
+    return Parameters(Parameter(name, name, FROM_QUERY, value) for name, value in request.pairs)
 
 
 def parse_parameters(body: Json) -> Parameters:
@@ -166,7 +171,8 @@ def search_pairs(given: Parameters, without: Iterable[str] = ()) -> Pairs:
     return tuple((each.name, each.text) for each in given.given if each.name not in apart)
 
 
-def _has_no_body(request: FhirRequest) -> bool:
+def has_no_body(request: FhirRequest) -> bool:
+    """Say whether a call by POST came without a body."""
     if request.entry is not None:
         return request.given is None
     return request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
