@@ -15,6 +15,8 @@ StorageError
 ├── CursorInvalid             a page cursor was altered or belongs to someone else
 ├── CursorExpired             a page cursor is too old
 ├── SearchTooCostly           a limit of the search was passed
+├── ValueSetUnknown           the codes of a value set that a search names are not at hand
+├── HierarchyUnknown          a code system whose hierarchy a search asks for is not at hand
 ├── ConcurrencyConflict       deadlock or serialisation failure that retries did not cure
 ├── AuditUnavailable          the audit record could not be made durable
 ├── SchemaOutOfDate           the database's schema is not the one this version needs
@@ -148,6 +150,21 @@ class SearchTooCostly(StorageError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class ValueSetUnknown(StorageError):
+    """The codes of a value set that a search names are not at hand; `reason` says what and the remedy."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class HierarchyUnknown(StorageError):
+    """A search asks for what lies above or below a code, in a system whose hierarchy is not at hand."""
+
+    def __init__(self) -> None:
+        super().__init__("the hierarchy of the code system is not known: store a CodeSystem with this url")
 
 
 class ConcurrencyConflict(StorageError):

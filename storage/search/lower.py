@@ -150,7 +150,7 @@ class Lowering:
         tests: list[Test] = [self._lower_system(parameter, modifier, system) for system in of_system]
         if by_row:
             tests.insert(0, IndexTest(token_test(parameter, modifier, by_row, self.binder)))
-        return any_of(tests)
+        return any_of(tests) if tests else Constant(value=False)
 
     def _lower_system(self, parameter: SearchParameter, modifier: Modifier, system: str) -> Test:
         if implies_system(parameter.resource_type, parameter.code, system):

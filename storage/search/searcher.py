@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from storage.search.plan import Plan, plan_count, plan_ids, plan_page
 from storage.search.query import MAX_INCLUDED, MAX_ROUNDS, Criterion, Include, Search, Total
 from storage.search.records import RecordReader
 from storage.search.shape import Binder
+from storage.search.terminology import Terminology, resolves
 from storage.visibility import access_parameters
 
 TOO_MANY_INCLUDED: Final = f"more than {MAX_INCLUDED} resources would be included: the rest is left out"
@@ -44,10 +46,12 @@ class Searcher:
         """Return one page.
 
         Raises InteractionForbidden when the caller may not search a type or the types a chain leads through,
-        CursorInvalid and CursorExpired.
+        ValueSetUnknown, HierarchyUnknown, SearchTooCostly, CursorInvalid and CursorExpired.
         """
         for part in search.parts:
             access.require(part.resource_type, Right.SEARCH)
+        if any(resolves(criterion) for part in search.parts for criterion in part.criteria):
+            search = await self._terminology(access).search(search)
         if search.count == 0:
             return Page([], [], await self._count(search, access), None, ())
         now = self.clock()
@@ -73,8 +77,10 @@ class Searcher:
     ) -> list[ResourceKey]:
         """Return the keys of at most `limit` matches, newest first, as the driver's transaction sees them.
 
-        Raises InteractionForbidden.
+        Raises InteractionForbidden, ValueSetUnknown, HierarchyUnknown and SearchTooCostly.
         """
+        if any(map(resolves, criteria)):
+            criteria = await Terminology(driver.fetch, driver.dialect, access).criteria(criteria)
         lowering = self._lowering(access)
         plan = plan_ids(resource_type, criteria, access, lowering, limit)
         rows = await driver.fetch(compile_plan(plan, driver.dialect), _parameters(access, lowering.binder))
@@ -92,6 +98,8 @@ class Searcher:
 
         Raises InteractionForbidden and SearchTooCostly.
         """
+        if any(map(resolves, criteria)):
+            criteria = await self._terminology(access).criteria(criteria)
         return await LatestReader(self.reader, access, self.clock).find(criteria, most)
 
     async def _page_rows(self, search: Search, access: Access, place: Sequence[Any], *, back: bool) -> list[_Shown]:
@@ -153,6 +161,9 @@ class Searcher:
             return []
         statement = compile_includes(tuple(steps), self.reader.dialect)
         return await self.reader.fetch(access.organization_id, statement, _parameters(access, binder))
+
+    def _terminology(self, access: Access) -> Terminology:
+        return Terminology(partial(self.reader.fetch, access.organization_id), self.reader.dialect, access)
 
     def _lowering(self, access: Access) -> Lowering:
         return Lowering(access, self.clock() * 1000)

@@ -64,6 +64,8 @@ EXAMPLES = [
     (storage.CursorInvalid(), 400, "invalid"),
     (storage.CursorExpired(), 410, "processing"),
     (storage.SearchTooCostly("Too many values."), 400, "too-costly"),
+    (storage.ValueSetUnknown("Store it."), 400, "not-found"),
+    (storage.HierarchyUnknown(), 400, "not-supported"),
     (storage.ConcurrencyConflict(), 503, "transient"),
     (storage.AuditUnavailable(), 503, "transient"),
     (storage.SchemaOutOfDate(), 503, "transient"),
