@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 PYTEST_ARGS ?=
+JS := tests/clients/js
 
-.PHONY: help demo test lint bench docs clean postgres
+.PHONY: help demo test lint bench docs clean postgres node
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -24,7 +25,14 @@ demo: $(VENV)/.installed  ## run the server on SQLite with sample data, users an
 postgres:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || scripts/install_postgres
 
-test: $(VENV)/.installed postgres  ## run all tests, on SQLite and on a PostgreSQL started for them
+node:
+	@command -v node >/dev/null && command -v npm >/dev/null || scripts/install_node
+
+$(JS)/node_modules/.installed: $(JS)/package.json | node
+	npm install --prefix $(JS) --no-package-lock --no-audit --no-fund --loglevel error
+	touch $@
+
+test: $(VENV)/.installed $(JS)/node_modules/.installed postgres  ## run all tests, on SQLite and on a PostgreSQL started for them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed  ## formatting, lint, types and import directions
@@ -41,4 +49,4 @@ docs: $(VENV)/.installed  ## write the pages that are generated from the code
 	$(BIN)/python -m tests.docs.round_trips
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(JS)/node_modules var .mypy_cache .ruff_cache .pytest_cache .hypothesis
