@@ -350,6 +350,41 @@ def derived_identifier(name: str, tables: dict[str, dict[str, str]]) -> Json | N
     return {"type": "token", "expression": f"{name}.identifier", "url": ""}
 
 
+CONFORMANCE = {
+    "CapabilityStatement", "CodeSystem", "CompartmentDefinition", "ConceptMap", "GraphDefinition", "ImplementationGuide",
+    "MessageDefinition", "NamingSystem", "OperationDefinition", "SearchParameter", "StructureDefinition", "StructureMap",
+    "TerminologyCapabilities", "ValueSet",
+}  # fmt: skip
+"""Types whose canonical parameters share one definition (`conformance-url`); others have their own (`Measure-url`)."""
+CANONICAL = {
+    "url": ("uri", "uri"),
+    "version": ("string", "token"),
+    "name": ("string", "string"),
+    "title": ("string", "string"),
+    "status": ("code", "token"),
+    "date": ("dateTime", "date"),
+    "publisher": ("string", "string"),
+}
+"""Elements of canonical resources and the kind of their parameter, which has the same name."""
+
+
+def derived_canonical(name: str, tables: dict[str, dict[str, str]]) -> dict[str, Json]:
+    """Return the parameters of a canonical resource type; none for another type."""
+    elements = tables[name]
+    if not {"url", "status", "publisher"} <= elements.keys() and name != "NamingSystem":
+        return {}
+    owner = "conformance" if name in CONFORMANCE else name
+    return {
+        code: {
+            "type": kind,
+            "expression": f"{name}.{code}",
+            "url": f"http://hl7.org/fhir/SearchParameter/{owner}-{code}",
+        }
+        for code, (datatype, kind) in CANONICAL.items()
+        if elements.get(code) == datatype
+    }
+
+
 def is_exact(row: Json, tables: dict[str, dict[str, str]]) -> bool:
     """Say whether a token parameter compares letter by letter: its values are identifiers or ids, not codes."""
     kinds = set()
@@ -375,7 +410,8 @@ def search_parameters(r4: Path, us_core: Path, resources: list[str], tables: dic
     for name in resources:
         found = {code: parameter_row(common[code], "Resource", {}) for code in COMMON}
         derived = derived_identifier(name, tables)
-        for source in (rows.get(name, {}), hand.get(name, {}), us_core_rows.get(name, {})):
+        canonical = derived_canonical(name, tables)
+        for source in (rows.get(name, {}), hand.get(name, {}), us_core_rows.get(name, {}), canonical):
             for code in sorted(source):
                 found.setdefault(code, source[code])
         if derived:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fhir_server.errors import InteractionNotSupported
+from fhir_server.fhir.definitions import find_definitions, read_definition
 from fhir_server.fhir.provenance.find import find_provenance
 from fhir_server.fhir.provenance.read import included_provenances, read_provenance
 from fhir_server.fhir.response import Response, Touched, patients_of, version_headers
@@ -45,7 +46,13 @@ async def _read_provenance(resource_id: str, access: Access, service: Service) -
     return None if found is None else Rendered(found[0], found[1:])
 
 
+async def _read_definition(resource_id: str, _: Access, service: Service) -> Rendered | None:
+    found = read_definition(resource_id, service.base_url)
+    return None if found is None else Rendered(found)
+
+
 RENDERED: Final[Mapping[str, RenderedType]] = {
+    "OperationDefinition": RenderedType(_read_definition, find_definitions),
     "Provenance": RenderedType(_read_provenance, find_provenance),
 }
 """By resource type."""
