@@ -9,10 +9,10 @@ from capability.elements import RESOURCE_TYPES
 from capability.search_parameters import SearchParameter, SearchType, search_parameters
 from mappers.registry import mappers_of_type
 
-TYPE_INTERACTIONS: Final = ("read", "vread", "history-instance", "create", "update", "delete", "search-type")
+TYPE_INTERACTIONS: Final = ("read", "vread", "history-instance", "history-type", "create", "update", "delete", "search-type")
 """Interactions with one type (valueset-type-restful-interaction), the same for all of them."""
 
-SYSTEM_INTERACTIONS: Final = ("batch", "transaction")
+SYSTEM_INTERACTIONS: Final = ("batch", "transaction", "history-system")
 """Interactions at the base (valueset-system-restful-interaction)."""
 
 CONDITIONAL_INTERACTIONS: Final[tuple[str, ...]] = ("create",)

@@ -23,6 +23,7 @@ from storage.clock import IdSource
 from storage.engine import Database, create_database
 from storage.errors import StorageError
 from storage.grants import load_keys, load_revocations
+from storage.history.stream import Streams
 from storage.installation import client_origins, trail_ids
 from storage.projection.flush import flush
 from storage.projection.index_definition import outdated_indexes
@@ -110,7 +111,8 @@ async def open_worker(
         await stack.enter_async_context(_small_heap())
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
-        service = Service(settings, database, store, open_searcher(database), audit, open_searcher)
+        streams = Streams(database, cursor_secret, ids.milliseconds)
+        service = Service(settings, database, store, open_searcher(database), audit, open_searcher, streams)
         authenticator = Authenticator(settings, ring, revocations, keys)
         yield Worker(settings, database, service, authenticator, ring, drift)
 

@@ -23,6 +23,8 @@ TRANSACTION_BITS: Final = 20
 _OFFSET: Final = "(SELECT value FROM transaction_offset)"
 CURRENT: Final = f"(pg_current_xact_id()::text::int8 + {_OFFSET})"
 """The id of the running transaction."""
+CURRENT_IF_ASSIGNED: Final = f"(pg_current_xact_id_if_assigned()::text::int8 + {_OFFSET})"
+"""The id of the running transaction, null in one that only reads."""
 OLDEST_RUNNING: Final = f"(pg_snapshot_xmin(pg_current_snapshot())::text::int8 + {_OFFSET})"
 """No transaction below it is still running."""
 NEXT: Final = f"(pg_snapshot_xmax(pg_current_snapshot())::text::int8 + {_OFFSET})"

@@ -9,6 +9,7 @@ import structlog
 
 from fhir_server.fhir.interactions.create import create
 from fhir_server.fhir.interactions.delete import delete
+from fhir_server.fhir.interactions.history_across import history_across
 from fhir_server.fhir.interactions.history_instance import history_instance
 from fhir_server.fhir.interactions.read import read, vread
 from fhir_server.fhir.interactions.search_type import search_type
@@ -28,13 +29,15 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
     Interaction.READ: read,
     Interaction.VREAD: vread,
     Interaction.HISTORY_INSTANCE: history_instance,
+    Interaction.HISTORY_TYPE: history_across,
+    Interaction.HISTORY_SYSTEM: history_across,
     Interaction.CREATE: create,
     Interaction.UPDATE: update,
     Interaction.DELETE: delete,
     Interaction.SEARCH_TYPE: search_type,
     Interaction.OPERATION: operation,
 }
-"""Interactions with one type: what can also be an entry of a bundle."""
+"""What answers a request, or an entry of a bundle."""
 
 INTERNAL_ERROR: Final = 500
 

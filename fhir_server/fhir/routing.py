@@ -52,8 +52,6 @@ WRITES: Final = frozenset({Interaction.CREATE, Interaction.UPDATE, Interaction.P
 
 NOT_SERVED: Final = frozenset(
     {
-        Interaction.HISTORY_TYPE,
-        Interaction.HISTORY_SYSTEM,
         Interaction.PATCH,
         Interaction.SEARCH_SYSTEM,
         Interaction.SEARCH_COMPARTMENT,

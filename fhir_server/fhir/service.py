@@ -10,6 +10,7 @@ from fhir_server.fhir.json_body import JsonLimits
 from fhir_server.settings import Settings
 from storage.audit_trail import AuditTrail
 from storage.engine import Database
+from storage.history.stream import Streams
 from storage.reading import Reader, UnitReader
 from storage.search.searcher import Searcher
 from storage.store import ResourceStore
@@ -27,6 +28,7 @@ class Service:
     audit: AuditTrail
     open_searcher: Callable[[Reader], Searcher]
     """Makes a Searcher that reads somewhere else than `searcher` does."""
+    streams: Streams
 
     @cached_property
     def base_url(self) -> str:
@@ -41,4 +43,9 @@ class Service:
     def within(self, unit: UnitOfWork) -> Service:
         """Return the same service reading inside a unit of work: it sees what was written there (B10)."""
         reader = UnitReader(unit)
-        return replace(self, store=self.store.reading(reader), searcher=self.open_searcher(reader))
+        return replace(
+            self,
+            store=self.store.reading(reader),
+            searcher=self.open_searcher(reader),
+            streams=self.streams.reading(reader),
+        )

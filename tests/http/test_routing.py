@@ -29,6 +29,8 @@ from fhir_server.fhir.routing import Interaction, methods_at, route
         ("PUT", "Patient/1", Interaction.UPDATE, "/[type]/[id]"),
         ("DELETE", "Patient/1", Interaction.DELETE, "/[type]/[id]"),
         ("GET", "Patient/1/_history", Interaction.HISTORY_INSTANCE, "/[type]/[id]/_history"),
+        ("GET", "Patient/_history", Interaction.HISTORY_TYPE, "/[type]/_history"),
+        ("GET", "_history", Interaction.HISTORY_SYSTEM, "/_history"),
         ("GET", "Patient/1/$everything", Interaction.OPERATION, "/[type]/[id]/$everything"),
         ("GET", "Patient/1/_history/7", Interaction.VREAD, "/[type]/[id]/_history/[vid]"),
     ],
@@ -71,8 +73,6 @@ def test_fhir_H1_a_method_that_is_not_allowed_names_those_that_are(method, path,
 @pytest.mark.parametrize(
     "path",
     [
-        "Patient/_history",
-        "_history",
         "Patient/$everything",
         "Observation/1/$everything",
         "$export",

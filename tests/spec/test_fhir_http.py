@@ -35,7 +35,7 @@ def test_fhir_H1_an_interaction_that_is_not_served_is_405_with_allow(fhir, metho
 
 
 @pytest.mark.parametrize(
-    "path", ["/Patient/$everything", "/$export", "/Patient/_history", "/_history", "/Patient/1/Observation"]
+    "path", ["/Patient/$everything", "/$export", "/Patient/1/Observation"]
 )
 def test_fhir_H1_what_comes_later_is_404_not_supported(fhir, path):
     answer = fhir.get(path)
