@@ -36,6 +36,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.OperationNotSupported: Rendering(404, "not-supported"),
     errors.InteractionNotSupported: Rendering(405, "not-supported"),
     errors.UnsupportedMediaType: Rendering(415, "not-supported"),
+    errors.UnsupportedPatch: Rendering(415, "not-supported"),
     errors.NotAcceptable: Rendering(406, "not-supported"),
     errors.InvalidHeader: Rendering(400, "invalid"),
     errors.InvalidParameter: Rendering(400, "invalid"),

@@ -35,6 +35,13 @@ class References(StrEnum):
     ENFORCE = "enforce"
 
 
+class ConditionalDelete(StrEnum):
+    """How many resources one conditional delete may find (http.html#3.1.0.7.1)."""
+
+    SINGLE = "single"
+    MULTIPLE = "multiple"
+
+
 class ProfileChecks(StrEnum):
     """Which profiles are checked on writes (fhir_rest C6)."""
 
@@ -102,6 +109,11 @@ class Settings(BaseSettings):
     references: References = Field(
         References.SHAPE,
         description="`shape`: a literal reference must be well formed; `enforce`: and its target known.",
+    )
+    conditional_delete: ConditionalDelete = Field(
+        ConditionalDelete.SINGLE,
+        description="`single`: a conditional delete that finds several resources is refused (412); `multiple`: it "
+        "deletes all of them, up to 1,000.",
     )
     validate_profiles: ProfileChecks = Field(
         ProfileChecks.CLAIMED,

@@ -160,7 +160,7 @@ class ResourceStore:
 def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -> Pending | None:
     """Check one write against what is stored and what the caller may do; None for a deletion of nothing."""
     reach = access.require(*_asked_right(write))
-    if stored is not None and not _is_visible(stored, reach, access, base_url):
+    if stored is not None and not is_visible(stored, reach, access, base_url):
         stored, hidden = None, True
     else:
         hidden = False
@@ -189,7 +189,8 @@ def _asked_right(write: Write) -> tuple[str, Right]:
     return write.key.resource_type, Right.CREATE if write.must_not_exist else Right.UPDATE
 
 
-def _is_visible(stored: Stored, reach: Reach, access: Access, base_url: str) -> bool:
+def is_visible(stored: Stored, reach: Reach, access: Access, base_url: str) -> bool:
+    """Say whether a reach above NONE includes what is stored, as the predicate `visible` says of rows."""
     if reach is Reach.ORGANIZATION:
         return True
     own = access_parameters(access, reach).get(ACCESS_PATIENT)

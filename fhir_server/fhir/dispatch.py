@@ -11,6 +11,7 @@ from fhir_server.fhir.interactions.create import create
 from fhir_server.fhir.interactions.delete import delete
 from fhir_server.fhir.interactions.history_across import history_across
 from fhir_server.fhir.interactions.history_instance import history_instance
+from fhir_server.fhir.interactions.patch import patch
 from fhir_server.fhir.interactions.read import read, vread
 from fhir_server.fhir.interactions.search_type import search_type
 from fhir_server.fhir.interactions.update import update
@@ -33,6 +34,7 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
     Interaction.HISTORY_SYSTEM: history_across,
     Interaction.CREATE: create,
     Interaction.UPDATE: update,
+    Interaction.PATCH: patch,
     Interaction.DELETE: delete,
     Interaction.SEARCH_TYPE: search_type,
     Interaction.OPERATION: operation,

@@ -18,7 +18,16 @@ from fhir_server.fhir.body import ClientGone, Receive
 from fhir_server.fhir.dispatch import answer, failed, failed_on_record
 from fhir_server.fhir.interactions.bundle import bundle
 from fhir_server.fhir.interactions.capabilities import capabilities
-from fhir_server.fhir.negotiation import Pairs, check_version, first, pretty, require_json_acceptable
+from fhir_server.fhir.negotiation import (
+    ACCEPT_PATCH,
+    Pairs,
+    check_version,
+    first,
+    pretty,
+    require_json_acceptable,
+    takes_gzip,
+)
+from fhir_server.fhir.packing import LEAST_PACKED, packed
 from fhir_server.fhir.parse.search import parse_pairs
 from fhir_server.fhir.request import FhirRequest, Origin
 from fhir_server.fhir.response import Response
@@ -35,7 +44,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONTENT_TYPE: Final = (b"content-type", b"application/fhir+json; charset=utf-8")
 _COMMON: Final = (
     (b"cache-control", b"no-store"),
-    (b"vary", b"Accept, Authorization, Origin, Prefer"),
+    (b"vary", b"Accept, Accept-Encoding, Authorization, Origin, Prefer"),
     (b"x-content-type-options", b"nosniff"),
 )
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
@@ -81,7 +90,7 @@ class FhirApplication:
             if call.size > service.settings.max_header_bytes:
                 raise HeadersTooLarge(service.settings.max_header_bytes)
             if call.method == "OPTIONS":
-                return Response(204, b"", {"Allow": ", ".join(methods_at(call.path))})
+                return _methods(call)
             if call.path.removesuffix("/") == "metadata":
                 return _metadata(call, service)
             call.access = await authenticator.access(call.raw_headers, call.raw_query)
@@ -90,6 +99,12 @@ class FhirApplication:
             raise
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
             return await failed_on_record(error, call.origin, service, call.access, call.route)
+
+
+def _methods(call: _Call) -> Response:
+    methods = methods_at(call.path)
+    patches = {"Accept-Patch": ACCEPT_PATCH} if "PATCH" in methods else {}
+    return Response(204, b"", {"Allow": ", ".join(methods), **patches})
 
 
 def _metadata(call: _Call, service: Service) -> Response:
@@ -192,6 +207,9 @@ def _request_id(sent: str | None) -> str:
 async def _send(send: Send, call: _Call, response: Response) -> None:
     body = msgspec.json.format(response.body, indent=2) if call.pretty and response.body else response.body
     headers = [*_COMMON, (b"x-request-id", call.origin.request_id.encode())]
+    if len(body) >= LEAST_PACKED and takes_gzip(call.headers.get("accept-encoding", "")):
+        body = await packed(body)
+        headers.append((b"content-encoding", b"gzip"))
     if body:
         headers.append(CONTENT_TYPE)
     if response.status not in {204, 304}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,6 +37,11 @@ class Entry:
     def where(self) -> str:
         """FHIRPath of the entry."""
         return entry_path(self.place)
+
+    @property
+    def condition(self) -> str:
+        """The element with the condition of a conditional write."""
+        return "request.ifNoneExist" if self.route.interaction is Interaction.CREATE else "request.url"
 
     @property
     def writes(self) -> bool:
@@ -112,15 +117,16 @@ def _conditions(request: dict[str, Any], where: str) -> dict[str, str]:
 
 def require_distinct(entries: Sequence[Entry]) -> None:
     """Refuse a transaction that names one fullUrl twice or writes one resource twice (B7); raises DuplicateEntry."""
-    require_once(((each.full_url, each) for each in entries if each.full_url), "fullUrl")
-    require_once(((each.route.key, each) for each in entries if each.writes and each.route.id), "request.url")
+    require_once(((each.full_url, each) for each in entries if each.full_url), lambda _: "fullUrl")
+    addressed = ((each.route.key, each) for each in entries if each.writes and each.route.id)
+    require_once(addressed, lambda _: "request.url")
 
 
-def require_once(named: Iterable[tuple[Any, Entry]], element: str) -> None:
-    """Refuse entries that say the same in an element; raises DuplicateEntry."""
+def require_once(named: Iterable[tuple[Any, Entry]], element: Callable[[Entry], str]) -> None:
+    """Refuse entries that say the same; `element` tells where an entry says it. Raises DuplicateEntry."""
     seen: dict[Any, int] = {}
     for name, entry in named:
         first = seen.setdefault(name, entry.place)
         if first != entry.place:
             message = f"It says the same as that of {entry_path(first)}: a transaction writes each resource once."
-            raise DuplicateEntry(message, f"{entry.where}.{element}")
+            raise DuplicateEntry(message, f"{entry.where}.{element(entry)}")

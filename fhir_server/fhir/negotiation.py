@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from fhir_server.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
+from fhir_server.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType, UnsupportedPatch
 
 JSON_TYPES: Final = frozenset({"application/fhir+json", "application/json", "text/json"})
 READABLE_AS_JSON: Final = JSON_TYPES | {"text/html", "application/xhtml+xml"}
@@ -20,6 +20,11 @@ WILDCARDS: Final = frozenset({"*/*", "application/*", "text/*"})
 FHIR_JSON: Final = "application/fhir+json"
 FHIR_VERSIONS: Final = frozenset({"4.0", "4.0.1"})
 FORM: Final = "application/x-www-form-urlencoded"
+ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip"})
+"""How a body may be packed (fhir_rest H14)."""
+JSON_PATCH: Final = "application/json-patch+json"
+ACCEPT_PATCH: Final = f"{JSON_PATCH}, {FHIR_JSON}"
+"""The kinds of patch, as the header of this name lists them (RFC 5789 §3.1)."""
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -145,6 +150,20 @@ def require_json_body(content_type: str, content_encoding: str) -> None:
 
 
 @lru_cache(maxsize=512)
+def require_patch_body(content_type: str, content_encoding: str) -> None:
+    """Check the kind of a body that shall hold a patch; raises UnsupportedPatch and UnsupportedMediaType."""
+    kind = _media_range(content_type)
+    if kind.media_type not in {JSON_PATCH, *JSON_TYPES} or kind.fhir_version not in {None, *FHIR_VERSIONS}:
+        raise UnsupportedPatch
+    _require_plain_utf8(content_type, content_encoding)
+
+
+def is_json_patch(content_type: str) -> bool:
+    """Say whether a media type is that of JSON Patch; the other kind of patch is a resource (Parameters)."""
+    return _media_range(content_type).media_type == JSON_PATCH
+
+
+@lru_cache(maxsize=512)
 def require_form_body(content_type: str, content_encoding: str) -> None:
     """Check the kind of the body of a search by POST; raises UnsupportedMediaType."""
     if _media_range(content_type).media_type != FORM:
@@ -157,8 +176,16 @@ def _require_plain_utf8(content_type: str, content_encoding: str) -> None:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
             raise UnsupportedMediaType("Send the body in UTF-8.")
-    if content_encoding.strip().lower() not in {"", "identity"}:
-        raise UnsupportedMediaType("Send the body without Content-Encoding.")
+    if content_encoding.strip().lower() not in ENCODINGS:
+        raise UnsupportedMediaType("Send the body as it is or as gzip: no other Content-Encoding is read.")
+
+
+@lru_cache(maxsize=256)
+def takes_gzip(accept_encoding: str) -> bool:
+    """Say whether `Accept-Encoding` lets an answer be packed (RFC 9110 §12.5.3)."""
+    wanted = {each.media_type: each.quality > 0 for each in map(_media_range, accept_encoding.split(","))}
+    named = [wanted[name] for name in ("gzip", "x-gzip") if name in wanted]
+    return any(named) if named else wanted.get("*", False)
 
 
 def pretty(pairs: Pairs) -> bool:

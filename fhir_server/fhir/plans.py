@@ -4,78 +4,145 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
+from urllib.parse import urlencode
 
-from fhir_server.errors import IdMismatch, InvalidHeader
+from fhir_server.errors import IdMismatch, InvalidHeader, Issue, RuleBroken
 from fhir_server.fhir.conditions import expected_version
+from fhir_server.fhir.negotiation import is_json_patch, require_patch_body
+from fhir_server.fhir.parse.results import GENERAL
 from fhir_server.fhir.parse.search import parse_criteria
+from fhir_server.fhir.patch.patches import Patch, entry_patch, fhirpath_patch, json_patch
+from fhir_server.fhir.planned import Criteria, PlannedWrite
 from fhir_server.fhir.request import BIG, FhirRequest
 from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
-from fhir_server.fhir.writing import Criteria, PlannedWrite
 from fhir_server.validation.validate import validate_resource
 from storage.access import Right
 from storage.resources import ResourceKey
 
 RIGHTS: Final = {
-    Interaction.CREATE: Right.CREATE,
-    Interaction.UPDATE: Right.UPDATE,
-    Interaction.DELETE: Right.DELETE,
+    Interaction.CREATE: (Right.CREATE,),
+    Interaction.UPDATE: (Right.UPDATE,),
+    Interaction.PATCH: (Right.UPDATE, Right.READ),
+    Interaction.DELETE: (Right.DELETE,),
 }
+"""What a caller needs. A patch says what is stored: by what it answers, and by which of its tests fail."""
+SUBSETTED: Final = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+"""The tag of a resource of which only a part was sent (search.html#summary)."""
 
 
 async def plan_write(request: FhirRequest, service: Service) -> PlannedWrite:
-    """Plan a create, update or delete that came alone.
+    """Plan a create, update, patch or delete that came alone, or as an entry of a batch.
 
     Raises InteractionForbidden before the body is read, then what is wrong with body and headers.
     """
     require_right(request)
-    if request.route.interaction is Interaction.DELETE:
-        return planned_write(request, service, None)
+    match request.route.interaction:
+        case Interaction.DELETE:
+            return planned_write(request, service, None)
+        case Interaction.PATCH:
+            return planned_patch(request, service, await _sent_patch(request, service))
+        case _:
+            return planned_write(request, service, await _sent_resource(request, service))
+
+
+async def _sent_resource(request: FhirRequest, service: Service) -> dict[str, Any]:
     body = await request.json(service.settings.max_body_bytes)
-    resource_type = request.route.resource_type
+    resource_type, claimed = request.route.resource_type, service.settings.checks_claims
     if len(body.data) > BIG:
-        await asyncio.to_thread(validate_resource, body.value, body.data, expected_type=resource_type)
+        await asyncio.to_thread(validate_resource, body.value, body.data, expected_type=resource_type, claimed=claimed)
     else:
-        validate_resource(body.value, body.data or None, expected_type=resource_type)
-    return planned_write(request, service, body.value)
+        validate_resource(body.value, body.data or None, expected_type=resource_type, claimed=claimed)
+    resource: dict[str, Any] = body.value
+    return resource
+
+
+async def _sent_patch(request: FhirRequest, service: Service) -> Patch:
+    body = await request.json(service.settings.max_body_bytes, require_patch_body)
+    if request.entry is not None:
+        return entry_patch(body.value, service.limits)
+    if is_json_patch(request.headers.get("content-type", "")):
+        return json_patch(body.value)
+    return fhirpath_patch(body.value, body.data)
 
 
 def require_right(request: FhirRequest) -> None:
     """Check that the caller may do this with the type at all; raises InteractionForbidden (AZ-4)."""
-    request.access.require(request.route.resource_type, RIGHTS[request.route.interaction])
+    route = request.route
+    for right in RIGHTS[route.interaction]:
+        request.access.require(route.resource_type, right)
+    if not route.id and (route.interaction is not Interaction.CREATE or "if-none-exist" in request.headers):
+        request.access.require(route.resource_type, Right.SEARCH)
 
 
 def planned_write(request: FhirRequest, service: Service, resource: dict[str, Any] | None) -> PlannedWrite:
     """Return the write of a validated resource; without one it is a deletion.
 
     A create gets a new id, an id and version that the client sent do not count (C1). The id of an updated resource is
-    that of its address (U1). Raises IdMismatch, InvalidHeader and InvalidParameter.
+    that of its address (U1), if the address has one (U6). Raises IdMismatch, InvalidHeader, InvalidParameter and
+    RuleBroken for a resource that was cut down (Q6).
     """
-    key = request.route.key
+    planned = _planned(request, service)
     if resource is None:
-        version = expected_version(request.headers.get("if-match"))
-        return PlannedWrite(key, None, expected_version=version, entry=request.entry)
-    if request.route.interaction is Interaction.CREATE:
-        key = ResourceKey(key.resource_type, service.database.ids.uuid7())
-        resource["id"] = key.id
-        criteria = _create_condition(request, service)
-        return PlannedWrite(key, resource, creates=True, criteria=criteria, entry=request.entry)
-    _refuse_header(request, "If-None-Match", "An update takes If-Match.")
-    if resource.get("id") != key.id:
-        raise IdMismatch(f"{key.resource_type}.id")
-    version = expected_version(request.headers.get("if-match"))
-    return PlannedWrite(key, resource, expected_version=version, entry=request.entry)
+        return planned
+    _refuse_subsetted(resource)
+    planned.resource = resource
+    if planned.interaction is Interaction.CREATE:
+        resource["id"] = planned.key.id
+        return planned
+    if planned.criteria is not None:
+        planned.chosen_id = resource.get("id")
+    elif resource.get("id") != planned.key.id:
+        raise IdMismatch(f"{planned.key.resource_type}.id")
+    return planned
 
 
-def _create_condition(request: FhirRequest, service: Service) -> Criteria | None:
-    """Return the criteria of `If-None-Exist`, a query without type and `?` (C4)."""
-    _refuse_header(request, "If-Match", "A create has no version to match.")
-    condition = request.headers.get("if-none-exist")
-    if condition is None:
-        return None
-    return parse_criteria(request.route.resource_type, condition.strip(), base_url=service.base_url)
+def planned_patch(request: FhirRequest, service: Service, patch: Patch) -> PlannedWrite:
+    """Return the write of a patch; raises InvalidHeader and InvalidParameter."""
+    planned = _planned(request, service)
+    planned.patch = patch
+    return planned
+
+
+def _planned(request: FhirRequest, service: Service) -> PlannedWrite:
+    """Return a write with target and conditions, without content."""
+    route = request.route
+    if route.interaction is Interaction.CREATE:
+        _refuse_header(request, "If-Match", "A create has no version to match.")
+        condition = request.headers.get("if-none-exist")
+    else:
+        _refuse_header(request, "If-None-Match", "A write takes If-Match.")
+        condition = None if route.id else _without_general(request)
+    key = route.key if route.id else ResourceKey(route.resource_type, service.database.ids.uuid7())
+    return PlannedWrite(
+        route.interaction,
+        key,
+        criteria=None if condition is None else _criteria(route.resource_type, condition, service),
+        expected_version=expected_version(request.headers.get("if-match")),
+        entry=request.entry,
+    )
+
+
+def _criteria(resource_type: str, condition: str, service: Service) -> Criteria:
+    """Return the criteria of `If-None-Exist` or of a query, without type and `?` (C4, U6)."""
+    return parse_criteria(resource_type, condition.strip(), base_url=service.base_url)
+
+
+def _without_general(request: FhirRequest) -> str:
+    """Return the query without what every request may have in it (`_format`)."""
+    return urlencode([pair for pair in request.pairs if pair[0] not in GENERAL])
 
 
 def _refuse_header(request: FhirRequest, header: str, remedy: str) -> None:
     if header.lower() in request.headers:
         raise InvalidHeader(header, f"{remedy} Leave {header} out.")
+
+
+def _refuse_subsetted(resource: dict[str, Any]) -> None:
+    """Refuse a resource that a search cut down: storing it would lose the rest (Q6)."""
+    for place, tag in enumerate(resource.get("meta", {}).get("tag", ())):
+        if SUBSETTED.items() <= tag.items():
+            told = (
+                "It is marked as a part of a resource (SUBSETTED): read all of it, change that and take the tag away."
+            )
+            raise RuleBroken([Issue("business-rule", told, f"{resource['resourceType']}.meta.tag[{place}]")])

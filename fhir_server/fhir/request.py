@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
 from fhir_server.errors import MalformedBody
-from fhir_server.fhir.body import Receive, read_body
+from fhir_server.fhir.body import Receive, read_decoded
 from fhir_server.fhir.json_body import JsonLimits, parse_json
 from fhir_server.fhir.negotiation import Preferences, preferences, require_form_body, require_json_body
 from fhir_server.fhir.parse.search import Pairs, parse_pairs
@@ -71,20 +71,20 @@ class FhirRequest:
         """What the `Prefer` headers ask for."""
         return preferences(self.headers.get("prefer", ""))
 
-    async def json(self, limit: int) -> Body:
-        """Return the body, parsed.
+    async def json(self, limit: int, require: Callable[[str, str], None] = require_json_body) -> Body:
+        """Return the body, parsed; `require` checks its kind and encoding.
 
         Raises UnsupportedMediaType, BodyTooLarge and what is wrong with the JSON.
         """
         if self._body is None:
-            self._body = await self._read_json(limit)
+            self._body = await self._read_json(limit, require)
         return self._body
 
-    async def _read_json(self, limit: int) -> Body:
+    async def _read_json(self, limit: int, require: Callable[[str, str], None]) -> Body:
         if self.entry is not None:
             return Body(b"", self.given)
-        require_json_body(self.headers.get("content-type", ""), self.headers.get("content-encoding", ""))
-        data = await read_body(self.receive, self.headers.get("content-length"), limit)
+        require(self.headers.get("content-type", ""), self.headers.get("content-encoding", ""))
+        data = await read_decoded(self.receive, self.headers, limit)
         if not data:
             raise MalformedBody("The body is empty: send a resource.")
         if len(data) > BIG:
@@ -98,10 +98,12 @@ class FhirRequest:
         """
         if self.origin.method != "POST" or self.entry is not None:
             return
-        data = await read_body(self.receive, self.headers.get("content-length"), limit)
-        kind = self.headers.get("content-type", "")
-        if data or kind:
-            require_form_body(kind, self.headers.get("content-encoding", ""))
+        kind, encoding = self.headers.get("content-type", ""), self.headers.get("content-encoding", "")
+        if kind or encoding:
+            require_form_body(kind, encoding)
+        data = await read_decoded(self.receive, self.headers, limit)
+        if data:
+            require_form_body(kind, encoding)
         try:
             self._pairs = self.pairs + parse_pairs(data.decode("utf-8"))
         except UnicodeDecodeError:

@@ -104,9 +104,12 @@ def represent(version: Version, request: FhirRequest) -> Response:
 
 
 def represent_write(version: Version, status: int, request: FhirRequest, base_url: str) -> Response:
-    """Answer to a create or update: 201 with `Location`, or 200; the body is what `Prefer: return` asks for (H8)."""
+    """Answer to a create, update or patch: 201, or 200; the body is what `Prefer: return` asks for (H8).
+
+    `Location` names what the client cannot know the address of: what was created, and what a condition found.
+    """
     headers = version_headers(version)
-    if status == 201 or request.headers.get("if-none-exist"):
+    if status == 201 or not request.route.id:
         headers["Location"] = location(version, base_url)
     return Response(status, _preferred_body(version, request), headers, version)
 

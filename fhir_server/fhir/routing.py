@@ -52,14 +52,11 @@ WRITES: Final = frozenset({Interaction.CREATE, Interaction.UPDATE, Interaction.P
 
 NOT_SERVED: Final = frozenset(
     {
-        Interaction.PATCH,
         Interaction.SEARCH_SYSTEM,
         Interaction.SEARCH_COMPARTMENT,
     }
 )
 """What comes later, told as not supported."""
-CONDITIONAL_NOT_SERVED: Final = frozenset({Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
-"""Conditional forms that come later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +96,8 @@ class _Place:
     methods: Mapping[str, Interaction]
 
 
-def _place_of(template: str, *, conditional: bool = False, **methods: Interaction) -> _Place:
-    served = {
-        method: interaction
-        for method, interaction in methods.items()
-        if interaction not in NOT_SERVED
-        and not (conditional and method != "POST" and interaction in CONDITIONAL_NOT_SERVED)
-    }
+def _place_of(template: str, **methods: Interaction) -> _Place:
+    served = {method: interaction for method, interaction in methods.items() if interaction not in NOT_SERVED}
     return _Place(template, served)
 
 
@@ -117,7 +109,6 @@ _ROOTS: Final = {
 }
 _TYPE: Final = _place_of(
     "/[type]",
-    conditional=True,
     GET=Interaction.SEARCH_TYPE,
     POST=Interaction.CREATE,
     PUT=Interaction.UPDATE,

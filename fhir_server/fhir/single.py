@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fhir_server.fhir.planned import Done, PlannedWrite
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, represent_deletion, represent_write
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.trail import change_of, write_records
-from fhir_server.fhir.writing import Done, PlannedWrite, carry_out
+from fhir_server.fhir.writing import carry_out
 from storage.transaction import UnitOfWork
 
 
@@ -15,7 +16,7 @@ async def write_one(request: FhirRequest, service: Service, planned: PlannedWrit
 
     async def work(unit: UnitOfWork) -> Done:
         (done,) = await carry_out(unit, [planned], service, request.access)
-        written = [(request.route, done.status, done.version)]
+        written = [(request.route, done.status, version) for version in (done.version, *done.others)]
         await service.audit.insert(unit, write_records(request.access, request.origin, written))
         return done
 
@@ -28,5 +29,5 @@ async def write_one(request: FhirRequest, service: Service, planned: PlannedWrit
 def respond(done: Done, request: FhirRequest, service: Service) -> Response:
     """Answer to a write, as the client prefers."""
     if done.status == 204 or done.version is None:
-        return represent_deletion(done.version, request)
+        return represent_deletion(None if done.others else done.version, request)
     return represent_write(done.version, done.status, request, service.base_url)

@@ -1,82 +1,35 @@
-"""Creates, updates and deletes in one unit of work, alone or as the entries of a transaction (http.html#trules).
+"""Creates, updates, patches and deletes in one unit of work, alone or as entries of a transaction (http.html#trules).
 
-Links between entries and conditional references are resolved first, so that everything goes to the store in one batch.
-Only where a conditional reference may mean what another entry writes are there several batches.
+Conditions and patches are resolved first: then it is known what is written. Links between entries and conditional
+references are next, so that everything goes to the store in one batch. Only where a conditional reference may mean what
+another entry writes are there several batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from fhir_server.errors import ConditionalReferenceFailed, EntryFailed, MultipleMatches, RequestError, UnresolvedEntry
+from fhir_server.errors import ConditionalReferenceFailed, EntryFailed, UnresolvedEntry
 from fhir_server.fhir.parse.search import parse_criteria
-from fhir_server.fhir.references import NO_LINKS, ConditionalReference, Links, place_of, put_links
+from fhir_server.fhir.planned import Done, PlannedWrite, Run, as_entry
+from fhir_server.fhir.references import NO_LINKS, ConditionalReference, place_of, put_links
+from fhir_server.fhir.resolution import (
+    Left,
+    apply_patches,
+    match_creates,
+    require_distinct,
+    resolve_deletions,
+    resolve_updates,
+    take_turns,
+)
 from fhir_server.fhir.service import Service
 from fhir_server.validation.places import from_json_names
 from storage.access import Access
-from storage.conditional import serialise
-from storage.errors import AuditUnavailable, ConcurrencyConflict, DatabaseUnavailable, StorageError
-from storage.resources import ResourceKey, Version, Write, Written
-from storage.search.query import Criterion
+from storage.errors import StorageError
+from storage.resources import ResourceKey, Written
 from storage.transaction import UnitOfWork
-
-Criteria = tuple[Criterion, ...]
-TRANSIENT = (AuditUnavailable, ConcurrencyConflict, DatabaseUnavailable)
-"""What no entry is to blame for; a unit of work is run again after some of these."""
-
-
-@dataclass(slots=True)
-class PlannedWrite:
-    """One intended write. `resource` is validated and has the id of `key`; None is a deletion.
-
-    `key` of a create is the id it gets if it creates; `criteria` are those of `If-None-Exist`. `entry` is its place in
-    the bundle that brought it, None for a request of its own.
-    """
-
-    key: ResourceKey
-    resource: dict[str, Any] | None
-    creates: bool = False
-    criteria: Criteria | None = None
-    expected_version: int | None = None
-    full_url: str | None = None
-    links: Links = NO_LINKS
-    entry: int | None = None
-
-    def as_write(self) -> Write:
-        """Return the write for the store."""
-        return Write(self.key, self.resource, expected_version=self.expected_version, must_not_exist=self.creates)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is written as it is, whatever else is stored."""
-        return self.criteria is None and not self.links.conditional
-
-    def asked_types(self) -> set[str]:
-        """Return the resource types that the conditional references of the resource search in."""
-        return {each.text.partition("?")[0] for each in self.links.conditional}
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What became of a planned write. `version` is None where a deletion found nothing."""
-
-    status: int
-    version: Version | None
-
-
-@dataclass
-class _Run:
-    """One run of a set of writes; a conflict with another writer starts a new one."""
-
-    unit: UnitOfWork
-    service: Service
-    access: Access
-    done: dict[int, Done] = field(default_factory=dict)
-    targets: dict[str, str] = field(default_factory=dict)
-    matches: dict[str, str] = field(default_factory=dict)
 
 
 async def carry_out(unit: UnitOfWork, planned: Sequence[PlannedWrite], service: Service, access: Access) -> list[Done]:
@@ -86,12 +39,11 @@ async def carry_out(unit: UnitOfWork, planned: Sequence[PlannedWrite], service: 
     UnresolvedEntry and what the store raises, in an EntryFailed where an entry is to blame; then nothing may be
     committed.
     """
-    run = _Run(unit, service, access)
-    left = dict(enumerate(planned))
-    if any(each.criteria is not None or each.links.conditional for each in planned):
-        await _write(run, _take(left, [place for place, each in left.items() if each.resource is None]))
-    await _match_conditional_creates(run, left)
-    _aim(run, planned)
+    run = Run(unit, service, access, dict(enumerate(planned)))
+    left = dict(run.writes)
+    if not all(each.is_plain for each in planned):
+        await _resolve_targets(run, left)
+    _aim(run)
     for layer in _layers(left):
         await _resolve(run, layer.values())
         for each in layer.values():
@@ -99,45 +51,50 @@ async def carry_out(unit: UnitOfWork, planned: Sequence[PlannedWrite], service: 
                 with as_entry(each.entry):
                     _refuse_unresolved(each)
                 put_links(each.links, run.targets, run.matches)
-        await _write(run, layer)
+        await _write(run, list(layer.items()))
     return [run.done[place] for place in range(len(planned))]
+
+
+async def _resolve_targets(run: Run, left: Left) -> None:
+    """Find out which resources are written, and with what; deletions are carried out, so that no search finds them."""
+    await take_turns(run)
+    deletions = await resolve_deletions(run, left)
+    require_distinct(deletions, {})
+    await _write(run, deletions)
+    await match_creates(run, left)
+    await resolve_updates(run, left)
+    require_distinct(deletions, left)
+    await apply_patches(
+        run, left, {each.full_url for each in run.writes.values() if each.full_url and not each.deletes}
+    )
 
 
 def _take(left: dict[int, PlannedWrite], places: Iterable[int]) -> dict[int, PlannedWrite]:
     return {place: left.pop(place) for place in places}
 
 
-async def _write(run: _Run, layer: Mapping[int, PlannedWrite]) -> None:
-    if not layer:
+async def _write(run: Run, batch: Sequence[tuple[int, PlannedWrite]]) -> None:
+    if not batch:
         return
     try:
-        written = await run.service.store.write(run.unit, [each.as_write() for each in layer.values()], run.access)
+        written = await run.service.store.write(run.unit, [each.as_write() for _, each in batch], run.access)
     except StorageError as error:
-        entry = _entry_of(error, layer.values())
+        entry = _entry_of(error, (each for _, each in batch))
         if entry is None:
             raise
         raise EntryFailed(entry, error) from error
-    for place, result in zip(layer, written, strict=True):
-        run.done[place] = _done(layer[place], result)
+    for (place, each), result in zip(batch, written, strict=True):
+        before = run.done.get(place)
+        if before is None:
+            run.done[place] = _done(each, result)
+        elif result.version is not None:
+            run.done[place] = replace(before, others=(*before.others, result.version))
 
 
 def _done(planned: PlannedWrite, written: Written) -> Done:
-    if planned.resource is None:
+    if planned.deletes:
         return Done(204, written.version)
     return Done(201 if written.created else 200, written.version)
-
-
-@contextmanager
-def as_entry(entry: int | None) -> Iterator[None]:
-    """Name the entry of a bundle in whatever is raised, what is transient aside; without a bundle do nothing."""
-    try:
-        yield
-    except TRANSIENT:
-        raise
-    except (RequestError, StorageError) as error:
-        if entry is None:
-            raise
-        raise EntryFailed(entry, error) from error
 
 
 def _entry_of(error: StorageError, layer: Iterable[PlannedWrite]) -> int | None:
@@ -146,35 +103,10 @@ def _entry_of(error: StorageError, layer: Iterable[PlannedWrite]) -> int | None:
     return next((each.entry for each in layer if (each.key.resource_type, each.key.id) == named), None)
 
 
-async def _match_conditional_creates(run: _Run, left: dict[int, PlannedWrite]) -> None:
-    """Take out of `left` the creates whose condition is met: they answer with the match (C4).
-
-    Equal conditional creates wait for each other, so that the second one finds what the first one made.
-    """
-    conditional = {place: (each, each.criteria) for place, each in left.items() if each.criteria is not None}
-    if not conditional:
-        return
-    await serialise(run.unit, [(each.key.resource_type, criteria) for each, criteria in conditional.values()])
-    reading = run.service.within(run.unit)
-    for place, (each, criteria) in conditional.items():
-        with as_entry(each.entry):
-            match = await _one_match(run, each.key.resource_type, criteria)
-            if match is not None:
-                run.done[place] = Done(200, await reading.store.read(match, run.access))
-                del left[place]
-
-
-async def _one_match(run: _Run, resource_type: str, criteria: Criteria) -> ResourceKey | None:
-    found = await run.service.searcher.find(run.unit.driver, resource_type, criteria, run.access, 2)
-    if len(found) > 1:
-        raise MultipleMatches
-    return found[0] if found else None
-
-
-def _aim(run: _Run, planned: Sequence[PlannedWrite]) -> None:
+def _aim(run: Run) -> None:
     """Note what each fullUrl of the transaction stands for now."""
-    for place, each in enumerate(planned):
-        if each.full_url is not None and each.resource is not None:
+    for place, each in run.writes.items():
+        if each.full_url is not None and not each.deletes:
             done = run.done.get(place)
             run.targets[each.full_url] = str(done.version.key if done and done.version else each.key)
 
@@ -191,7 +123,7 @@ def _layers(left: dict[int, PlannedWrite]) -> Iterator[dict[int, PlannedWrite]]:
         yield _take(left, ready or list(left))
 
 
-async def _resolve(run: _Run, layer: Iterable[PlannedWrite]) -> None:
+async def _resolve(run: Run, layer: Iterable[PlannedWrite]) -> None:
     """Find the targets of conditional references: exactly one visible resource each (B6)."""
     for each in layer:
         for reference in each.links.conditional:
@@ -200,10 +132,10 @@ async def _resolve(run: _Run, layer: Iterable[PlannedWrite]) -> None:
                     run.matches[reference.text] = str(await _target(run, each, reference))
 
 
-async def _target(run: _Run, planned: PlannedWrite, reference: ConditionalReference) -> ResourceKey:
+async def _target(run: Run, planned: PlannedWrite, reference: ConditionalReference) -> ResourceKey:
     resource_type, _, query = reference.text.partition("?")
     criteria = parse_criteria(resource_type, query, base_url=run.service.base_url)
-    found = await run.service.searcher.find(run.unit.driver, resource_type, criteria, run.access, 2)
+    found = await run.find(resource_type, criteria, 2)
     if len(found) != 1:
         raise ConditionalReferenceFailed(_place(planned, reference.container))
     return found[0]

@@ -13,7 +13,7 @@ from fhir_server.fhir.routing import NOT_SERVED, Interaction, route
 from fhir_server.outcome import RENDERINGS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "fhir-api.md").read_text()
-REQUESTS = re.findall(r"`(GET|POST|PUT|DELETE) /fhir/?(\S*?)`", PAGE)
+REQUESTS = re.findall(r"`(GET|POST|PUT|PATCH|DELETE) /fhir/?(\S*?)`", PAGE)
 
 
 def test_every_request_of_the_page_is_served_and_every_interaction_named():

@@ -63,7 +63,7 @@ def test_fhir_B9_a_request_that_cannot_be_one_is_refused_with_its_place(raw, ele
 
 
 @pytest.mark.parametrize(
-    ("method", "url"), [("PATCH", "Patient/1"), ("DELETE", "Patient?name=x"), ("GET", "Nothing/1")]
+    ("method", "url"), [("PATCH", "Patient/1/_history"), ("POST", "Patient/1"), ("GET", "Nothing/1")]
 )
 def test_fhir_B9_what_is_not_served_alone_is_not_served_in_a_bundle(method, url):
     with pytest.raises(RequestError):

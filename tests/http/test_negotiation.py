@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType
+from fhir_server.errors import InvalidParameter, NotAcceptable, UnsupportedMediaType, UnsupportedPatch
 from fhir_server.fhir.negotiation import (
     Return,
     check_version,
@@ -13,6 +13,8 @@ from fhir_server.fhir.negotiation import (
     require_form_body,
     require_json_acceptable,
     require_json_body,
+    require_patch_body,
+    takes_gzip,
 )
 
 
@@ -89,12 +91,55 @@ def test_fhir_H5_json_bodies_are_read(kind):
         ("application/json-patch+json", ""),
         ("application/fhir+json; charset=latin1", ""),
         ("application/fhir+json; fhirVersion=3.0", ""),
-        ("application/fhir+json", "gzip"),
+        ("application/fhir+json", "br"),
+        ("application/fhir+json", "gzip, gzip"),
     ],
 )
 def test_fhir_H5_other_bodies_are_refused(kind, encoding):
     with pytest.raises(UnsupportedMediaType):
         require_json_body(kind, encoding)
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "gzip", "x-gzip", "GZIP"])
+def test_fhir_H14_bodies_come_as_they_are_or_packed(encoding):
+    require_json_body("application/fhir+json", encoding)
+
+
+@pytest.mark.parametrize(
+    ("accept_encoding", "packed"),
+    [
+        ("", False),
+        ("identity", False),
+        ("gzip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("gzip;q=0", False),
+        ("*", True),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+        ("br, x-gzip", True),
+    ],
+)
+def test_fhir_H14_answers_are_packed_for_who_takes_gzip(accept_encoding, packed):
+    assert takes_gzip(accept_encoding) is packed
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_patch"),
+    [
+        ("application/json-patch+json", True),
+        ("application/fhir+json", True),
+        ("application/json; charset=utf-8", True),
+        ("application/merge-patch+json", False),
+        ("application/xml-patch+xml", False),
+        ("", False),
+    ],
+)
+def test_fhir_P5_two_kinds_of_patch_are_read(kind, is_patch):
+    if is_patch:
+        require_patch_body(kind, "")
+        return
+    with pytest.raises(UnsupportedPatch):
+        require_patch_body(kind, "")
 
 
 def test_fhir_S1_a_search_by_post_is_a_form():

@@ -28,6 +28,10 @@ from fhir_server.fhir.routing import Interaction, methods_at, route
         ("HEAD", "Patient/1", Interaction.READ, "/[type]/[id]"),
         ("PUT", "Patient/1", Interaction.UPDATE, "/[type]/[id]"),
         ("DELETE", "Patient/1", Interaction.DELETE, "/[type]/[id]"),
+        ("PATCH", "Patient/1", Interaction.PATCH, "/[type]/[id]"),
+        ("PUT", "Patient", Interaction.UPDATE, "/[type]"),
+        ("PATCH", "Patient", Interaction.PATCH, "/[type]"),
+        ("DELETE", "Patient", Interaction.DELETE, "/[type]"),
         ("GET", "Patient/1/_history", Interaction.HISTORY_INSTANCE, "/[type]/[id]/_history"),
         ("GET", "Patient/_history", Interaction.HISTORY_TYPE, "/[type]/_history"),
         ("GET", "_history", Interaction.HISTORY_SYSTEM, "/_history"),
@@ -54,10 +58,8 @@ def test_fhir_H1_types_are_exact(path):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "Patient", ("GET", "HEAD", "POST", "OPTIONS")),
-        ("PUT", "Patient", ("GET", "HEAD", "POST", "OPTIONS")),
-        ("PATCH", "Patient/1", ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")),
-        ("POST", "Patient/1", ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")),
+        ("TRACE", "Patient", ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")),
+        ("POST", "Patient/1", ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")),
         ("GET", "Patient/_search", ("POST", "OPTIONS")),
         ("DELETE", "Patient/1/_history", ("GET", "HEAD", "OPTIONS")),
         ("GET", "", ("POST", "OPTIONS")),
@@ -88,7 +90,7 @@ def test_fhir_H1_what_is_not_served_yet_is_said_to_be_not_supported(path):
 def test_fhir_H2_an_id_that_cannot_be_one_is_unknown_on_reads_and_wrong_on_writes(name):
     with pytest.raises(UnknownAddress):
         route("GET", f"Patient/{name}")
-    for method in ("PUT", "DELETE"):
+    for method in ("PUT", "PATCH", "DELETE"):
         with pytest.raises(InvalidId):
             route(method, f"Patient/{name}")
 

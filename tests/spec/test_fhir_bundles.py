@@ -73,7 +73,7 @@ def test_fhir_B2_entries_of_a_batch_stand_alone(fhir):
             entry("POST", "Patient", patient(gender="purple")),
             entry("POST", "Patient", patient("Survivor", identifier=[{"system": SYSTEM, "value": "b2"}])),
             entry("GET", "Patient/never"),
-            entry("PATCH", "Patient/never"),
+            entry("PATCH", "Patient/never/_history"),
             {"resource": patient()},
         ),
     )

@@ -1,4 +1,4 @@
-"""delete (FHIR R4 http.html#delete)."""
+"""delete, with or without condition (FHIR R4 http.html#delete, #3.1.0.7.1)."""
 
 from __future__ import annotations
 

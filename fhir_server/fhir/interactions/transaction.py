@@ -12,7 +12,9 @@ from fhir_server.fhir.bundles import bundle_bytes
 from fhir_server.fhir.dispatch import HANDLERS
 from fhir_server.fhir.entries import ORDER, Entry, bundle_entries, parse_entry, require_distinct, require_once
 from fhir_server.fhir.entry_requests import entry_answer, entry_request
-from fhir_server.fhir.plans import planned_write, require_right
+from fhir_server.fhir.patch.patches import entry_patch
+from fhir_server.fhir.planned import PlannedWrite, as_entry
+from fhir_server.fhir.plans import planned_patch, planned_write, require_right
 from fhir_server.fhir.references import find_links
 from fhir_server.fhir.request import BIG, FhirRequest
 from fhir_server.fhir.response import Response
@@ -20,7 +22,7 @@ from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.single import respond
 from fhir_server.fhir.trail import change_of, record_of, write_records
-from fhir_server.fhir.writing import PlannedWrite, as_entry, carry_out
+from fhir_server.fhir.writing import carry_out
 from fhir_server.validation.validate import validate_resource
 from storage.audit import AuditRecord
 from storage.transaction import UnitOfWork
@@ -41,9 +43,9 @@ async def transaction(request: FhirRequest, service: Service, bundle: dict[str, 
     """
     asked = _ask(bundle, request, service)
     if size > BIG:
-        await asyncio.to_thread(_validate, asked)
+        await asyncio.to_thread(_validate, asked, service)
     else:
-        _validate(asked)
+        _validate(asked, service)
     writing = sorted((each for each in asked if each.entry.writes), key=lambda each: ORDER[each.entry.method])
     reading = [each for each in asked if not each.entry.writes]
     planned = _plan(writing, service)
@@ -74,7 +76,7 @@ def _ask(bundle: dict[str, Any], request: FhirRequest, service: Service) -> list
     return asked
 
 
-def _validate(asked: Sequence[_Asked]) -> None:
+def _validate(asked: Sequence[_Asked], service: Service) -> None:
     """Validate every written resource; raises InvalidResource with the faults of all of them (C3)."""
     issues: list[Issue] = []
     for each in asked:
@@ -82,10 +84,17 @@ def _validate(asked: Sequence[_Asked]) -> None:
         if not entry.writes or entry.route.interaction is Interaction.DELETE:
             continue
         if entry.resource is None:
-            raise InvalidBundle("A create or update has a resource.", f"{entry.where}.resource")
+            raise InvalidBundle("A create, update or patch has a resource.", f"{entry.where}.resource")
+        if entry.route.interaction is Interaction.PATCH:
+            continue
         try:
             with as_entry(entry.place):
-                validate_resource(entry.resource, expected_type=entry.route.resource_type, in_transaction=True)
+                validate_resource(
+                    entry.resource,
+                    expected_type=entry.route.resource_type,
+                    in_transaction=True,
+                    claimed=service.settings.checks_claims,
+                )
         except EntryFailed as failure:
             if not isinstance(failure.cause, InvalidResource):
                 raise
@@ -103,20 +112,30 @@ def _plan(writing: Sequence[_Asked], service: Service) -> list[PlannedWrite]:
     planned: list[PlannedWrite] = []
     for each in writing:
         with as_entry(each.entry.place):
-            resource = None if each.entry.route.interaction is Interaction.DELETE else each.entry.resource
-            planned.append(planned_write(each.request, service, resource))
+            planned.append(_planned(each, service))
         planned[-1].full_url = each.entry.full_url
     _require_distinct_conditions(writing, planned)
-    full_urls = frozenset(each.full_url for each in planned if each.full_url and each.resource is not None)
+    full_urls = frozenset(each.full_url for each in planned if each.full_url and not each.deletes)
     _find_links(planned, full_urls)
     return planned
 
 
+def _planned(asked: _Asked, service: Service) -> PlannedWrite:
+    resource = asked.entry.resource
+    match asked.entry.route.interaction:
+        case Interaction.DELETE:
+            return planned_write(asked.request, service, None)
+        case Interaction.PATCH:
+            return planned_patch(asked.request, service, entry_patch(resource, service.limits))
+        case _:
+            return planned_write(asked.request, service, resource)
+
+
 def _require_distinct_conditions(writing: Sequence[_Asked], planned: Sequence[PlannedWrite]) -> None:
-    """Refuse two creates under one condition, however it is spelt: neither would find what the other makes (B7)."""
+    """Refuse two writes under one condition, however it is spelt: neither would find what the other makes (B7)."""
     conditional = [(write, each.entry) for write, each in zip(planned, writing, strict=True) if write.criteria]
     conditions = (((write.key.resource_type, frozenset(write.criteria or ())), entry) for write, entry in conditional)
-    require_once(conditions, "request.ifNoneExist")
+    require_once(conditions, lambda entry: entry.condition)
 
 
 def _find_links(planned: Sequence[PlannedWrite], full_urls: Collection[str]) -> None:
@@ -136,7 +155,11 @@ async def _write(
     if not writing:
         return {}
     done = await carry_out(unit, planned, service, request.access)
-    written = [(each.entry.route, one.status, one.version) for each, one in zip(writing, done, strict=True)]
+    written = [
+        (each.entry.route, one.status, version)
+        for each, one in zip(writing, done, strict=True)
+        for version in (one.version, *one.others)
+    ]
     await service.audit.insert(unit, write_records(request.access, request.origin, written))
     return {each.entry.place: respond(one, each.request, service) for each, one in zip(writing, done, strict=True)}
 

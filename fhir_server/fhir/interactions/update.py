@@ -1,4 +1,4 @@
-"""update, and create under an id of the client's (FHIR R4 http.html#update, #upsert)."""
+"""update, conditional or not, and create under an id of the client's (FHIR R4 http.html#update, #cond-update)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Patches: what a PATCH asks for, and what becomes of the resource."""
