@@ -33,9 +33,9 @@ class ValueSet:
     def has(self, system: str | None, code: str) -> bool | None:
         """Say whether a code is in the value set; None when that is not known. Without a system, in any of them."""
         if system is None:
-            if any(code in codes for codes in self.codes.values()):
+            if self.whole or any(code in codes for codes in self.codes.values()):
                 return True
-            return None if self.whole or self.open else False
+            return None if self.open else False
         if code in self.codes.get(system, ()) or system in self.whole:
             return True
         return None if system in self.open or ANY_SYSTEM in self.open else False

@@ -36,15 +36,35 @@ MAXIMUM = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet
 BASE_RULES = {key for rules in INVARIANTS.values() for key in rules}
 """Keys of the invariants that validation of R4 resources checks itself."""
 
+OF_R4 = {
+    "http://hl7.org/fhir/ValueSet/administrative-gender",
+    "http://hl7.org/fhir/ValueSet/mimetypes",
+    "http://hl7.org/fhir/ValueSet/questionnaire-answers-status",
+    "http://hl7.org/fhir/ValueSet/specimen-status",
+}
+"""Value sets of required bindings that profiles repeat from R4, whose own validation knows or leaves them open."""
+
 DAY = "$this is dateTime implies $this.toString().length() >= 10"
+UCUM = "ofType(Quantity).system.empty() or ofType(Quantity).system = 'http://unitsofmeasure.org'"
+SNOMED = (
+    "ofType(CodeableConcept).coding.system.empty() or (ofType(CodeableConcept).coding.system contains "
+    "'http://snomed.info/sct')"
+)
+ANSWERED = "item.where(answer.value.exists()).linkId.isDistinct()"
 MENDED = {
+    f"(QuestionnaireResponse|repeat(answer|item)).select({ANSWERED}).allTrue()": f"{ANSWERED} and "
+    f"descendants().select({ANSWERED}).allTrue()",
     "$this is DateTime implies $this.toString().length() >= 10": DAY,
     "($this as dateTime).toString().length() >= 8": DAY,
     "telecom or endpoint": "telecom.exists() or endpoint.exists()",
     "practitioner or organization or healthcareService or location": "practitioner.exists() or organization.exists() "
     "or healthcareService.exists() or location.exists()",
+    "value.ofType(Quantity).system.empty() or value.ofType(Quantity).system = 'http://unitsofmeasure.org'": UCUM,
+    "value.ofType(CodeableConcept).coding.system.empty() or value.ofType(CodeableConcept).coding.system = "
+    "'http://snomed.info/sct'": SNOMED,
 }
-"""Expressions of US Core 6.1.0 that cannot hold or fail as published, in the words of 7.0.0."""
+"""Expressions in other words: of US Core 6.1.0 those that cannot hold or fail as published, in the words of 7.0.0, and
+one of both in which fhirpathpy loses the types of what `|` joins."""
 
 Json = dict[str, Any]
 
@@ -143,7 +163,7 @@ def type_rules(node: Json, types_of: dict[str, str]) -> Iterator[list[Any]]:
         [
             each["code"],
             targets_of(each),
-            [url for url in each.get("profile", []) if not url.startswith(CORE)],
+            [url for url in each.get("profile", []) if each["code"] == "Extension" or not url.startswith(CORE)],
             sorted({types_of.get(url) or url.removeprefix(CORE) for url in targets_of(each)}),
         ]
         for each in stated
@@ -192,7 +212,8 @@ def binding_of(node: Json) -> list[str] | None:
     if value_set is None or binding["strength"] == "example":
         return None
     base = BINDINGS.get(f"{node.get('owner', '')}.{node['name'].removesuffix('[x]')}")
-    if binding["strength"] == "required" and base is not None and base.value_set == value_set.partition("|")[0]:
+    name = value_set.partition("|")[0]
+    if binding["strength"] == "required" and (name in OF_R4 or (base is not None and base.value_set == name)):
         return None
     maximum = [each["valueCanonical"] for each in binding.get("extension", []) if each["url"] == MAXIMUM]
     return [binding["strength"], value_set, *maximum]

@@ -110,16 +110,22 @@ def _demands(rule: ElementRule, path: list[re.Match[str]], profile: Profile) -> 
     if names == ["url"] and rule.name in {"extension", "modifierExtension"} and (urls := _profiles(rule)):
         yield _is(urls[0])
         return
-    current: ElementRule | None = rule
-    for depth in range(len(names) + 1):
-        if depth and current is not None:
-            current = current.child(names[depth - 1])
-        if current is None:
-            return
-        for value in _inside(current.pattern if current.fixed is None else current.fixed, names[depth:]):
-            yield _has(value) if current.fixed is None else _is(value)
-    if current is not None and current.binding is not None and current.binding.strength == "required":
-        yield _in_value_set(current.binding.value_set, profile)
+    yield from _demanded([rule], names, profile)
+
+
+def _demanded(rules: Sequence[ElementRule], names: Sequence[str], profile: Profile) -> Iterator[Demand]:
+    """Yield what rules for one element say about the element that a path of names leads to inside it."""
+    for rule in rules:
+        if rule.fixed is not None:
+            yield from (_is(value) for value in _inside(rule.fixed, names))
+        elif rule.pattern is not None:
+            yield from (_has(value) for value in _inside(rule.pattern, names))
+        elif not names and rule.binding is not None and rule.binding.strength == "required":
+            yield _in_value_set(rule.binding.value_set, profile)
+        child = rule.child(names[0]) if names else None
+        if child is not None:
+            mandatory = (each for each in child.slices if each.minimum)
+            yield from _demanded([child, *mandatory], names[1:], profile)
 
 
 def _profiles(rule: ElementRule) -> list[str]:
@@ -128,8 +134,6 @@ def _profiles(rule: ElementRule) -> list[str]:
 
 def _inside(value: Any, names: Sequence[str]) -> Iterator[Any]:
     """Yield the values that a path of names leads to inside a pattern."""
-    if value is None:
-        return
     if isinstance(value, list) and names:
         for each in value:
             yield from _inside(each, names)
