@@ -7,7 +7,7 @@ is read when a profile is first asked for: who validates nothing pays for the in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -154,6 +154,25 @@ def find_profile(canonical: str, like: Profile | None = None) -> Profile | None:
     if like is not None and "|" not in canonical and f"{canonical}|{like.version}" in PROFILES:
         canonical = f"{canonical}|{like.version}"
     return PROFILES.get(canonical)
+
+
+@lru_cache(maxsize=64)
+def errors_alone(profile: Profile) -> ElementRule:
+    """Return the rules of a profile without those that are never broken with severity error."""
+    return _errors(profile.root) or ElementRule(profile.type)
+
+
+def _errors(rule: ElementRule) -> ElementRule | None:
+    binding = rule.binding
+    if binding is not None and binding.strength != "required" and binding.maximum is None:
+        binding = None
+    constraints = tuple(each for each in rule.constraints if each.severity == "error")
+    children = tuple(each for each in map(_errors, rule.children) if each is not None)
+    slices = tuple(each if each.slices else _errors(each) or each for each in rule.slices)
+    said = (rule.minimum, rule.maximum is not None, rule.types, rule.closed, slices, children, constraints)
+    if not any(said) and binding is None and rule.fixed is None and rule.pattern is None:
+        return None
+    return replace(rule, binding=binding, constraints=constraints, children=children, slices=slices)
 
 
 def profiles_of(resource_type: str) -> tuple[str, ...]:

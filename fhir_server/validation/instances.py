@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from capability import elements
@@ -42,20 +43,28 @@ def root_item(resource: dict[str, Any]) -> Item:
 
 def items(owner: Item, name: str) -> Iterator[Item]:
     """Yield every occurrence of an element inside another, by its name with or without `[x]`."""
-    bare = name.removesuffix("[x]")
-    element = elements.element(owner.owner, bare)
-    if element is None:
-        return
-    place = (owner.place, bare)
-    for datatype in element.datatypes:
-        key = f"{bare}{datatype[0].upper()}{datatype[1:]}" if element.choice else bare
-        value, sibling = owner.members.get(key), owner.members.get(f"_{key}")
+    bare, repeats, keys = _keys(owner.owner, name)
+    members = owner.members
+    for datatype, key, sibling_key in keys:
+        value, sibling = members.get(key), members.get(sibling_key)
         if value is None and sibling is None:
             continue
-        if element.repeats:
+        place = (owner.place, bare)
+        if repeats:
             yield from _repeated(value, sibling, place, datatype)
         else:
             yield _item(value, sibling, place, datatype)
+
+
+@lru_cache(maxsize=4096)
+def _keys(owner: str, name: str) -> tuple[str, bool, tuple[tuple[str, str, str], ...]]:
+    """Return how an element is called, whether it repeats, and its data types with their JSON keys."""
+    bare = name.removesuffix("[x]")
+    element = elements.element(owner, bare)
+    if element is None:
+        return bare, False, ()
+    keys = [(each, f"{bare}{each[0].upper()}{each[1:]}" if element.choice else bare) for each in element.datatypes]
+    return bare, element.repeats, tuple((datatype, key, f"_{key}") for datatype, key in keys)
 
 
 def _repeated(values: Any, siblings: Any, place: Place, datatype: str) -> Iterator[Item]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from capability.profiles import PROFILES, Constraint, ElementRule, Profile, TypeRule, find_profile
+from capability.profiles import PROFILES, Constraint, ElementRule, Profile, TypeRule, errors_alone, find_profile
 from fhir_server.errors import MAX_ISSUES, Issue
 from fhir_server.fhir.json_body import encode_json
 from fhir_server.validation.fhirpath import NotEvaluated, holds, resolved
@@ -73,11 +73,14 @@ class _Check:
         mark = (profile.canonical, expression(item.place))
         if mark not in self.checked:
             self.checked.add(mark)
-            self._constraints(item, profile.root, profile)
-            self._members(item, profile.root, profile)
+            root = profile.root if self.thorough else errors_alone(profile)
+            self._constraints(item, root, profile)
+            self._members(item, root, profile)
 
     def extensions(self, item: Item, like: Profile | None) -> None:
         """Check every extension inside whose definition is known."""
+        if not _mentions_extensions(item.value):
+            return
         for extension in _extensions(item):
             url = extension.value.get("url")
             profile = find_profile(url, like) if isinstance(url, str) and url in PROFILES else None
@@ -203,6 +206,13 @@ class _Check:
         except NotEvaluated:
             words = f"The constraint {rule.key} could not be evaluated here: {rule.text}"
             self.add(profile, "informational", words, item.place, "information")
+
+
+def _mentions_extensions(value: Any) -> bool:
+    """Say quickly whether there may be an extension somewhere inside."""
+    if isinstance(value, dict):
+        return any(key in _EXTENSIONS or _mentions_extensions(each) for key, each in value.items())
+    return isinstance(value, list) and any(map(_mentions_extensions, value))
 
 
 def _extensions(item: Item) -> Iterator[Item]:
