@@ -12,7 +12,7 @@ from mappers.registry import mappers_of_type
 TYPE_INTERACTIONS: Final = ("read", "vread", "history-instance", "history-type", "create", "update", "delete", "search-type")
 """Interactions with one type (valueset-type-restful-interaction), the same for all of them."""
 
-SYSTEM_INTERACTIONS: Final = ("batch", "transaction", "history-system")
+SYSTEM_INTERACTIONS: Final = ("batch", "transaction", "history-system", "search-system")
 """Interactions at the base (valueset-system-restful-interaction)."""
 
 CONDITIONAL_INTERACTIONS: Final[tuple[str, ...]] = ("create",)

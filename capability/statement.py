@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from capability.compartments import COMPARTMENTS
 from capability.operations import ANY_TYPE, OPERATIONS, Level, Operation, operations_at
 from capability.registry import (
     CONDITIONAL_INTERACTIONS,
@@ -71,6 +72,9 @@ def capability_statement(base_url: str, version: str, date: datetime, mode: str 
                 "resource": [_resource(each, sources.get(each.name, []), base_url) for each in served],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
                 "searchParam": [_parameter(REGISTRY["Patient"].search_parameters[code]) for code in COMMON],
+                "compartment": [
+                    f"http://hl7.org/fhir/CompartmentDefinition/{each[:1].lower()}{each[1:]}" for each in COMPARTMENTS
+                ],
                 **_system_operations(base_url),
             }
         ],

@@ -6,6 +6,7 @@ RequestError
 ├── MalformedAuthorization        the request carries its credentials in a way that is not allowed
 ├── UnknownAddress                nothing is served at this path
 ├── UnknownResourceType           the path names no resource type of R4
+├── NoCompartment                 no compartment of this kind holds what is searched
 ├── OperationNotSupported         an operation, or an interaction of FHIR, that this server does not have
 ├── InteractionNotSupported       the path is known, the method is not allowed there
 ├── UnsupportedMediaType          the body is of a kind that is not read
@@ -125,6 +126,15 @@ class UnknownResourceType(RequestError):
     def __init__(self, resource_type: str) -> None:
         super().__init__("This is no resource type of FHIR R4; types are spelt as in [base]/metadata.")
         self.resource_type = resource_type
+
+
+class NoCompartment(RequestError):
+    """A search in a compartment that the type does not have, or of a type that never lies in it."""
+
+    def __init__(self, owner: str, types: Sequence[str]) -> None:
+        super().__init__(
+            f"The compartment of a {owner} holds {', '.join(types)}." if types else f"A {owner} has no compartment."
+        )
 
 
 class OperationNotSupported(RequestError):

@@ -33,6 +33,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.MalformedAuthorization: Rendering(400, "invalid"),
     errors.UnknownAddress: Rendering(404, "not-found"),
     errors.UnknownResourceType: Rendering(404, "not-supported"),
+    errors.NoCompartment: Rendering(404, "not-supported"),
     errors.OperationNotSupported: Rendering(404, "not-supported"),
     errors.InteractionNotSupported: Rendering(405, "not-supported"),
     errors.UnsupportedMediaType: Rendering(415, "not-supported"),

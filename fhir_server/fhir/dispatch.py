@@ -13,6 +13,8 @@ from fhir_server.fhir.interactions.history_across import history_across
 from fhir_server.fhir.interactions.history_instance import history_instance
 from fhir_server.fhir.interactions.patch import patch
 from fhir_server.fhir.interactions.read import read, vread
+from fhir_server.fhir.interactions.search_compartment import search_compartment
+from fhir_server.fhir.interactions.search_system import search_system
 from fhir_server.fhir.interactions.search_type import search_type
 from fhir_server.fhir.interactions.update import update
 from fhir_server.fhir.operations.dispatch import operation
@@ -37,6 +39,8 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
     Interaction.PATCH: patch,
     Interaction.DELETE: delete,
     Interaction.SEARCH_TYPE: search_type,
+    Interaction.SEARCH_SYSTEM: search_system,
+    Interaction.SEARCH_COMPARTMENT: search_compartment,
     Interaction.OPERATION: operation,
 }
 """What answers a request, or an entry of a bundle."""

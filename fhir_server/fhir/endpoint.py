@@ -183,7 +183,7 @@ class _Call:
         pairs: Pairs = parse_pairs(self.query) if is_general else ()
         self.pretty = pretty(pairs)
         check_version(first(pairs, "fhirVersion"))
-        if self.route is None or self.route.template != "/[type]/_search":
+        if self.route is None or not self.route.template.endswith("/_search"):
             require_json_acceptable(self.headers.get("accept", ""), first(pairs, "_format"))
         return pairs
 

@@ -99,8 +99,8 @@ def parse_entry(raw: Any, place: int) -> Entry:
 
 
 def _is_relative(url: str) -> bool:
-    path = url.partition("?")[0]
-    return bool(path) and ":" not in path and not path.startswith("/") and ".." not in path.split("/")
+    path, _, query = url.partition("?")
+    return bool(path or query) and ":" not in path and not path.startswith("/") and ".." not in path.split("/")
 
 
 def _conditions(request: dict[str, Any], where: str) -> dict[str, str]:

@@ -50,14 +50,6 @@ class Interaction(StrEnum):
 WRITES: Final = frozenset({Interaction.CREATE, Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
 """Interactions that change one resource."""
 
-NOT_SERVED: Final = frozenset(
-    {
-        Interaction.SEARCH_SYSTEM,
-        Interaction.SEARCH_COMPARTMENT,
-    }
-)
-"""What comes later, told as not supported."""
-
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -97,8 +89,7 @@ class _Place:
 
 
 def _place_of(template: str, **methods: Interaction) -> _Place:
-    served = {method: interaction for method, interaction in methods.items() if interaction not in NOT_SERVED}
-    return _Place(template, served)
+    return _Place(template, methods)
 
 
 _ROOTS: Final = {
@@ -162,16 +153,12 @@ def route(method: str, path: str) -> Route:
 def _place(segments: list[str]) -> _Place:
     name, *rest = segments
     if not rest and name in _ROOTS:
-        place = _ROOTS[name]
-    elif not rest and name[:1] == "$":
-        place = _operation(Level.SYSTEM, "", name)
-    elif name not in REGISTRY:
+        return _ROOTS[name]
+    if not rest and name[:1] == "$":
+        return _operation(Level.SYSTEM, "", name)
+    if name not in REGISTRY:
         raise _unknown(name)
-    else:
-        place = _below_type(name, rest)
-    if not place.methods:
-        raise OperationNotSupported
-    return place
+    return _below_type(name, rest)
 
 
 def _below_type(resource_type: str, rest: list[str]) -> _Place:  # noqa: PLR0911 one case per address

@@ -8,7 +8,8 @@ from typing import Final
 from capability.elements import RESOURCE_TYPES
 from capability.search_parameters import SearchType, find
 from fhir_server.fhir.parse.escapes import split
-from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
+from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter
+from fhir_server.fhir.subset import Subset, Summary, elements_asked, joined, summary_of
 from storage.search.plan import is_sortable
 from storage.search.query import Include, SortKey, Total
 
@@ -28,16 +29,29 @@ _ITERATING: Final = frozenset({"iterate", "recurse"})
 
 @dataclass(slots=True)
 class ResultParameters:
-    """What the result parameters of one search said so far."""
+    """What the result parameters of one search said so far; `types` are those that it looks for."""
 
-    resource_type: str
+    types: tuple[str, ...]
     default_count: int
     max_count: int
     count: int | None = None
     sort: tuple[SortKey, ...] = ()
     total: Total = Total.DEFAULT
     includes: list[Include] = field(default_factory=list)
+    include_parameters: int = 0
     counts_only: bool = False
+    subset: Subset | None = None
+    """The part of each match that is asked for, None for whole resources."""
+
+    @property
+    def resource_type(self) -> str:
+        """The type that the search looks for, the first of several."""
+        return self.types[0]
+
+    @property
+    def shows_includes(self) -> bool:
+        """Whether includes are answered: not beside texts only (search.html#summary)."""
+        return self.subset is None or self.subset.summary is not Summary.TEXT
 
     def page_size(self) -> int:
         """Return the page size; 0 when only the total is wanted (search.html#count, #summary)."""
@@ -65,11 +79,11 @@ class ResultParameters:
                 self._set_total(value)
             case "_summary":
                 self._set_summary(value)
-            case "_contained":
-                if value != "false":
-                    raise UnsupportedSearch("contained resources are not searched: leave _contained out")
-            case _:
-                raise UnsupportedSearch(f"{name} is not supported: leave it out")
+            case "_elements":
+                self._set_subset(elements_asked(value))
+            case _:  # contained resources are not searched: what asks for them is ignored, and said to be (Q10)
+                if (name, value) != ("_contained", "false"):
+                    raise UnknownParameter(name)
 
     def _set_count(self, value: str) -> None:
         if self.count is not None:
@@ -100,20 +114,30 @@ class ResultParameters:
     def _set_summary(self, value: str) -> None:
         if value == "count":
             self.counts_only = True
-        elif value in {"true", "text", "data"}:
-            raise UnsupportedSearch("of _summary only count and false are supported")
-        elif value != "false":
-            raise MalformedValue("_summary is true, text, data, count or false")
+            return
+        try:
+            asked = summary_of(value)
+        except ValueError:
+            raise MalformedValue("_summary is true, text, data, count or false") from None
+        self._set_subset(asked)
+
+    def _set_subset(self, asked: Subset | None) -> None:
+        try:
+            self.subset = joined(self.subset, asked)
+        except ValueError as error:
+            raise MalformedValue(str(error)) from error
 
     def _add_include(self, name: str, modifier: str, value: str) -> None:
         if modifier and modifier not in _ITERATING:
             raise MalformedValue(f"{name} has the modifier :iterate only")
-        if len(self.includes) >= MAX_INCLUDES:
+        self.include_parameters += 1
+        if self.include_parameters > MAX_INCLUDES:
             raise SearchTooLarge(f"more than {MAX_INCLUDES} includes")
         reverse = name == "_revinclude"
         parts = value.split(":")
         if value == "*" and not reverse:
-            parts = [self.resource_type, "*"]
+            self.includes += [Include(each, None, None, reverse, iterate=bool(modifier)) for each in self.types]
+            return
         if not 2 <= len(parts) <= 3 or not all(parts):
             raise MalformedValue(f"{name} is Type:parameter, Type:parameter:Target or Type:*")
         source, code = parts[:2]

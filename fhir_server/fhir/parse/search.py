@@ -5,21 +5,28 @@ What the client sent wrongly is named by parameter, never by value: values may t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl
 
+from capability.search_parameters import SearchType
 from fhir_server.errors import InvalidParameter, ParameterTooCostly, RequestError, UnsupportedParameter
+from fhir_server.fhir.parse.cautions import cautions_of
 from fhir_server.fhir.parse.criteria import CriterionParser, inner_searches
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
 from fhir_server.fhir.parse.results import CURSOR, GENERAL, RESULT, ResultParameters
-from storage.search.query import Criterion, Search, Total
+from fhir_server.fhir.subset import Subset
+from storage.search.query import Criterion, Part, Search, SortKey, Total
 
 MAX_PARAMETERS: Final = 50
 MAX_INNER_SEARCHES: Final = 100
 """In all chains together: one of six steps that names no types may stand for hundreds."""
 
+MAX_VALUES_OF_ALL: Final = 10_000
+"""Values of a search over several types, each counted once for every type."""
+TEXT_ALONE: Final = "Includes are not answered beside _summary=text and were left out."
+_INCLUDING: Final = ("_include", "_revinclude")
 _REFUSALS: Final = {
     MalformedValue: InvalidParameter,
     SearchTooLarge: ParameterTooCostly,
@@ -31,10 +38,30 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class ParsedSearch:
-    """A search, and the names of parameters that were left out of it because nobody knows them (S4)."""
+    """A search, and what besides its matches the answer is made of.
+
+    `ignored` names parameters that were left out because nobody knows them (S4), `cautions` say what else the client
+    should know. `subset` is the part of each match that is shown, None for all of it.
+    """
 
     search: Search
     ignored: tuple[str, ...]
+    cautions: tuple[str, ...] = ()
+    subset: Subset | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a search is made that is not addressed to a type: over `types`, at `address` below the base.
+
+    `within` gives for each type the criterion that puts it into the compartment; it is empty where there is none.
+    `shown` are parameters that the scope follows from, for the self link.
+    """
+
+    types: tuple[str, ...]
+    address: str
+    within: Mapping[str, Criterion] = field(default_factory=dict)
+    shown: Pairs = ()
 
 
 def parse_pairs(query: str) -> Pairs:
@@ -53,7 +80,7 @@ def parse_pairs(query: str) -> Pairs:
 
 
 def parse_search(
-    resource_type: str,
+    where: str | Scope,
     pairs: Iterable[tuple[str, str]],
     *,
     strict: bool,
@@ -61,16 +88,16 @@ def parse_search(
     default_count: int = 50,
     max_count: int = 1000,
 ) -> ParsedSearch:
-    """Return the search that the pairs ask for.
+    """Return the search that the pairs ask for, of one type or in a scope.
 
     With `strict` (`Prefer: handling=strict`) an unknown parameter is an error, else it is left out and named in
-    `ignored`. Unknown modifiers and malformed values are always errors. Raises InvalidParameter and
-    UnsupportedParameter.
+    `ignored`. Unknown modifiers and malformed values are always errors. Of several types a parameter is known when
+    every one of them has it (S1). Raises InvalidParameter and UnsupportedParameter.
     """
-    parser = CriterionParser(base_url.rstrip("/"))
-    results = ResultParameters(resource_type, default_count, max_count)
-    criteria: dict[Criterion, None] = {}
-    used: list[tuple[str, str]] = []
+    scope = where if isinstance(where, Scope) else Scope((where,), "")
+    results = ResultParameters(scope.types, default_count, max_count)
+    asked = _Asked(scope, CriterionParser(base_url.rstrip("/")), results)
+    used = list(scope.shown)
     ignored: list[str] = []
     cursor: str | None = None
     for name, value in _limited(pairs):
@@ -80,31 +107,96 @@ def parse_search(
             cursor = value
             continue
         try:
-            _take(parser, results, criteria, name, value)
-            _require_bounded(criteria)
+            asked.take(name, value)
         except UnknownParameter as error:
             if strict:
-                raise _unknown(resource_type, name) from error
+                raise _unknown(scope.types, name) from error
             ignored.append(_shown(name))
             continue
         except (MalformedValue, UnsupportedSearch, SearchTooLarge) as error:
             raise _invalid(name, error) from error
         if name != "_count":
             used.append((name, value))
-    count = results.page_size()
+    if results.includes and not results.shows_includes:
+        if strict:
+            raise InvalidParameter("_include", TEXT_ALONE)
+        asked.cautions.append(TEXT_ALONE)
+        results.includes.clear()
+        used = [pair for pair in used if not pair[0].startswith(_INCLUDING)]
     if not results.counts_only:
-        used.append(("_count", str(count)))
-    search = Search(
-        resource_type=resource_type,
-        criteria=tuple(criteria),
-        sort=results.sort,
-        count=count,
-        includes=tuple(dict.fromkeys(results.includes)),
-        total=results.total if count else Total.ACCURATE,
-        cursor=cursor,
-        parameters=tuple(used),
-    )
-    return ParsedSearch(search, tuple(dict.fromkeys(ignored)))
+        used.append(("_count", str(results.page_size())))
+    search = asked.search(cursor, tuple(used))
+    return ParsedSearch(search, tuple(dict.fromkeys(ignored)), tuple(dict.fromkeys(asked.cautions)), results.subset)
+
+
+class _Asked:
+    """What the parameters of a search have said so far, type by type."""
+
+    def __init__(self, scope: Scope, parser: CriterionParser, results: ResultParameters) -> None:
+        self.results = results
+        self.cautions: list[str] = []
+        self._scope = scope
+        self._parser = parser
+        self._criteria: dict[str, dict[Criterion, None]] = {
+            each: dict.fromkeys([scope.within[each]] if scope.within else []) for each in scope.types
+        }
+        self._orders: dict[str, tuple[SortKey, ...]] = {}
+        self._values = 0
+
+    def take(self, name: str, value: str) -> None:
+        """Take one parameter; raises what the parsers raise, and then nothing of it is kept."""
+        base, _, modifier = name.partition(":")
+        if base in RESULT:
+            if base == "_sort":
+                self._order_others(modifier, value)
+            self.results.add(base, modifier, value)
+            return
+        types = self._scope.types
+        if len(types) > 1:
+            self._values += len(types) * (1 + value.count(","))
+            if self._values > MAX_VALUES_OF_ALL:
+                raise SearchTooLarge("too many values for so many types: name fewer types in _type")
+        for each, criterion in [(each, self._parser.parse(each, name, value)) for each in types]:
+            if criterion is not None:
+                self._criteria[each][criterion] = None
+                self.cautions += cautions_of(criterion)
+        _require_bounded(criterion for criteria in self._criteria.values() for criterion in criteria)
+
+    def search(self, cursor: str | None, used: Pairs) -> Search:
+        """Return the whole search; `used` are the pairs that were taken."""
+        results, types = self.results, self._scope.types
+        parts = [
+            Part(each, tuple(self._criteria[each]), results.sort if at == 0 else self._orders.get(each, ()))
+            for at, each in enumerate(types)
+        ]
+        count = results.page_size()
+        only = parts[0] if len(parts) == 1 else Part("", (), ())
+        return Search(
+            resource_type=only.resource_type,
+            criteria=only.criteria,
+            sort=only.sort,
+            count=count,
+            includes=tuple(dict.fromkeys(results.includes)),
+            total=results.total if count else Total.ACCURATE,
+            cursor=cursor,
+            parameters=used,
+            several=tuple(parts) if len(parts) > 1 else (),
+            address=self._scope.address,
+        )
+
+    def _order_others(self, modifier: str, value: str) -> None:
+        """Order the types beside the first by the same keys; what is no key of the same kind for all is unknown."""
+        first, *others = self._scope.types
+        kinds: set[tuple[SearchType, ...]] = set()
+        orders: dict[str, tuple[SortKey, ...]] = {}
+        for each in (first, *others) if others else ():
+            order = ResultParameters((each,), 0, 0)
+            order.add("_sort", modifier, value)
+            orders[each] = order.sort
+            kinds.add(tuple(key.parameter.type for key in order.sort))
+        if len(kinds) > 1:
+            raise UnknownParameter("_sort")
+        self._orders = orders
 
 
 def parse_criteria(resource_type: str, query: str, *, base_url: str = "") -> tuple[Criterion, ...]:
@@ -124,7 +216,7 @@ def parse_criteria(resource_type: str, query: str, *, base_url: str = "") -> tup
                 criteria[criterion] = None
             _require_bounded(criteria)
         except UnknownParameter as error:
-            raise _unknown(resource_type, name) from error
+            raise _unknown((resource_type,), name) from error
         except (MalformedValue, UnsupportedSearch, SearchTooLarge) as error:
             raise _invalid(name, error) from error
     if not criteria:
@@ -158,8 +250,11 @@ def _limited(pairs: Iterable[tuple[str, str]]) -> Pairs:
     return known
 
 
-def _unknown(resource_type: str, name: str) -> InvalidParameter:
-    return InvalidParameter(_shown(name), f"{resource_type} has no such search parameter; see /metadata")
+def _unknown(types: tuple[str, ...], name: str) -> InvalidParameter:
+    if len(types) > 1:
+        remedy = "not all types searched have this search parameter; name those that do in _type"
+        return InvalidParameter(_shown(name), remedy)
+    return InvalidParameter(_shown(name), f"{types[0]} has no such search parameter; see /metadata")
 
 
 def _invalid(name: str, error: MalformedValue | UnsupportedSearch | SearchTooLarge) -> RequestError:

@@ -1,0 +1,52 @@
+"""What a client should know of a search that is no error (FHIR R4 search.html#errors; us_core G19)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+from capability.bindings import REQUIRED, Binding
+from capability.search_parameters import SearchParameter
+from storage.projection.coverage import element_paths
+from storage.projection.paths import UnsupportedExpression
+from storage.search.query import Criterion, Match, Modifier, Token
+
+MOST_CODES: Final = 30
+"""Codes that a caution lists."""
+
+
+def cautions_of(criterion: Criterion) -> Iterator[str]:
+    """Yield what is odd about a criterion: a code that the element can never have. Names no value."""
+    match criterion:
+        case Match(parameter, Modifier.NONE | Modifier.NOT, values):
+            binding = _binding(parameter)
+            if binding is None:
+                return
+            asked = [value for value in values if isinstance(value, Token) and value.code]
+            if not all(_allows(binding, each) for each in asked):
+                yield f"A code of {parameter.code} is none that the element can have.{_known(binding)}"
+        case _:
+            return
+
+
+def _allows(binding: Binding, token: Token) -> bool:
+    """Say whether a code is one of the value set, whatever its case: tokens are compared without it."""
+    asked = (token.code or "").casefold()
+    systems = binding.codes if token.system is None or "" in binding.codes else {token.system}
+    return any(code.casefold() == asked for system in systems for code in binding.codes.get(system, ()))
+
+
+def _known(binding: Binding) -> str:
+    codes = sorted({code for codes in binding.codes.values() for code in codes})
+    return f" Known are {', '.join(codes)}." if len(codes) <= MOST_CODES else ""
+
+
+@cache
+def _binding(parameter: SearchParameter) -> Binding | None:
+    """Return the required binding of the one element that a parameter reads; None where there is no such."""
+    try:
+        paths = element_paths(parameter.resource_type, parameter.expression)
+    except UnsupportedExpression:
+        return None
+    return REQUIRED.get(paths[0].element) if len(paths) == 1 else None
