@@ -75,11 +75,12 @@ def compile_stream(shape: StreamShape, dialect: str) -> Prepared:
     order = [found.c[name].desc() for name in PLACE]
     page = select(found).order_by(*order).limit(_literal(shape.limit)).subquery()
     now, old = fhir.resources.alias(), fhir.history.alias()
-    is_now = and_(now.c.organization_id == ORGANIZATION, now.c.self_key == page.c.self_key)
-    is_old = and_(page.c.self_key.is_(None), old.c.organization_id == ORGANIZATION, *_same(old, page, "version"))
-    body = func.coalesce(now.c.body, old.c.body).label("body")
-    joined = page.outerjoin(now, is_now).outerjoin(old, is_old)
-    return prepare(select(page, body).select_from(joined).order_by(*(page.c[name].desc() for name in PLACE)), dialect)
+    is_now = (now.c.organization_id == ORGANIZATION, now.c.self_key == page.c.self_key)
+    is_old = (page.c.self_key.is_(None), old.c.organization_id == ORGANIZATION, *_same(old, page, "version"))
+    # Subqueries, not joins: whatever the statistics say, a body is looked up by its key.
+    bodies = (select(rows.c.body).where(*which).scalar_subquery() for rows, which in ((now, is_now), (old, is_old)))
+    columns = (page, func.coalesce(*bodies).label("body"))
+    return prepare(select(*columns).order_by(*(page.c[name].desc() for name in PLACE)), dialect)
 
 
 @lru_cache(maxsize=64)
@@ -120,8 +121,8 @@ def _along_type(rows: FromClause, shape: StreamShape, dialect: str) -> Select[An
 def _along_types(rows: FromClause, shape: StreamShape, dialect: str) -> Select[Any]:
     """Take the newest of each type by the index, and of those the newest."""
     names = bindparam(shape.whole, type_=ARRAY(String))
-    types = func.unnest(names).table_valued("name", name="kinds")
-    own = _columns(rows).where(*_asked(rows, shape, dialect), rows.c.resource_type == types.c.name)
+    types = func.unnest(names).table_valued("kind", name="kinds").render_derived()
+    own = _columns(rows).where(*_asked(rows, shape, dialect), rows.c.resource_type == types.c.kind)
     newest = _newest(own, rows, shape).lateral()
     return _newest(select(newest).select_from(types.join(newest, literal(True))), newest, shape)
 
