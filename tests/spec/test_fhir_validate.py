@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.site import issues, observation, patient
+from tests.site import issues, observation, patient, running_site
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 PATIENT_PROFILE = f"{US_CORE}us-core-patient"
@@ -251,3 +251,15 @@ def test_fhir_C6_what_is_not_claimed_or_not_known_is_not_looked_at(fhir):
     assert fhir.post("/Patient", json=BAD).status_code == 201
     assert fhir.post("/Patient", json=claiming(BAD, "http://example.org/x")).status_code == 201
     assert fhir.post("/Patient", json=claiming(BAD, f"{PATIENT_PROFILE}|3.1.1")).status_code == 201
+
+
+def test_fhir_C6_the_check_can_be_switched_off(database_url):
+    with running_site(database_url, validate_profiles="off") as site:
+        fhir = site.client()
+        created = fhir.post("/Patient", json=claiming(BAD))
+        assert created.status_code == 201
+        entry = {"resource": claiming(BAD), "request": {"method": "POST", "url": "Patient"}}
+        assert (
+            fhir.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]}).status_code == 200
+        )
+        assert ("required", "Patient.gender") in verdict(fhir.get(f"/Patient/{created.json()['id']}/$validate"))
