@@ -16,7 +16,9 @@ TYPICAL: Final = (
     ("fhir_resources", "sqlite_autoindex_fhir_resources_1", "1000000 1000000 1"),
     ("fhir_resources", "fhir_resources_rid_idx", "1000000 1000000 1"),
     ("fhir_resources", "fhir_resources_patient_idx", "1000000 1000000 300 80 1 1"),
+    ("fhir_resources", "fhir_resources_updated_idx", "1000000 1000000 50000 20"),
     ("fhir_history", "sqlite_autoindex_fhir_history_1", "100000 100000 20000 2 1"),
+    ("fhir_history", "fhir_history_updated_idx", "100000 100000 20000 20"),
     ("fhir_compartments", "sqlite_autoindex_fhir_compartments_1", "10000 10000 20 1"),
     ("fhir_index_tokens", "fhir_index_tokens", "8000000 8000000 20000 20 2 1 1"),
     ("fhir_index_strings", "fhir_index_strings", "500000 500000 100000 5 1 1"),
@@ -31,11 +33,11 @@ TYPICAL: Final = (
 
 
 def seed_statistics(connection: Connection) -> None:
-    """Give a SQLite database the typical statistics, unless it has some; PostgreSQL gathers its own."""
+    """Give a SQLite database the typical statistics, where it has none; PostgreSQL gathers its own."""
     if connection.dialect.name != "sqlite":
         return
     connection.execute(text("ANALYZE sqlite_schema"))  # makes the table of statistics
-    known = set(connection.scalars(text("SELECT tbl FROM sqlite_stat1")))
-    rows = [{"tbl": table, "idx": index, "stat": stat} for table, index, stat in TYPICAL if table not in known]
+    known = set(connection.scalars(text("SELECT idx FROM sqlite_stat1")))
+    rows = [{"tbl": table, "idx": index, "stat": stat} for table, index, stat in TYPICAL if index not in known]
     if rows:
         connection.execute(text("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (:tbl, :idx, :stat)"), rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, closing
@@ -27,9 +28,9 @@ OBSERVATIONS = 40
 """Per patient; half of them have a second version."""
 SINCE = 1
 STRANGERS = """
-INSERT INTO fhir_resources SELECT organization_id, resource_type, id || '-' || n, rid - n * 1000000000000, self_key # n, version,
- last_updated - 100000 + n, deleted, patient # n, date_low, date_high, present, home_table, home_key, home_part, residual,
- change_id, xid, body, creation FROM fhir_resources, generate_series(1, 20) AS n
+INSERT INTO fhir_resources SELECT organization_id, resource_type, id || '-' || n, rid - n * 1000000000000,
+ self_key # n, version, last_updated - 100000 + n, deleted, patient # n, date_low, date_high, present, home_table,
+ home_key, home_part, residual, change_id, xid, body, creation FROM fhir_resources, generate_series(1, 20) AS n
  WHERE organization_id = %(organization_id)s AND resource_type = 'Observation'"""
 """As many resources of other patients that everything else has to be found among them."""
 STRANGERS_PAST = """
@@ -152,3 +153,42 @@ async def test_a_history_reads_index_ranges_only(
         await streams.page(again, access)
         scans = [node for node in nodes(reader.plans[0]) if "Relation Name" in node]
         assert sum(map(touched, scans)) <= rows
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "how", "patient", "index"),
+    [
+        ("Observation", {}, None, "fhir_resources_updated_idx (organization_id=? AND resource_type=?)"),
+        ("Observation", {}, None, "fhir_history_updated_idx (organization_id=? AND resource_type=?)"),
+        ("", {}, None, "fhir_history_updated_idx (organization_id=? AND resource_type=?)"),
+        ("Observation", {"since": 1}, None, "(organization_id=? AND resource_type=? AND last_updated>?)"),
+        ("Observation", {}, "p5", "fhir_resources_patient_idx (organization_id=? AND patient=? AND resource_type=?)"),
+        ("", {}, "p5", "sqlite_autoindex_fhir_history_1 (organization_id=? AND resource_type=? AND id=?)"),
+    ],
+)
+async def test_on_sqlite_too(
+    sqlite_template: Path, resource_type: str, how: dict[str, Any], patient: str | None, index: str
+) -> None:
+    steps: list[str] = []
+
+    class Planning:
+        dialect = "sqlite"
+        base_url = ""
+
+        async def fetch(self, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
+            bound = statement.bind(parameters)
+            values = {name: json.dumps(each) if isinstance(each, list) else each for name, each in bound.items()}
+            with closing(sqlite3.connect(sqlite_template)) as connection:
+                steps.extend(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", values))
+            return []
+
+        @asynccontextmanager
+        async def read(self, organization_id: str) -> AsyncIterator[Planning]:
+            yield self
+
+    library = Library(Planning())  # type: ignore[arg-type]
+    access = library.patient_access(patient) if patient else library.access
+    await Streams(Planning(), SECRET, lambda: 0).page(StreamQuery(resource_type, 20, **how), access)  # type: ignore[arg-type]
+    assert any(index in step for step in steps), steps
+    whole = [step for step in steps if step.startswith("SCAN fhir_") or step.endswith("_idx (organization_id=?)")]
+    assert whole == []
