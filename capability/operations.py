@@ -117,6 +117,28 @@ _DEFINED: Final = (
             OperationParameter("return", "OperationOutcome", "All that was found.", minimum=1, use="out"),
         ),
     ),
+    Operation(
+        "lineage",
+        "OperationDefinition/lineage",
+        (ANY_TYPE,),
+        frozenset({Level.INSTANCE}),
+        title="Where each element of a resource comes from",
+        text="An operation of this server. Of each leaf of the current version, what the server writes into meta "
+        "aside: the row and columns that show it, or that no column has room for it, or that the mapper adds it. And "
+        "the latest version in which it differed from the version before. Callers who see their own record only are "
+        "not told the names of tables, columns and mappers.",
+        parameters=(
+            OperationParameter("resource", "uri", "The version that this is about.", minimum=1, use="out"),
+            OperationParameter(
+                "element",
+                "",
+                "One leaf, in parts: path (FHIRPath), source (column, residual, constant, native, unknown), table, "
+                "row, column (several where several columns show it), mapper, version.",
+                maximum="*",
+                use="out",
+            ),
+        ),
+    ),
 )
 
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({each.name: each for each in _DEFINED})

@@ -7,7 +7,7 @@ the residual, the needs, the lineage and the documentation all follow from that 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import timedelta
@@ -18,6 +18,7 @@ from mappers.errors import MappingError, Refusal
 from mappers.fields import Context, Field
 from mappers.identity import part_resource_id, row_resource_id
 from mappers.json_values import ABSENT, Json, same
+from mappers.leaves import fhirpath, leaf_places
 from mappers.lookups import NO_LOOKUPS, Lookups, Need
 from mappers.nodes import Node, Slot
 from mappers.paths import Steps, is_open, put, shown_at, steps, take
@@ -377,10 +378,12 @@ class ResourceMapper:
         origins: dict[tuple[str | int, ...], Path | None] = {}
         resource = self._resource(row, part, lookups, residual, origins.__setitem__)
         out = {f"{self.resource_type}.id": f"{self.table}.id"}
-        for place in _leaves({key: value for key, value in resource.items() if key not in {"resourceType", "id"}}):
+        rest = {key: value for key, value in resource.items() if key not in {"resourceType", "id"}}
+        for place, _ in leaf_places(rest):
             prefix = next(place[:n] for n in range(len(place), -1, -1) if place[:n] in origins)
             origin = origins[prefix]
-            out[self.resource_type + _fhirpath(place)] = "residual" if origin is None else _traced(trace, origin)
+            path = fhirpath(self.resource_type, place)
+            out[path] = "residual" if origin is None else _traced(trace, origin)
         return out
 
     def documentation(self) -> tuple[Documented, ...]:
@@ -429,21 +432,6 @@ def _without_server_elements(resource: Json) -> dict[str, Json]:
         else:
             del written["meta"]
     return written
-
-
-def _leaves(value: Json, place: tuple[str | int, ...] = ()) -> Iterable[tuple[str | int, ...]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, (*place, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _leaves(item, (*place, index))
-    else:
-        yield place
-
-
-def _fhirpath(place: tuple[str | int, ...]) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
 
 
 def _traced(trace: Mapping[Path, str], path: Path) -> str:

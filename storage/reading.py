@@ -40,6 +40,11 @@ class UnitReader:
         self._unit = unit
 
     @property
+    def unit(self) -> UnitOfWork:
+        """The unit of work."""
+        return self._unit
+
+    @property
     def dialect(self) -> str:
         """The engine of the unit of work."""
         return self._unit.driver.dialect

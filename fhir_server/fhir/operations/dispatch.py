@@ -7,6 +7,7 @@ from typing import Final
 
 from fhir_server.fhir.operations.everything import everything
 from fhir_server.fhir.operations.lastn import lastn
+from fhir_server.fhir.operations.lineage import lineage
 from fhir_server.fhir.operations.validate import validate
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response
@@ -15,6 +16,7 @@ from fhir_server.fhir.service import Service
 OPERATION_HANDLERS: Final[Mapping[str, Callable[[FhirRequest, Service], Awaitable[Response]]]] = {
     "everything": everything,
     "lastn": lastn,
+    "lineage": lineage,
     "validate": validate,
 }
 """One for each of `capability.operations.OPERATIONS`."""
