@@ -47,11 +47,14 @@ _SECURITY: Final = (
 )
 
 
-def capability_statement(base_url: str, version: str, date: datetime, mode: str = "full") -> Json:
+def capability_statement(
+    base_url: str, version: str, date: datetime, mode: str = "full", conditional_delete: str = "single"
+) -> Json:
     """Return the CapabilityStatement of this instance.
 
     `base_url` is the FHIR base without trailing slash, `version` that of the software, `date` when its abilities last
     changed (aware). `mode` is full, or normative for the resource types that R4 calls so (http.html#capabilities).
+    `conditional_delete` is single or multiple.
     """
     sources = _sources()
     served = [each for name, each in REGISTRY.items() if mode == "full" or name in NORMATIVE]
@@ -69,8 +72,11 @@ def capability_statement(base_url: str, version: str, date: datetime, mode: str 
             {
                 "mode": "server",
                 "security": {"cors": True, "service": [{"coding": [_SMART]}], "description": _SECURITY},
-                "resource": [_resource(each, sources.get(each.name, []), base_url) for each in served],
+                "resource": [
+                    _resource(each, sources.get(each.name, []), base_url, conditional_delete) for each in served
+                ],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                **_compartments(),
                 "searchParam": [_parameter(REGISTRY["Patient"].search_parameters[code]) for code in COMMON],
                 "compartment": [
                     f"http://hl7.org/fhir/CompartmentDefinition/{each[:1].lower()}{each[1:]}" for each in COMPARTMENTS
@@ -104,8 +110,9 @@ def _preface(base_url: str, version: str, date: datetime) -> Json:
     }
 
 
-def _resource(served: ResourceType, sources: list[str], base_url: str) -> Json:
+def _resource(served: ResourceType, sources: list[str], base_url: str, conditional_delete: str) -> Json:
     own = [each for code, each in served.search_parameters.items() if code not in COMMON]
+    conditional = set(CONDITIONAL_INTERACTIONS) & set(served.interactions)
     statement: Json = {
         "extension": [_combination(codes) for codes in combinations(served.name)],
         "type": served.name,
@@ -114,11 +121,11 @@ def _resource(served: ResourceType, sources: list[str], base_url: str) -> Json:
         "interaction": [_interaction(code) for code in served.interactions],
         "versioning": "versioned-update",
         "readHistory": True,
-        "updateCreate": True,
-        "conditionalCreate": "create" in CONDITIONAL_INTERACTIONS,
+        "updateCreate": "update" in served.interactions,
+        "conditionalCreate": "create" in conditional,
         "conditionalRead": "full-support",
-        "conditionalUpdate": "update" in CONDITIONAL_INTERACTIONS,
-        "conditionalDelete": "single" if "delete" in CONDITIONAL_INTERACTIONS else "not-supported",
+        "conditionalUpdate": "update" in conditional,
+        "conditionalDelete": conditional_delete if "delete" in conditional else "not-supported",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": _includes(served),
         "searchRevInclude": sources,
@@ -147,6 +154,12 @@ def _operations(resource_type: str) -> list[Operation]:
     """Return the operations of a type; those of all types are told once, at the base."""
     of_type = (*operations_at(Level.TYPE, resource_type), *operations_at(Level.INSTANCE, resource_type))
     return [each for each in dict.fromkeys(of_type) if ANY_TYPE not in each.types]
+
+
+def _compartments() -> Json:
+    """Return the compartments that can be searched: that is served together with searches of several types."""
+    served = [f"http://hl7.org/fhir/CompartmentDefinition/{each[0].lower()}{each[1:]}" for each in COMPARTMENTS]
+    return {"compartment": served} if "search-system" in SYSTEM_INTERACTIONS else {}
 
 
 def _system_operations(base_url: str) -> Json:

@@ -36,7 +36,7 @@ def _print_statement() -> None:
 
     settings = load_settings()
     take_up_search_parameters(settings)
-    sys.stdout.buffer.write(capabilities(settings.fhir_base).body + b"\n")
+    sys.stdout.buffer.write(capabilities(settings).body + b"\n")
     sys.stdout.flush()
 
 

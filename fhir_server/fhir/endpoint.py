@@ -111,7 +111,7 @@ def _metadata(call: _Call, service: Service) -> Response:
     try:
         call.route = route(call.method, call.path)
         pairs = call.negotiate()
-        return capabilities(service.base_url, first(pairs, "mode") or "full", call.headers.get("if-none-match", ""))
+        return capabilities(service.settings, first(pairs, "mode") or "full", call.headers.get("if-none-match", ""))
     except Exception as error:  # noqa: BLE001 nothing is accessed here, so there is nothing to put on record
         return failed(error, call.origin)
 

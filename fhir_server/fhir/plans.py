@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from fhir_server.errors import IdMismatch, InvalidHeader, Issue, RuleBroken
+from fhir_server.errors import IdMismatch, InvalidHeader
 from fhir_server.fhir.conditions import expected_version
 from fhir_server.fhir.negotiation import is_json_patch, require_patch_body
 from fhir_server.fhir.parse.results import GENERAL
@@ -16,6 +16,7 @@ from fhir_server.fhir.planned import Criteria, PlannedWrite
 from fhir_server.fhir.request import BIG, FhirRequest
 from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
+from fhir_server.fhir.whole import require_whole
 from fhir_server.validation.validate import validate_resource
 from storage.access import Right
 from storage.resources import ResourceKey
@@ -27,8 +28,6 @@ RIGHTS: Final = {
     Interaction.DELETE: (Right.DELETE,),
 }
 """What a caller needs. A patch says what is stored: by what it answers, and by which of its tests fail."""
-SUBSETTED: Final = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
-"""The tag of a resource of which only a part was sent (search.html#summary)."""
 
 
 async def plan_write(request: FhirRequest, service: Service) -> PlannedWrite:
@@ -85,7 +84,7 @@ def planned_write(request: FhirRequest, service: Service, resource: dict[str, An
     planned = _planned(request, service)
     if resource is None:
         return planned
-    _refuse_subsetted(resource)
+    require_whole(resource)
     planned.resource = resource
     if planned.interaction is Interaction.CREATE:
         resource["id"] = planned.key.id
@@ -136,13 +135,3 @@ def _without_general(request: FhirRequest) -> str:
 def _refuse_header(request: FhirRequest, header: str, remedy: str) -> None:
     if header.lower() in request.headers:
         raise InvalidHeader(header, f"{remedy} Leave {header} out.")
-
-
-def _refuse_subsetted(resource: dict[str, Any]) -> None:
-    """Refuse a resource that a search cut down: storing it would lose the rest (Q6)."""
-    for place, tag in enumerate(resource.get("meta", {}).get("tag", ())):
-        if SUBSETTED.items() <= tag.items():
-            told = (
-                "It is marked as a part of a resource (SUBSETTED): read all of it, change that and take the tag away."
-            )
-            raise RuleBroken([Issue("business-rule", told, f"{resource['resourceType']}.meta.tag[{place}]")])

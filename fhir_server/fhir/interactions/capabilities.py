@@ -15,6 +15,7 @@ from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.conditions import names_tag
 from fhir_server.fhir.json_body import encode_json
 from fhir_server.fhir.response import Response
+from fhir_server.settings import Settings
 
 MODES: Final = frozenset({"full", "normative", "terminology"})
 
@@ -25,12 +26,12 @@ class _Statement(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _statement(base_url: str, mode: str) -> _Statement:
+def _statement(base_url: str, mode: str, conditional_delete: str) -> _Statement:
     software, date = installed_version("fhir-server"), changed_at()
     if mode == "terminology":
         body = encode_json(terminology_capabilities(base_url, software, date))
     else:
-        body = encode_json(capability_statement(base_url, software, date, mode))
+        body = encode_json(capability_statement(base_url, software, date, mode, conditional_delete))
     return _Statement(body, f'W/"{blake2b(body, digest_size=12).hexdigest()}"')
 
 
@@ -41,11 +42,11 @@ def changed_at() -> datetime:
     return datetime.fromtimestamp(int(max(described)), UTC)
 
 
-def capabilities(base_url: str, mode: str = "full", if_none_match: str = "") -> Response:
+def capabilities(settings: Settings, mode: str = "full", if_none_match: str = "") -> Response:
     """Answer with the CapabilityStatement of this instance, or with 304 to who has it; raises InvalidParameter."""
     if mode not in MODES:
         raise InvalidParameter("mode", "mode is full, normative or terminology")
-    statement = _statement(base_url, mode)
+    statement = _statement(settings.fhir_base, mode, settings.conditional_delete.value)
     headers = {"ETag": statement.etag}
     if if_none_match and names_tag(if_none_match, statement.etag):
         return Response(304, b"", headers)

@@ -12,6 +12,7 @@ from fhir_server.fhir.json_body import JsonLimits, encode_json, parse_json
 from fhir_server.fhir.negotiation import is_json_patch
 from fhir_server.fhir.patch.fhirpath_patch import FhirPathPatch
 from fhir_server.fhir.patch.json_patch import JsonPatchDocument
+from fhir_server.fhir.whole import require_whole
 from fhir_server.validation.validate import validate_resource
 
 _FIXED: Final = (("resourceType",), ("id",), ("meta", "versionId"), ("meta", "lastUpdated"))
@@ -81,6 +82,7 @@ def patched(patch: Patch, stored: bytes, bounds: Bounds) -> dict[str, Any]:
         raise BodyTooLarge(bounds.size)
     resource: dict[str, Any] = parse_json(data, bounds.json)
     validate_resource(resource, data, expected_type=before["resourceType"], claimed=bounds.claims)
+    require_whole(resource)
     _require_kept(before, resource)
     return resource
 
