@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from capability.data_files import read_data
+from capability.profiles import profiles_of
 
 SERVER: Final = "http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"
 """The requirements that this server is an instance of."""
@@ -21,3 +22,21 @@ def combinations(resource_type: str) -> tuple[tuple[str, ...], ...]:
 def targeted_includes(resource_type: str) -> tuple[str, ...]:
     """Return the includes that US Core asks for with a type of target (`CareTeam:participant:Practitioner`)."""
     return tuple(each for each in _ROWS.get(resource_type, {}).get("includes", ()) if each.count(":") == 2)
+
+
+UNCLAIMED: Final = frozenset(
+    {
+        "us-core-coverage",
+        "us-core-diagnosticreport-note",
+        "us-core-documentreference",
+        "us-core-immunization",
+        "us-core-procedure",
+        "us-core-servicerequest",
+    }
+)
+"""Profiles that no row and no sample of ours follows. Resources that claim them are stored and checked all the same."""
+
+
+def claimed_profiles(resource_type: str) -> tuple[str, ...]:
+    """Return the canonical URLs of the profiles of a type whose data this server shows."""
+    return tuple(each for each in profiles_of(resource_type) if each.rpartition("/")[2] not in UNCLAIMED)

@@ -69,7 +69,9 @@ def test_uscore_C9_every_resource_tells_its_rules():
         assert "Provenance:target" in resource["searchRevInclude"]
         assert all(each["documentation"] for each in resource.get("searchParam", ()))
         for conditional in ("Create", "Update"):
-            assert resource[f"conditional{conditional}"] == (conditional.lower() in CONDITIONAL_INTERACTIONS)
+            code = conditional.lower()
+            claimed = code in CONDITIONAL_INTERACTIONS and code in REGISTRY[name].interactions
+            assert resource[f"conditional{conditional}"] == claimed
 
 
 def test_uscore_C10_combinations_are_published():
@@ -104,6 +106,12 @@ def test_definitions_of_operations_are_valid_resources(operation):
     assert definition["url"] == operation.canonical(BASE)
     assert operation.text
     assert any(each.use == "out" for each in operation.parameters)
+
+
+def test_what_nobody_may_write_is_not_claimed_to_be_written():
+    assert not {"create", "update", "patch", "delete"} & set(REGISTRY["AuditEvent"].interactions)
+    assert RESOURCES["AuditEvent"]["conditionalDelete"] == "not-supported"
+    assert RESOURCES["AuditEvent"]["updateCreate"] is False
 
 
 def test_normative_mode_leaves_out_the_rest():
