@@ -13,12 +13,13 @@ from fhir_server.fhir.parameters import milliseconds, whole_number
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.routing import ID
 from fhir_server.fhir.service import Service
+from fhir_server.fhir.subset import Subset, asked_subset
 from storage.codec import decode
 from storage.errors import ResourceGone, ResourceNotFound
 from storage.resources import ResourceKey
 from storage.search.keys import parse_reference
 
-SHOWN: Final = ("_since", "_at", "_list", "_count", "_sort")
+SHOWN: Final = ("_since", "_at", "_list", "_count", "_sort", "_summary", "_elements")
 """Parameters of histories, as the self link shows them."""
 NEWEST_FIRST: Final = frozenset({"_lastUpdated", "-_lastUpdated"})
 """What `_sort` may ask for; R4 knows one order only, and that is the answer's (V5)."""
@@ -30,12 +31,13 @@ Listed = Mapping[ResourceKey, frozenset[int] | None]
 
 @dataclass(frozen=True, slots=True)
 class HistoryParameters:
-    """What a history is asked for; instants are milliseconds, `at` is half-open."""
+    """What a history is asked for; instants are milliseconds, `at` is half-open, `subset` a part of each resource."""
 
     count: int
     since: int | None
     at: tuple[int, int] | None
     list_id: str | None
+    subset: Subset | None
     used: tuple[tuple[str, str], ...]
 
 
@@ -60,6 +62,7 @@ def history_parameters(request: FhirRequest, service: Service, place: str) -> Hi
         since=milliseconds(since, "_since")[0] if since else None,
         at=milliseconds(at, "_at") if at else None,
         list_id=_list_id(first(pairs, "_list")),
+        subset=asked_subset(pairs),
         used=tuple((name, value) for name, value in pairs if name in SHOWN and value),
     )
 

@@ -25,18 +25,17 @@ from storage.resources import Version
 SUBSETTED: Final[Mapping[str, str]] = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
     "code": "SUBSETTED",
-    "display": "subsetted",
 }
 """The tag of a resource of which a part is shown."""
 NAMES: Final = frozenset({"_summary", "_elements"})
 
-_TAG: Final = msgspec.json.encode(SUBSETTED)
+_TAG: Final = msgspec.json.encode({**SUBSETTED, "display": "subsetted"})
 _ALWAYS: Final = frozenset({"resourceType", "id", "meta", "implicitRules", "modifierExtension"})
 _OF_EVERY_TYPE: Final = ("id", "meta", "implicitRules", "language")
 _OF_DOMAIN_RESOURCES: Final = ("text", "contained", "extension", "modifierExtension")
 _NOT_OF_DOMAIN: Final = frozenset({"Binary", "Bundle", "Parameters"})
 _decode: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_list: Final = msgspec.json.Decoder(list[Any]).decode
+_decode_tags: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _encode: Final = msgspec.json.encode
 
 
@@ -113,24 +112,11 @@ def subset_versions(versions: Sequence[Version], asked: Subset | None) -> list[V
     ]
 
 
-def is_subsetted(resource: Mapping[str, Any]) -> bool:
-    """Say whether a resource that a client sends is a part of one: to store it would lose the rest (Q6)."""
-    meta = resource.get("meta")
-    tags = meta.get("tag") if isinstance(meta, Mapping) else None
-    return isinstance(tags, list) and any(_is_mark(each) for each in tags)
-
-
-def _is_mark(tag: Any) -> bool:
-    return (
-        isinstance(tag, Mapping) and tag.get("code") == SUBSETTED["code"] and tag.get("system") == SUBSETTED["system"]
-    )
-
-
 def _with_tag(tags: msgspec.Raw | None) -> msgspec.Raw:
     """Return the tags with the mark, once."""
     stored = bytes(tags).strip() if tags is not None else b"[]"
-    present = _decode_list(stored)
-    if any(_is_mark(each) for each in present):
+    present = _decode_tags(stored)
+    if any(SUBSETTED.items() <= tag.items() for tag in present):
         return msgspec.Raw(stored)
     return msgspec.Raw(b"".join((stored[:-1], b"," if present else b"", _TAG, b"]")))
 

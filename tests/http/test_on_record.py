@@ -42,6 +42,8 @@ def observed(fhir, person):
         ("GET", "/Observation/{observed}/_history/1", "vread", "read", 200),
         ("GET", "/Observation/{observed}/_history", "history-instance", "read", 200),
         ("GET", "/Observation?patient={person}", "search-type", "read", 200),
+        ("GET", "/?_type=Observation&patient={person}", "search-system", "read", 200),
+        ("GET", "/Patient/{person}/Observation", "search-compartment", "read", 200),
     ],
 )
 def test_a_read_says_who_what_and_whose(site, fhir, person, observed, method, path, interaction, action, status):
@@ -55,6 +57,23 @@ def test_a_read_says_who_what_and_whose(site, fhir, person, observed, method, pa
     assert record["customer_id"] == person
     assert set(listed(record["resource_ids"])) == {observed}
     assert person not in record["path"]
+
+
+@pytest.mark.parametrize("asked", ["/Observation/{}?_elements=status", "/Observation?_id={}&_elements=status"])
+def test_a_part_that_does_not_name_the_patient_is_on_record_as_the_patients(site, fhir, person, observed, asked):
+    name = f"part-{len(asked)}"
+    answer = fhir.get(asked.format(observed), headers={"X-Request-Id": name})
+    assert person not in answer.text
+    (record,) = records(site, name)
+    assert record["customer_id"] == person
+
+
+def test_a_search_over_types_is_on_record_with_every_id(site, fhir, person, observed):
+    asked = f"/Patient/{person}/*?_type=Patient,Observation"
+    assert fhir.get(asked, headers={"X-Request-Id": "several"}).status_code == 200
+    (record,) = records(site, "several")
+    assert (record["resource"], record["count"], record["customer_id"]) == ("Patient", 2, person)
+    assert set(listed(record["resource_ids"])) == {f"Patient/{person}", f"Observation/{observed}"}
 
 
 def test_what_a_search_includes_is_on_record_too(site, fhir, person, observed):

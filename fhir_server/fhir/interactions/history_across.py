@@ -10,6 +10,7 @@ from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
+from fhir_server.fhir.subset import subset_versions
 from storage.history.stream import StreamPage, StreamQuery
 
 
@@ -26,7 +27,7 @@ async def history_across(request: FhirRequest, service: Service) -> Response:
         parameters=asked.used,
     )
     page = await service.streams.page(query, request.access)
-    entries = [history_entry(version, service.base_url) for version in page.versions]
+    entries = [history_entry(version, service.base_url) for version in subset_versions(page.versions, asked.subset)]
     body = bundle_bytes("history", entries, total=page.total, links=_links(query, page, service.base_url))
     own = page.versions if query.resource_type else ()
     others = () if query.resource_type else page.versions

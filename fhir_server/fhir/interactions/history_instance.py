@@ -11,6 +11,7 @@ from fhir_server.fhir.rendered import refuse_history
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
+from fhir_server.fhir.subset import subset_versions
 from storage.errors import ResourceNotFound
 from storage.history.instance import FIRST_PAGE, HistoryQuery
 
@@ -32,7 +33,7 @@ async def history_instance(request: FhirRequest, service: Service) -> Response:
         await refuse_history(key, request.access, service)
         raise
     shown = page.versions
-    entries = [history_entry(version, service.base_url) for version in shown]
+    entries = [history_entry(version, service.base_url) for version in subset_versions(shown, asked.subset)]
     links = _links(request, service, asked, before, page.next_before)
     body = bundle_bytes("history", entries, total=page.total, links=links)
     return Response(200, body, touched=touched_by(request.route.resource_type, shown, count=len(shown)))

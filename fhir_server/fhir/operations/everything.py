@@ -13,11 +13,12 @@ from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
+from fhir_server.fhir.subset import asked_subset, subset_versions
 from storage.search.everything import Everything
 from storage.search.page import Page
 from storage.search.values import OPEN_HIGH, OPEN_LOW
 
-SHOWN: Final = frozenset({"start", "end", "_since", "_type", "_count"})
+SHOWN: Final = frozenset({"start", "end", "_since", "_type", "_count", "_summary", "_elements"})
 """Parameters of the operation; the others of its definition need nothing of the server."""
 _KNOWN: Final = SHOWN | {CURSOR, "_format", "_pretty", "fhirVersion"}
 
@@ -27,8 +28,9 @@ async def everything(request: FhirRequest, service: Service) -> Response:
     asked = _asked(request, service)
     page = await service.searcher.everything(asked, request.access)
     base = service.base_url.encode()
-    entries = [search_entry(version, b"match", base) for version in page.matches]
-    entries += [search_entry(version, b"include", base) for version in page.includes]
+    part = asked_subset(request.pairs)
+    entries = [search_entry(version, b"match", base) for version in subset_versions(page.matches, part)]
+    entries += [search_entry(version, b"include", base) for version in subset_versions(page.includes, part)]
     body = bundle_bytes("searchset", entries, total=page.total, links=_links(asked, page, service.base_url))
     shown = (*page.matches, *page.includes)
     return Response(200, body, touched=touched_by("Patient", (), count=len(shown), others=shown))
