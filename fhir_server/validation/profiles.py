@@ -22,6 +22,8 @@ from fhir_server.validation.terminology import is_member
 
 _BOUND: Final = frozenset({"code", "Coding", "CodeableConcept", "Quantity", "string", "uri"})
 _EXTENSIONS: Final = ("extension", "modifierExtension")
+MOST_VALUES: Final = 20_000
+"""JSON values that the constraints of one resource may look at: some half a second of a core."""
 
 
 def profile_issues(resource: dict[str, Any], profile: Profile, *, thorough: bool = True) -> list[Issue]:
@@ -57,6 +59,7 @@ class _Check:
     issues: list[Issue] = field(default_factory=list)
     seen: set[Issue] = field(default_factory=set)
     checked: set[tuple[str, str]] = field(default_factory=set)
+    looked_at: int = 0
 
     def add(self, profile: Profile, code: str, words: str, place: Place, severity: str = "error") -> None:
         """Note something; a slice repeats what its element says, so equal notes are one."""
@@ -200,12 +203,28 @@ class _Check:
                 self._constraint(item, each, profile)
 
     def _constraint(self, item: Item, rule: Constraint, profile: Profile) -> None:
+        self.looked_at += _size(item.value, MOST_VALUES)
+        if self.looked_at > MOST_VALUES:
+            words = "The resource is too large for the constraints of the profile; split it, or leave the claim out."
+            self.add(profile, "too-costly", words, (None, str(self.resource["resourceType"])))
+            return
         try:
             if not holds(rule.expression, item.value, item.datatype, self.resource):
                 self.add(profile, "invariant", f"{rule.key}: {rule.text}", item.place, rule.severity)
         except NotEvaluated:
             words = f"The constraint {rule.key} could not be evaluated here: {rule.text}"
             self.add(profile, "informational", words, item.place, "information")
+
+
+def _size(value: Any, most: int) -> int:
+    """Return how many JSON values there are in one, itself included; a little more than `most` stands for any more."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    size = 1
+    for each in members:
+        size += _size(each, most - size)
+        if size > most:
+            break
+    return size
 
 
 def _mentions_extensions(value: Any) -> bool:

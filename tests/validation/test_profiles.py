@@ -542,6 +542,12 @@ def test_uscore_decimals_are_evaluated_as_they_are():
     assert value["valueQuantity"]["value"] == Decimal("1.10")
 
 
+def test_uscore_a_resource_too_large_for_constraints_is_refused_in_good_time():
+    items = [{"linkId": str(number), "answer": [{"valueString": "x"}]} for number in range(10_000)]
+    found = faults(changed("us-core-questionnaireresponse", item=items), of_us_core("us-core-questionnaireresponse"))
+    assert found == {("too-costly", "QuestionnaireResponse")}
+
+
 # --- claims -----------------------------------------------------------------------------------------------------------
 
 
