@@ -112,6 +112,13 @@ def subset_versions(versions: Sequence[Version], asked: Subset | None) -> list[V
     ]
 
 
+def is_subsetted(resource: Mapping[str, Any]) -> bool:
+    """Say whether a resource that a client sends is a part of one: to store it would lose the rest (Q6)."""
+    meta = resource.get("meta")
+    tags = meta.get("tag") if isinstance(meta, Mapping) else None
+    return isinstance(tags, list) and any(isinstance(tag, Mapping) and SUBSETTED.items() <= tag.items() for tag in tags)
+
+
 def _with_tag(tags: msgspec.Raw | None) -> msgspec.Raw:
     """Return the tags with the mark, once."""
     stored = bytes(tags).strip() if tags is not None else b"[]"
