@@ -16,7 +16,7 @@ from mappers.care_practitioner import CLINICIANS, clinician_reference, clinician
 from mappers.care_rows import PatientMedication
 from mappers.enrollments import ENROLLMENT_TABLE, PATIENT_TABLE
 from mappers.errors import Refusal
-from mappers.fields import Context, Field, field, lens, profile, reference_needs, status
+from mappers.fields import Context, Field, field, lens, profile, reference_needs, status, unknown_without
 from mappers.json_values import ABSENT, Json
 from mappers.lens import ResourceMapper
 from mappers.lookups import Lookups, Need
@@ -204,9 +204,11 @@ CARE_MEDICATION: Final = ResourceMapper(
         profile(f"{systems.US_CORE}us-core-medicationrequest"),
         status("status", "status", STATUSES),
         _prescriber(),
+        unknown_without("prescriber_id", "requester"),
         _medication(),
         _parties(),
         field("start_date", "authoredOn", isos.day_of),
+        unknown_without("start_date", "_authoredOn"),
         dosage_instruction(),
         field("refills", "dispenseRequest.numberOfRepeatsAllowed", isos.Iso(doses.repeats, doses.repeats_of)),
         _quantity(),

@@ -20,8 +20,10 @@ from mappers.json_values import ABSENT, Json
 from mappers.labs import is_loinc
 from mappers.lookups import METRIC, Need, metric_key
 from mappers.nodes import Whole
+from mappers.observation_profiles import OXYGEN_SATURATION, PULSE_OXIMETRY
 from mappers.quantities import read_number
 
+_PULSE_OXIMETRY: Final = (systems.LOINC, PULSE_OXIMETRY)
 NUMBER: Final = "number"
 TEXT: Final = "text"
 BOOLEAN: Final = "boolean"
@@ -196,11 +198,12 @@ def _units(amount: Json) -> dict[str, Json]:
     return {"unit": words if isinstance(words, str) else code, "ucum": code}
 
 
-def concept_of(metric: MetricDefinition | None) -> Whole:
+def concept_of(metric: MetricDefinition | None, *, bare: bool) -> Whole:
     """Return the code of a metric's observations.
 
     The name is shown beside it: as the code system's only where it came with the code, through FHIR. The guard leaves
-    it out, so that renaming a metric does not undo what a client wrote.
+    it out, so that renaming a metric does not undo what a client wrote. Unless `bare`, what pulse oximetry measures has
+    the general code of oxygen saturation too: US Core wants both.
     """
     coding = None if metric is None else coding_of(metric)
     shown: dict[str, Json] = {}
@@ -209,6 +212,8 @@ def concept_of(metric: MetricDefinition | None) -> Whole:
         shown["coding"] = [{"system": coding[0], "code": coding[1]}]
         if metric is not None and metric.origin is not None and words is not ABSENT and words != coding[1]:
             shown["coding"][0]["display"] = words
+        if coding == _PULSE_OXIMETRY and not bare:
+            shown["coding"].append({"system": systems.LOINC, "code": OXYGEN_SATURATION})
     if words is not ABSENT:
         shown["text"] = words
     if not shown:

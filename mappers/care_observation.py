@@ -10,7 +10,6 @@ from mappers import care_values, care_values_written, isos, systems
 from mappers.annotations import notes
 from mappers.care_metrics import (
     category_of,
-    coding_of,
     concept_of,
     metric_need,
     names,
@@ -25,6 +24,7 @@ from mappers.lens import ResourceMapper, Shows
 from mappers.lookups import Need, metric_key
 from mappers.nodes import Node, Slot, Whole, plain
 from mappers.observation import READING_STATUS
+from mappers.observation_profiles import observation_profiles
 
 OBSERVATIONS: Final = "observations"
 METRICS: Final = "metric_definitions"
@@ -36,14 +36,6 @@ API: Final = "API"
 SOURCES: Final = (MANUAL, DEVICE, API, "IMPORT")
 
 _MEASURED: Final = ("metric_id", "metric_organization_id", "value", "unit")
-_VITAL_SIGNS: Final = {
-    "85354-9": ("us-core-blood-pressure", ("mm[Hg]",)),
-    "8867-4": ("us-core-heart-rate", ("/min",)),
-    "29463-7": ("us-core-body-weight", ("kg", "g", "[lb_av]")),
-    "8302-2": ("us-core-body-height", ("cm", "[in_i]")),
-    "8310-5": ("us-core-body-temperature", ("Cel", "[degF]")),
-}
-"""LOINC code → US Core profile, and the units that it allows."""
 
 
 # ---- metric and value ---------------------------------------------------------------------------------------------
@@ -75,7 +67,7 @@ def _show_measured(_values: tuple[Any, ...], context: Context) -> tuple[Node, ..
     guarded = {name: Whole(value, _guard(row)) for name, value in shown.items()}
     category = category_of(metric)
     return (
-        concept_of(metric),
+        concept_of(metric, bare=context.bare),
         ABSENT if category is None else category,
         *(guarded.get(name, ABSENT) for name in (*VALUES, "component")),
     )
@@ -119,7 +111,7 @@ def _refuse_others(written: Json) -> None:
 
 
 def _is_shown(concept: Json, metric: MetricDefinition | None) -> bool:
-    return same(plain(concept_of(metric)), concept)
+    return any(same(plain(concept_of(metric, bare=bare)), concept) for bare in (False, True))
 
 
 def _same(elements: dict[str, Json], shown: dict[str, Json]) -> bool:
@@ -146,19 +138,12 @@ def _usual(element: str) -> Any:
 
 
 def _profiles(_values: tuple[Any, ...], context: Context) -> Node:
-    """Return the US Core profile that an observation meets by its code, category and units."""
+    """Return the profiles that an observation follows by its code, category, value and units."""
     metric = _metric(context.view, context)
-    coding = None if metric is None else coding_of(metric)
-    if metric is None or coding is None or coding[0] != systems.LOINC:
-        return ABSENT
     category = category_of(metric)
-    if category is not None and category.guard == "laboratory":
-        return [f"{systems.US_CORE}us-core-observation-lab"]
-    profile, units = _VITAL_SIGNS.get(coding[1], ("", ()))
-    shown = _shown(context.view, metric, bare=True)
-    amounts = [item.get("valueQuantity", {}).get("code") for item in shown.get("component", [shown])]
-    fits = category is not None and category.guard == "vital-signs" and all(code in units for code in amounts)
-    return [systems.US_CORE + profile] if profile and fits else ABSENT
+    codings = concept_of(metric, bare=False).value.get("coding", [])
+    own = None if category is None else category.guard
+    return observation_profiles(codings, own, _shown(context.view, metric, bare=True)) or ABSENT
 
 
 # ---- where it comes from ------------------------------------------------------------------------------------------
@@ -283,7 +268,7 @@ CARE_OBSERVATION: Final = ResourceMapper(
     ),
     slots={"category": (Slot("metric"),), "basedOn": (Slot("plan", accepts=_is_plan),)},
     fields=(
-        enrich(_MEASURED, "meta.profile", _profiles, note="US Core vital signs and laboratory results"),
+        enrich(_MEASURED, "meta.profile", _profiles, note="by code, category, value and unit"),
         lens(
             ("enrollment_id",),
             ("basedOn[plan]",),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mappers import isos, systems
 from mappers.errors import Refusal
-from mappers.fields import Context, constant, field, lens, profile, status
+from mappers.fields import Context, constant, enrich, field, lens, profile, status, unknown_without
 from mappers.identity import part_resource_id
 from mappers.json_values import ABSENT, Json
 from mappers.lab_observation import LAB_OBSERVATION, REPORT_STATUS, SUBJECT, VALUES, show_lab_date
@@ -113,6 +113,11 @@ def _take_provider(found: tuple[Json, ...], _: Context) -> tuple[Any]:
     return (found[0]["display"],)
 
 
+def _undated(values: tuple[Any, ...], context: Context) -> Node:
+    """US Core wants the date of a report, or the reason why there is none (us-core-8)."""
+    return [systems.data_absent()] if show_lab_date(values, context) is ABSENT else ABSENT
+
+
 LAB_REPORT: Final = ResourceMapper(
     "DiagnosticReport",
     table=LAB_RESULTS,
@@ -143,7 +148,9 @@ LAB_REPORT: Final = ResourceMapper(
             _take_lab_date,
             note="the text where it is a dateTime, else its day",
         ),
+        enrich(("lab_date", "lab_day"), "_effectiveDateTime.extension", _undated, note="data-absent-reason"),
         field("reviewed_at", "issued", isos.instant),
+        unknown_without("reviewed_at", "_issued"),
         lens(("provider",), ("performer[provider]",), _provider, _take_provider, note="by name"),
         lens(
             ("biomarkers",),

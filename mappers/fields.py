@@ -22,7 +22,7 @@ from mappers.isos import Iso, StatusTable, text
 from mappers.json_values import ABSENT, Absent, Json
 from mappers.lookups import NO_LOOKUPS, REFERENCE, Lookups, Need
 from mappers.nodes import Node, Slot, Whole, contains
-from mappers.systems import EXACT_STATUS
+from mappers.systems import EXACT_STATUS, data_absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,15 @@ def enrich(
 def profile(url: str) -> Field:
     """Return the claim of a profile in `meta.profile`, as enrichment."""
     return enrich((), "meta.profile", lambda _values, _context: [url])
+
+
+def unknown_without(column: str, path: str) -> Field:
+    """Return why an element that profiles want has no value, where its column is NULL (us_core.md M3)."""
+
+    def show(values: tuple[Any, ...], _: Context) -> Node:
+        return [data_absent()] if values[0] is None else ABSENT
+
+    return enrich((column,), f"{path}.extension", show, note="data-absent-reason")
 
 
 def reference_needs(found: tuple[Json, ...]) -> Iterable[Need]:

@@ -12,7 +12,20 @@ from typing import Any, Final
 
 from mappers import doses, isos, systems
 from mappers.errors import Refusal
-from mappers.fields import Context, Field, derived, field, fixed, lens, profile, reference, reference_needs, status
+from mappers.fields import (
+    Context,
+    Field,
+    derived,
+    enrich,
+    field,
+    fixed,
+    lens,
+    profile,
+    reference,
+    reference_needs,
+    status,
+    unknown_without,
+)
 from mappers.json_values import ABSENT, Json
 from mappers.lens import ResourceMapper, Shows
 from mappers.lookups import CLINICIAN, TREATMENT, Lookups, Need
@@ -104,6 +117,11 @@ def _requester(values: tuple[Any, ...], context: Context) -> Node:
     return Whole({"reference": literal, "display": name} if name else {"reference": literal}, literal)
 
 
+def _nobody_known(values: tuple[Any, ...], context: Context) -> Node:
+    """US Core wants whoever requested an order, or the reason why nobody is named (us-core-21)."""
+    return [systems.data_absent()] if _requester(values, context) is ABSENT else ABSENT
+
+
 def _failure(values: tuple[Any, ...], _: Context) -> Node:
     return {"text": "Transmission failed"} if values[0] == "failed" else ABSENT
 
@@ -173,7 +191,9 @@ PRESCRIPTION: Final = ResourceMapper(
         medication("medication_name"),
         _subject(),
         field("prescribed_date", "authoredOn", isos.instant),
+        unknown_without("prescribed_date", "_authoredOn"),
         derived(("treatment_id",), "requester", _requester, note="clinician of the treatment"),
+        enrich(("treatment_id",), "requester.extension", _nobody_known, note="data-absent-reason"),
         lens(
             ("dosage",),
             ("dosageInstruction",),

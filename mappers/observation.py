@@ -17,7 +17,8 @@ from mappers.fields import Context, Field, derived, enrich, field, lens, referen
 from mappers.json_values import ABSENT, Json
 from mappers.lens import ResourceMapper, Shows
 from mappers.lookups import TIME_ZONE, Lookups
-from mappers.nodes import Node, Slot, Whole
+from mappers.nodes import Node, Slot, Whole, plain
+from mappers.observation_profiles import observation_profiles
 from mappers.quantities import Measured, plain_number, quantity, quantity_unit
 from mappers.rows import WearableDailyStat, WearableReading
 from mappers.telemetry import OPEN_DAY_PACE
@@ -120,9 +121,17 @@ def _device() -> Field:
     )
 
 
-def _profile(values: tuple[Any, ...], _: Context) -> Node:
-    name = wearables.PROFILES.get(values[0])
-    return [systems.US_CORE + name] if name else ABSENT
+def _profiles(shown: Node, absent: Node, codes: Mapping[str, Code | None], row: Any) -> Node:
+    """Return the profiles that a reading or statistic follows, by what is shown of it."""
+    value = {"valueQuantity": shown, "dataAbsentReason": absent}
+    said = {name: plain(node) for name, node in value.items() if node is not ABSENT}
+    codings = plain(wearables.concept(row, codes, bare=False)).get("coding", [])
+    return observation_profiles(codings, wearables.category(row.data_type).guard, said) or ABSENT
+
+
+def _profiles_of_reading(values: tuple[Any, ...], context: Context) -> Node:
+    _, *measured = values
+    return _profiles(*_show_value(tuple(measured), context), wearables.READING_CODES, context.view)
 
 
 WEARABLE_READING: Final = ResourceMapper(
@@ -137,7 +146,7 @@ WEARABLE_READING: Final = ResourceMapper(
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange", "component"), ("effective",)),
     slots={"category": (Slot("metric"),)},
     fields=(
-        enrich(("data_type",), "meta.profile", _profile, note="US Core vital signs"),
+        enrich(("data_type", "value", "unit"), "meta.profile", _profiles_of_reading, note="by metric and unit"),
         status("status", "status", READING_STATUS),
         _category(),
         _metric(wearables.READING_CODES, wearables.READING_TYPES),
@@ -263,6 +272,13 @@ def _nothing_measured(values: tuple[Any, ...], _: Context) -> Node:
     return Whole({"coding": [{"system": systems.DATA_ABSENT_CODE, "code": "unknown"}]}, "unknown")
 
 
+def _profiles_of_day(values: tuple[Any, ...], context: Context) -> Node:
+    *statistics, _ = values
+    average = _show_statistics(values, context)[0]
+    absent = _nothing_measured(tuple(statistics), context)
+    return _profiles(average, absent, wearables.DAILY_CODES, context.view)
+
+
 def _statistic(code: str) -> Slot:
     return Slot(code, {"code": {"coding": [{"system": systems.OBSERVATION_STATISTICS, "code": code}]}})
 
@@ -291,6 +307,7 @@ DAILY_STATISTIC: Final = ResourceMapper(
         "component": tuple(map(_statistic, (*STATISTICS, "count"))),
     },
     fields=(
+        enrich((*STATISTICS.values(), "count", "unit"), "meta.profile", _profiles_of_day, note="by metric and unit"),
         derived(
             ("closed_at", "corrected"),
             "status",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from mappers import isos, person, systems
@@ -14,6 +15,8 @@ from mappers.rows import CustomerProfile, IdentityMapping
 
 SEX: Final = isos.code_table({"male": "male", "female": "female", "other": "other"})
 BIRTH_SEX: Final = {"male": "M", "female": "F"}
+US_CORE_SEX: Final = {"male": "248153007", "female": "248152002"}
+"""SNOMED CT codes that `us-core-sex` has for them."""
 
 
 LOGIN: Final = Slot("login", {"system": systems.LOGIN})
@@ -61,8 +64,8 @@ def _take_tags(found: tuple[Json, ...], context: Context) -> tuple[Any]:
     return ([*(tag for tag in tags if isinstance(tag, str)), *hidden],)
 
 
-def _given_first(values: tuple[Any, ...], _: Context) -> Node:
-    return ABSENT if values[0] is None else BIRTH_SEX.get(values[0], ABSENT)
+def _coded(codes: Mapping[str, str]) -> Callable[[tuple[Any, ...], Context], Node]:
+    return lambda values, _: ABSENT if values[0] is None else codes.get(values[0], ABSENT)
 
 
 def _unknown_gender(values: tuple[Any, ...], _: Context) -> Node:
@@ -99,6 +102,7 @@ PATIENT: Final = ResourceMapper(
         ),
         "extension": (
             Slot("birthsex", {"url": f"{systems.US_CORE}us-core-birthsex"}),
+            Slot("sex", {"url": f"{systems.US_CORE}us-core-sex"}),
             Slot("timezone", {"url": systems.TIMEZONE}),
         ),
         "identifier": (LOGIN, PUBLISHED),
@@ -111,7 +115,8 @@ PATIENT: Final = ResourceMapper(
         profile(f"{systems.US_CORE}us-core-patient"),
         field("subscription_tier", "meta.tag[tier].code", isos.code),
         lens(("tags",), ("meta.tag[tags]",), _show_tags, _take_tags, empty=([],), note="one tag each"),
-        enrich(("biological_sex",), "extension[birthsex].valueCode", _given_first, note="US Core birth sex"),
+        enrich(("biological_sex",), "extension[birthsex].valueCode", _coded(BIRTH_SEX), note="US Core birth sex"),
+        enrich(("biological_sex",), "extension[sex].valueCode", _coded(US_CORE_SEX), note="US Core sex"),
         field("timezone", "extension[timezone].valueCode", isos.code, note="IANA time zone"),
         field("external_id", "identifier[login].value", needed=True, note="user id at the login provider"),
         derived(

@@ -95,6 +95,7 @@ US_CORE_CARE_PLAN_CATEGORY: Final = "http://hl7.org/fhir/us/core/CodeSystem/care
 # Public extensions and profiles.
 DATA_ABSENT_REASON: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 TIMEZONE: Final = "http://hl7.org/fhir/StructureDefinition/timezone"
+FHIR_PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/"
 US_CORE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/"
 
 

@@ -18,7 +18,6 @@ HEART_RATE: Final = Code("8867-4", "Heart rate")
 CONTINUOUS_GLUCOSE: Final = ("dexcom", "libre")
 SENSOR_VALUES_A_DAY: Final = 48
 SDNN: Final = ("apple",)
-PROFILES: Final = {"weight": "us-core-body-weight", "resting_heart_rate": "us-core-heart-rate"}
 
 
 def _made_by(row: Any, makers: tuple[str, ...]) -> bool:

@@ -122,7 +122,9 @@ def test_what_nobody_prescribed_is_a_plan_that_was_reported() -> None:
     shown = CARE_MEDICATION.render(REPORTED, "", LOOKUPS)
     assert resource_issues(shown) == []
     assert (shown["intent"], shown["reportedBoolean"]) == ("plan", True)
-    assert not {"requester", "dosageInstruction", "authoredOn", "dispenseRequest"} & set(shown)
+    assert not {"dosageInstruction", "authoredOn", "dispenseRequest"} & set(shown)
+    unknown = {"extension": [systems.data_absent()]}
+    assert (shown["requester"], shown["_authoredOn"]) == (unknown, unknown)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ def test_a_blood_pressure_is_one_observation_with_two_components() -> None:
     assert systolic["referenceRange"] == [{"low": {"value": 90, **MMHG}, "high": {"value": 130, **MMHG}}]
     assert systolic["interpretation"][0]["coding"][0]["code"] == "H"
     assert "referenceRange" not in diastolic
-    assert pressure["meta"]["profile"] == [f"{systems.US_CORE}us-core-blood-pressure"]
+    base = f"{systems.FHIR_PROFILE}bp"
+    assert pressure["meta"]["profile"] == [f"{systems.US_CORE}us-core-blood-pressure", base]
     assert not {"valueQuantity", "dataAbsentReason"} & set(pressure)
 
 
