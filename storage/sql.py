@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, bindparam
+from sqlalchemy import BindParameter, ColumnElement, FromClause, SelectBase, bindparam, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.engine import Dialect
@@ -81,6 +81,39 @@ def member_of(column: ColumnElement[Any], name: str) -> MemberOf:
     return MemberOf(column, name, "text" if is_text else "int8")
 
 
+class InQuery(ColumnElement[bool]):
+    """`column` is among what a query of its own gives.
+
+    SQLite gets such queries side by side (WITH) instead of one inside the other: its parser stops at a depth of 100
+    symbols, some six queries.
+    """
+
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[Any], query: SelectBase) -> None:
+        self.column = column
+        self.query = query
+
+    @property
+    def _from_objects(self) -> list[FromClause]:
+        return list(self.column._from_objects)  # noqa: SLF001 what a statement has to read from
+
+    def self_group(self, against: OperatorType | None = None) -> InQuery:  # noqa: ARG002 the base class's signature
+        """Return the element itself: for SQLite `= 1` would be added to a truth value."""
+        return self
+
+
+@compiles(InQuery, "postgresql")
+def _in_nested(element: InQuery, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.column.in_(element.query), **options)
+
+
+@compiles(InQuery, "sqlite")
+def _in_named(element: InQuery, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.column.in_(select(element.query.cte())), **options)
+
+
 def among(column: ColumnElement[Any], name: str, *, one: bool) -> ColumnElement[bool]:
     """Test like `member_of`, or with `one` for equality with the single value that `one_or_many` gives.
 
@@ -94,4 +127,4 @@ def one_or_many(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-__all__ = ["DIALECTS", "MemberOf", "Prepared", "among", "member_of", "one_or_many", "prepare"]
+__all__ = ["DIALECTS", "InQuery", "MemberOf", "Prepared", "among", "member_of", "one_or_many", "prepare"]

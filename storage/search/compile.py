@@ -299,7 +299,7 @@ def _extreme(key: SortShape, node: Node, extremes: _Extremes) -> ColumnElement[A
         )
         .order_by(_directed(column, key.descending))
         .limit(literal_column("1"))
-        .correlate(node.source)
+        .correlate(*node.outer)
         .scalar_subquery()
     )
     stand_in = extremes.last_falling if key.descending else extremes.last_rising

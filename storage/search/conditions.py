@@ -10,6 +10,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     FromClause,
+    Join,
     Select,
     Table,
     and_,
@@ -66,6 +67,7 @@ from storage.search.shape import (
     UpdatedTest,
 )
 from storage.search.values import OPEN_LOW
+from storage.sql import InQuery
 from storage.tables import fhir
 from storage.visibility import visible
 
@@ -98,6 +100,11 @@ class Node:
     row: FromClause | None
     led: bool = False
 
+    @property
+    def outer(self) -> tuple[FromClause, ...]:
+        """What a query inside this place refers to: of a join each table: SQLAlchemy does not take the join."""
+        return (self.source.left, self.source.right) if isinstance(self.source, Join) else (self.source,)
+
     def of_row(self, condition: Callable[[FromClause], Condition]) -> Condition:
         """Return a condition on the resource's row in fhir_resources.
 
@@ -107,7 +114,7 @@ class Node:
             return condition(self.row)
         row = fhir.resources.alias()
         found = select(_ONE).where(row.c.organization_id == ORGANIZATION, row.c.rid == self.rid, condition(row))
-        return exists(found.offset(literal_column("0")).correlate(self.source))
+        return exists(found.offset(literal_column("0")).correlate(*self.outer))
 
 
 def resource_node(row: FromClause, *, led: bool = False) -> Node:
@@ -137,9 +144,9 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
         case BodyStarts() | BodyIs():
             return node.of_row(lambda row: body_condition(test, row.c.body))
         case ReferredByPatient(inner):
-            return node.of_row(lambda row: row.c.self_key.in_(_inner_rows(inner, "patient")))
+            return node.of_row(lambda row: InQuery(row.c.self_key, _inner_rows(inner, "patient")))
         case ReferredByRows():
-            return node.of_row(lambda row: row.c.self_key.in_(_referred_keys(test)))
+            return node.of_row(lambda row: InQuery(row.c.self_key, _referred_keys(test)))
         case Constant(value):
             return true() if value else _NEVER
         case AnyOf(tests):
@@ -156,7 +163,7 @@ def patient_condition(test: PatientTest, column: ColumnElement[int]) -> Conditio
         case PatientIs(patients, many):
             return is_one_of(column, patients, many)
         case PatientLinked(inner):
-            return column.in_(_inner_rows(inner, "self_key"))
+            return InQuery(column, _inner_rows(inner, "self_key"))
 
 
 def rids_of(lead: IndexTest | InCompartment) -> Select[Any]:
@@ -191,7 +198,7 @@ def _row_condition(condition: RowCondition, rows: FromClause) -> Condition:
         case ReferenceLinked(key, inners):
             queries = [_inner_rows(inner, "self_key") for inner in inners]
             targets = queries[0] if len(queries) == 1 else union_all(*queries)
-            return and_(rows.c.key == parameter_like(rows.c.key, key), rows.c.target.in_(targets))
+            return and_(rows.c.key == parameter_like(rows.c.key, key), InQuery(rows.c.target, targets))
 
 
 def _probe(test: IndexTest, node: Node) -> Condition:
@@ -203,7 +210,7 @@ def _probe(test: IndexTest, node: Node) -> Condition:
     found = select(_ONE).where(rows_condition(test, rows), rows.c.rid == node.rid)
     if test.table is IndexTable.TOKENS:
         found = found.where(rows.c.patient == node.patient, rows.c.date == node.date)
-    found = found.correlate(node.source)
+    found = found.correlate(*node.outer)
     return exists(found.offset(literal_column("0")) if node.led else found)
 
 
@@ -237,7 +244,7 @@ def _referred_keys(test: ReferredByRows) -> Select[Any]:
     return select(rows.c.target).where(
         rows.c.organization_id == ORGANIZATION,
         rows.c.key == parameter_like(rows.c.key, test.key),
-        rows.c.rid.in_(referring),
+        InQuery(rows.c.rid, referring),
     )
 
 

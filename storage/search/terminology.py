@@ -40,7 +40,10 @@ _SUBSUMPTION: Final = frozenset({Modifier.ABOVE, Modifier.BELOW})
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """What a value set holds: codes by system, and systems all of whose codes belong to it."""
+    """What a value set holds: codes by system, and systems all of whose codes belong to it.
+
+    Codes are folded, as tokens are (`storage/search/keys.py`).
+    """
 
     codes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     whole: frozenset[str] = frozenset()
@@ -138,9 +141,9 @@ class Terminology:
             case Uri(uri):
                 return (await self._value_set(uri, _DEEPEST)).tokens()
             case Token(str(system), str(code)):
-                hierarchy = await self._hierarchy(system)
-                found = hierarchy.below(code) if modifier is Modifier.BELOW else hierarchy.above(code)
-                return [Token(system, each) for each in sorted(found | {code})]
+                hierarchy, start = await self._hierarchy(system), code.casefold()
+                found = hierarchy.below(start) if modifier is Modifier.BELOW else hierarchy.above(start)
+                return [Token(system, each) for each in sorted(found | {start})]
             case _:
                 raise TypeError(f"{type(value).__name__} names no codes")
 
@@ -160,7 +163,7 @@ class Terminology:
                 raise ValueSetUnknown(
                     "it is not known which codes it has: store a ValueSet with this url and an expansion"
                 )
-            found = Codes(defined.codes, defined.whole)
+            found = Codes({system: _folded(codes) for system, codes in defined.codes.items()}, defined.whole)
         self._known[url] = found
         return found
 
@@ -185,7 +188,7 @@ class Terminology:
         sets: list[Codes] = [await self._value_set(url, depth - 1) for url in include.get("valueSet", ())]
         system = include.get("system")
         if system is not None and "concept" in include:
-            sets.append(Codes({system: frozenset(concept["code"] for concept in include["concept"])}))
+            sets.append(Codes({system: _folded(concept["code"] for concept in include["concept"])}))
         elif system is not None and "filter" in include:
             sets.extend([await self._filtered(system, each) for each in include["filter"]])
         elif system is not None:
@@ -198,7 +201,7 @@ class Terminology:
         return found
 
     async def _filtered(self, system: str, filtering: Mapping[str, Any]) -> Codes:
-        operator, code = filtering.get("op"), filtering.get("value", "")
+        operator, code = filtering.get("op"), filtering.get("value", "").casefold()
         if filtering.get("property") != "concept" or operator not in {"is-a", "descendent-of"}:
             raise ValueSetUnknown(
                 "the stored ValueSet has a filter other than is-a and descendent-of: give it an expansion"
@@ -239,7 +242,7 @@ class Terminology:
 
 @dataclass(frozen=True, slots=True)
 class _Hierarchy:
-    """Which codes lie directly below and above which."""
+    """Which codes, folded, lie directly below and above which."""
 
     children: Mapping[str, frozenset[str]]
     parents: Mapping[str, frozenset[str]]
@@ -249,7 +252,8 @@ class _Hierarchy:
         """Read the concepts of a CodeSystem: nested, or with the properties `parent`, `subsumedBy` and `child`."""
         children: dict[str, set[str]] = {}
         parents: dict[str, set[str]] = {}
-        for parent, child in _edges(code_system.get("concept", ()), None):
+        for edge in _edges(code_system.get("concept", ()), None):
+            parent, child = (code.casefold() for code in edge)
             children.setdefault(parent, set()).add(child)
             parents.setdefault(child, set()).add(parent)
         return cls(_frozen(children), _frozen(parents))
@@ -277,6 +281,10 @@ def _edges(concepts: Iterable[Mapping[str, Any]], parent: str | None) -> Iterabl
         yield from _edges(concept.get("concept", ()), code)
 
 
+def _folded(codes: Iterable[str]) -> frozenset[str]:
+    return frozenset(code.casefold() for code in codes)
+
+
 def _frozen(sets: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
     return {key: frozenset(values) for key, values in sets.items()}
 
@@ -302,7 +310,7 @@ def _contained(contains: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str
 def _grouped(listed: Iterable[tuple[str, str]]) -> Codes:
     found: dict[str, set[str]] = {}
     for system, code in listed:
-        found.setdefault(system, set()).add(code)
+        found.setdefault(system, set()).add(code.casefold())
     return Codes(_frozen(found))
 
 

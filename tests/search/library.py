@@ -88,6 +88,9 @@ class Library:
         """Return the access of a patient's app: the compartment, and all of the directory types."""
         own = dict.fromkeys(Right, Reach.COMPARTMENT)
         public = dict.fromkeys(Right, Reach.ORGANIZATION)
-        types = ("Patient", "Observation", "Encounter", "CarePlan", "MedicationRequest", "Condition", "Group")
+        types = (
+            "Patient", "Observation", "Encounter", "CarePlan", "MedicationRequest", "Condition", "Group",
+            "ServiceRequest", "ChargeItem",
+        )  # fmt: skip
         rights = dict.fromkeys(types, own) | dict.fromkeys(directory, public)
         return Access(self.organization, "user", "PATIENT", "app", rights, patient=patient)

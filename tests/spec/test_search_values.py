@@ -88,6 +88,68 @@ async def test_fhir_8_1_without_the_element_no_comparison_matches(library: Libra
     assert await library.ids(f"Patient?birthdate={prefix}2013") == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "stored", "found"),
+    [
+        ("2013-01-14T10:00:05.123Z", "2013-01-14T10:00:05.123Z", True),  # a millisecond
+        ("2013-01-14T10:00:05.123Z", "2013-01-14T10:00:05.1239Z", True),
+        ("2013-01-14T10:00:05.123Z", "2013-01-14T10:00:05.124Z", False),
+        ("2013-01-14T10:00:05Z", "2013-01-14T10:00:05.999Z", True),
+        ("2013-01-14T10:00:05.0Z", "2013-01-14T10:00:05.123Z", False),
+        ("2013-01-14T10:00", "2013-01-14T10:00:30Z", True),  # without an offset: UTC
+        ("2013-01-14T10:00:00", "2013-01-14T12:00:00+02:00", True),
+        ("2013-01-14T12:00:00%2B02:00", "2013-01-14T10:00:00Z", True),
+        ("2013-01-14T12:00:00 02:00", "2013-01-14T10:00:00Z", True),  # a plus that was sent unescaped
+        ("gt2013-01-13T10:00:00%2B00:00", "2013-01-14T09:59:59Z", True),  # G5: a day before
+        ("lt2013-01-15T10:00:00%2B00:00", "2013-01-14T10:00:01Z", True),
+        ("ge2013-01-14T10:00:00%2B00:00", "2013-01-14T10:00:00Z", True),
+        ("le2013-01-14T10:00:00%2B00:00", "2013-01-14T10:00:00Z", True),
+        ("gt2013-01-14T10:00:00Z", "2013-01-14T10:00:00Z", False),
+        ("gt2013-01-13", "2013-01-14", True),  # G6: day precision, the day before
+        ("gt2013-01-13", "2013-01", True),
+        ("gt2012-12-31", "2013", True),
+        ("lt2013-01-15", "2013-01-14", True),
+        ("ne2013-01-14", "2013-01-15", True),
+        ("ne2013", "2013-06-01", False),
+        ("2012-12-31T23:59:60Z", "2013-01-01T00:00:00.5Z", True),
+    ],
+)
+async def test_fhir_8_1_precision_and_offset_of_a_date_are_minded(
+    library: Library, asked: str, stored: str, found: bool
+) -> None:
+    await library.add(observation(effectiveDateTime=stored, valueDateTime=stored))
+    assert (await library.ids(f"Observation?date={asked}") == ["o"]) is found
+    assert (await library.ids(f"Observation?value-date={asked}") == ["o"]) is found
+
+
+@pytest.mark.parametrize(
+    ("asked", "timing", "found"),
+    [
+        ("2013", {"event": ["2013-01-14", "2013-03-01"]}, True),
+        ("2013-01", {"event": ["2013-01-14", "2013-03-01"]}, False),  # the hull of the events
+        ("sa2013-01-13", {"event": ["2013-01-14", "2013-03-01"]}, True),
+        ("ap2013-02-01", {"event": ["2013-01-14", "2013-03-01"]}, True),
+        ("ge2020", {"repeat": {"boundsPeriod": {"start": "2013-01-14"}}}, True),
+        ("eb2013-01-14", {"event": ["2012-01-01"], "repeat": {"boundsPeriod": {"end": "2013-01-13"}}}, True),
+        ("gt2000", {"code": {"text": "daily"}}, False),
+    ],
+)
+async def test_fhir_8_1_a_timing_lasts_from_its_first_event_to_its_last(
+    library: Library, asked: str, timing: dict[str, Any], found: bool
+) -> None:
+    request = {"resourceType": "ServiceRequest", "id": "r", "status": "active", "intent": "order"}
+    await library.add({**request, "occurrenceTiming": timing})
+    assert (await library.ids(f"ServiceRequest?occurrence={asked}") == ["r"]) is found
+
+
+async def test_fhir_8_1_an_instant_is_as_wide_as_it_is_written(library: Library) -> None:
+    document = {"resourceType": "DocumentReference", "id": "d", "status": "current", "content": []}
+    await library.add({**document, "date": "2013-01-14T10:00:05.123Z"})
+    assert await library.ids("DocumentReference?date=2013-01-14T10:00:05.123Z") == ["d"]
+    assert await library.ids("DocumentReference?date=2013-01-14") == ["d"]
+    assert await library.ids("DocumentReference?date=gt2013-01-14T10:00:05.123Z") == []
+
+
 # --- 8.2 numbers and quantities ---------------------------------------------------------------------------------------
 
 UCUM = "http://unitsofmeasure.org"
@@ -176,6 +238,82 @@ async def test_fhir_N1_a_number_parameter_goes_by_precision_too(library: Library
     assert await library.ids("ChargeItem?factor-override=gt0.8") == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("ap0.85", True),
+        ("ap0.9", False),
+        ("ge0.8", True),
+        ("sa0.7", True),
+        ("eb0.9", True),
+        ("ne0.8", False),
+        ("8e-1", True),
+    ],
+)
+async def test_fhir_N1_N2_N3_prefixes_of_a_number(library: Library, asked: str, found: bool) -> None:
+    """`8e-1` is as exact as 0.8; `ap` reaches a tenth of what is asked to either side."""
+    item = {"resourceType": "ChargeItem", "id": "c", "status": "billable", "factorOverride": Decimal("0.8")}
+    await library.add(item)
+    assert (await library.ids(f"ChargeItem?factor-override={asked}") == ["c"]) is found
+
+
+@pytest.mark.parametrize(
+    ("asked", "unit", "stored", "found"),
+    [
+        ("37|{}|Cel", "[degF]", "98.6", True),
+        ("gt100|{}|[degF]", "Cel", "38", True),
+        ("lt100|{}|[degF]", "Cel", "38", False),
+        ("310.15|{}|K", "Cel", "37", True),
+        ("17.3|{}|kPa", "mm[Hg]", "130", True),
+        ("130|{}|mm[Hg]", "kPa", "17.332", True),
+        ("5.5|{}|mmol/L", "umol/dL", "550", True),
+        ("1|{}|h", "min", "60", True),
+        ("5|{}|[iU]", "[iU]", "5", True),  # arbitrary units: literally
+        ("5|{}|[iU]", "k[iU]", "0.005", False),
+        ("5|{}|nonsense", "nonsense", "5", True),  # no unit of UCUM: literally
+        ("7.4|{}|[pH]", "[pH]", "7.4", True),
+        ("5|{}|Cel", "mg", "5", False),
+    ],
+)
+async def test_fhir_N5_what_converts_compares_and_the_rest_is_literal(
+    library: Library, asked: str, unit: str, stored: str, found: bool
+) -> None:
+    await library.add(observation(valueQuantity={"value": Decimal(stored), "system": UCUM, "code": unit}))
+    assert (await library.ids(f"Observation?value-quantity={asked.format(UCUM)}") == ["o"]) is found
+
+
+@pytest.mark.parametrize(
+    ("asked", "ends", "found"),
+    [
+        ("gt15", {"low": 10, "high": 20}, True),
+        ("lt15", {"low": 10, "high": 20}, True),
+        ("15", {"low": 10, "high": 20}, False),
+        ("ne15", {"low": 10, "high": 20}, True),
+        ("ap15", {"low": 10, "high": 20}, True),
+        ("sa9", {"low": 10, "high": 20}, True),
+        ("eb21", {"low": 10, "high": 20}, True),
+        ("eb20", {"low": 10, "high": 20}, False),
+        ("gt1000", {"low": 10}, True),
+        ("lt0", {"high": 20}, True),
+        ("gt20", {"high": 20}, False),
+        ("gt1.5|{ucum}|kg", {"low": 10, "high": 2000}, True),
+        ("0.01|{ucum}|kg", {"low": 10, "high": 10}, True),
+    ],
+)
+async def test_fhir_N6_a_range_is_an_interval(library: Library, asked: str, ends: dict[str, int], found: bool) -> None:
+    onset = {end: {"value": value, "system": UCUM, "code": "g"} for end, value in ends.items()}
+    condition = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Patient/p"}, "onsetRange": onset}
+    await library.add(condition)
+    assert (await library.ids(f"Condition?onset-age={asked.format(ucum=UCUM)}") == ["c"]) is found
+
+
+async def test_fhir_N6_sampled_data_has_no_value_to_compare(library: Library) -> None:
+    sampled = {"origin": {"value": 0}, "period": 10, "dimensions": 1, "data": "1 2 3"}
+    await library.add(observation(valueSampledData=sampled))
+    assert await library.ids("Observation?value-quantity=gt0") == []
+    assert await library.ids("Observation?value-quantity:missing=true") == ["o"]
+
+
 # --- 8.3 strings ------------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +354,54 @@ async def test_fhir_8_3_a_patient_is_found_by_string_when(library: Library, quer
             address=[{"line": ["12 High Street"], "city": "Springfield"}],
         )
     )
+    assert (await library.ids(f"Patient?{query}") == ["p"]) is found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("family=strasse", True),  # ß
+        ("family=STRASSE", True),
+        ("family=Stra%C3%9F", True),
+        ("given=soren", True),  # ø
+        ("given=S%C3%B8ren", True),
+        ("given=%20%20soren%20%20karl", True),  # spaces around do not count
+        ("given=karl", False),  # the beginning of a value, not of a word
+        ("name=soren karl", True),
+        ("name=Dr", True),  # a prefix
+        ("name=prof. s", True),  # the text
+        ("name:contains=KARL STR", True),  # across parts, in the text
+        ("name:exact=Prof. S%C3%B8ren Karl Stra%C3%9Fe", True),
+        ("name=straße&name=søren", True),  # each repetition on its own
+        ("name=straße søren", False),
+        ("address=12 high", True),
+        ("address=4020", True),
+        ("address=upper", True),
+        ("address=linz-land", True),
+        ("address=austria", True),
+        ("address=unit 5\\, 12", True),  # the text, with a comma
+        ("address-postalcode=4020", True),
+        ("address-postalcode=020", False),
+        ("address-state=UPPER", True),
+        ("address-country=aus", True),
+        ("address-city=linz", True),
+        ("address-city=high", False),
+    ],
+)
+async def test_fhir_8_3_G10_all_parts_of_names_and_addresses_are_searched(
+    library: Library, query: str, found: bool
+) -> None:
+    name = {"text": "Prof. Søren Karl Straße", "family": "Straße", "given": ["Søren Karl"], "prefix": ["Dr."]}
+    address = {
+        "text": "Unit 5, 12 High Street",
+        "line": ["12 High Street"],
+        "city": "Linz",
+        "district": "Linz-Land",
+        "state": "Upper Austria",
+        "postalCode": "4020",
+        "country": "Austria",
+    }
+    await library.add(patient(name=[name], address=[address]))
     assert (await library.ids(f"Patient?{query}") == ["p"]) is found
 
 
@@ -347,6 +533,36 @@ async def test_fhir_8_5_a_performer_is_not_the_patient(library: Library) -> None
     assert await library.ids("Observation?performer=p") == ["o"]
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("instantiates-canonical=http://x.example/plan", True),
+        ("instantiates-canonical=http://x.example/plan|1.0", True),
+        ("instantiates-canonical=http://x.example/plan|2.0", False),
+        ("instantiates-canonical=http://x.example/pla", False),
+        ("subject=p", True),
+        ("subject=Location/p", False),  # a type that the parameter may have, another resource
+        ("patient=Location/p", False),  # a type that it may not: nothing
+        ("subject:Patient=p", True),
+        ("subject:missing=true", False),
+        ("requester:missing=true", True),
+        ("requester:Practitioner=p", False),
+    ],
+)
+async def test_fhir_8_5_canonicals_and_types_of_references(library: Library, query: str, found: bool) -> None:
+    request = {"resourceType": "ServiceRequest", "id": "r", "status": "active", "intent": "order"}
+    plan = ["http://x.example/plan|1.0"]
+    await library.add({**request, "subject": {"reference": "Patient/p"}, "instantiatesCanonical": plan})
+    assert (await library.ids(f"ServiceRequest?{query}") == ["r"]) is found
+
+
+async def test_uscore_G2_all_spellings_of_a_patient_find_the_same(library: Library) -> None:
+    await library.add(observation(subject={"reference": "Patient/p"}))
+    for spelling in ("p", "Patient/p", "https://fhir.example.org/fhir/Patient/p"):
+        for name in ("patient", "subject", "subject:Patient"):
+            assert await library.ids(f"Observation?{name}={spelling}") == ["o"]
+
+
 # --- 8.6 composites ---------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +612,49 @@ async def test_fhir_8_6_a_composite_may_hold_a_reference(library: Library) -> No
     assert await library.ids("DocumentReference?relationship=DocumentReference/old$appends") == []
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("code-value-date=1-1$2013-01-14", True),
+        ("code-value-date=1-1$ge2013", True),
+        ("code-value-date=1-1$lt2013", False),
+        ("code-value-date=2-2$2013", False),
+        (f"code-value-date={LOINC}|$2013", True),  # any code of a system
+        ("code-value-date=http://other|$2013", False),
+        ("code-value-concept=1-1$yes", False),  # there is none
+        ("component-code-value-concept=c-1$yes", True),
+        ("component-code-value-concept=c-1$no", False),  # the other component's
+        ("component-code-value-concept=c-2$http://v|no", True),
+        ("component-code-value-concept=c-2$http://w|no", False),
+        (f"component-code-value-concept={LOINC}|c-2$http://v|no", True),
+        ("component-code-value-concept=http://w|c-2$no", False),
+        ("combo-code-value-concept=c-1$YES", True),
+        ("combo-code-value-concept=1-1$yes", False),
+        ("component-code-value-concept=c-1$no,c-2$no", True),
+    ],
+)
+async def test_fhir_8_6_composites_of_codes_dates_and_concepts(library: Library, query: str, found: bool) -> None:
+    def part(code: str, value: str) -> dict[str, Any]:
+        coded = {"coding": [{"system": "http://v", "code": value}]}
+        return {"code": {"coding": [{"system": LOINC, "code": code}]}, "valueCodeableConcept": coded}
+
+    await library.add(
+        observation(
+            code={"coding": [{"system": LOINC, "code": "1-1"}]},
+            valueDateTime="2013-01-14",
+            component=[part("c-1", "yes"), part("c-2", "no")],
+        )
+    )
+    assert (await library.ids(f"Observation?{query}") == ["o"]) is found
+
+
+async def test_fhir_8_6_a_composite_may_hold_a_string(library: Library) -> None:
+    await library.add(observation(code={"coding": [{"code": "1-1"}]}, valueString="Müller's sign"))
+    assert await library.ids("Observation?code-value-string=1-1$muller") == ["o"]
+    assert await library.ids("Observation?code-value-string=1-1$sign") == []
+    assert await library.ids("Observation?code-value-string=2-2$muller") == []
+
+
 # --- 8.7 chains -------------------------------------------------------------------------------------------------------
 
 
@@ -432,6 +691,57 @@ async def test_fhir_8_7_chains_are_followed_both_ways(library: Library, query: s
         observation(subject={"reference": "Patient/p"}),
     )
     assert await library.ids(query) == found
+
+
+async def test_fhir_8_7_two_chains_may_be_met_by_different_targets(library: Library) -> None:
+    performers = [{"reference": "Practitioner/a"}, {"reference": "Practitioner/b"}]
+    await library.add(
+        {"resourceType": "Practitioner", "id": "a", "name": [{"family": "Abel"}], "active": True},
+        {"resourceType": "Practitioner", "id": "b", "name": [{"family": "Bach"}], "active": False},
+        observation(performer=performers),
+    )
+    both = "performer:Practitioner.name=abel&performer:Practitioner.active=false"
+    assert await library.ids(f"Observation?{both}") == ["o"]
+    assert await library.ids("Observation?performer:Practitioner.name=abel&performer:Practitioner.name=bach") == ["o"]
+    assert await library.ids("Observation?performer:Practitioner.name=abel&performer:Practitioner.name=cain") == []
+
+
+async def test_fhir_8_7_several_levels_lead_through_several_types(library: Library) -> None:
+    place = {"location": [{"location": {"reference": "Location/l"}}]}
+    encounter = {"resourceType": "Encounter", "id": "e", "status": "finished", "class": {"code": "AMB"}, **place}
+    await library.add(
+        {"resourceType": "Location", "id": "l", "name": "Ward Ä"},
+        encounter,
+        observation(encounter={"reference": "Encounter/e"}, subject={"reference": "Patient/p"}),
+        patient(),
+    )
+    assert await library.ids("Observation?encounter.location.name=ward a") == ["o"]
+    assert await library.ids("Observation?encounter.location.name:contains=RD") == [
+        "o"
+    ]  # the modifier of the last part
+    assert await library.ids("Observation?encounter.location.name:exact=ward a") == []
+    assert await library.ids("Patient?_has:Observation:patient:encounter.location.name=ward") == ["p"]
+    assert await library.ids("Observation?encounter:Encounter.class:not=AMB") == []
+
+
+DEEPEST = [
+    "Patient?_has:Observation:patient:" + "_has:Observation:has-member:" * 5 + "status=final",
+    "Observation?" + "has-member." * 6 + "status=final",
+    "Observation?" + "patient._has:Observation:patient:" * 3 + "status=final",
+]
+
+
+@pytest.mark.parametrize("query", DEEPEST)
+async def test_fhir_8_7_the_deepest_chains_that_are_served_are_answered_for_everybody(
+    library: Library, query: str
+) -> None:
+    """Six steps, five keys of the order and a patient's app at once."""
+    await library.add(
+        patient(), *({**observation(subject={"reference": "Patient/p"}), "id": f"o{at}"} for at in range(2))
+    )
+    order = "&_sort=_id,-_lastUpdated,identifier,-_profile,_tag&_count=1"
+    found = await library.everything(query + order, library.patient_access("p"))
+    assert found == (["o0", "o1"] if query == DEEPEST[2] else [])
 
 
 # --- 7 entry points ---------------------------------------------------------------------------------------------------
