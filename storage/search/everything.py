@@ -53,7 +53,7 @@ class Everything:
 
     `types` restricts the types (None: all). `since` is milliseconds: versions written at that time or later. `period`
     is a half-open range of microseconds that the clinical date must meet; what has no date stays. `parameters` are the
-    pairs as the self link shows them.
+    pairs as the self link shows them. With `at` it is the record as it was just before that instant, in milliseconds.
     """
 
     patient: str
@@ -63,6 +63,7 @@ class Everything:
     period: tuple[int, int] | None = None
     cursor: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
+    at: int | None = None
 
     def as_search(self) -> Search:
         """Return what the page's place is bound to."""
@@ -112,9 +113,9 @@ def compile_record(shape: RecordShape, dialect: str) -> Prepared:
         rows.c.deleted.is_(False),
         rows.c.last_updated >= bindparam("since", type_=rows.c.last_updated.type),
         tuple_(*(rows.c[name] for name in PLACE)) > start,
-        _of_kinds(shape.kinds, rows),
+        of_kinds(shape.kinds, rows),
     )
-    ways = [_referred(shape, rows)] if shape.directory else [and_(way, _dated(rows)) for way in _compartment(rows)]
+    ways = [_referred(shape, rows)] if shape.directory else [and_(way, dated(rows)) for way in compartment_ways(rows)]
     columns = [rows.c[name] for name in RECORD_COLUMNS]
     order = [rows.c[name] for name in PLACE]
     limit: ColumnElement[int] = literal_column(str(int(shape.limit)))
@@ -123,23 +124,25 @@ def compile_record(shape: RecordShape, dialect: str) -> Prepared:
     return prepare(select(found).order_by(*(found.c[name] for name in PLACE)).limit(limit), dialect)
 
 
-def _of_kinds(kinds: tuple[TypesWithin, ...], rows: FromClause) -> ColumnElement[bool]:
+def of_kinds(kinds: tuple[TypesWithin, ...], rows: FromClause) -> ColumnElement[bool]:
+    """Return the condition that a row is of one of the types and within its reach."""
     return or_(*(of_types(kind, rows) for kind in kinds))
 
 
-def _dated(rows: FromClause) -> ColumnElement[bool]:
+def dated(rows: FromClause) -> ColumnElement[bool]:
     """Return the condition that the clinical date meets the period; what has none is open on both sides."""
     begins_in_time = rows.c.date_low < bindparam("high", type_=rows.c.date_low.type)
     return and_(begins_in_time, rows.c.date_high > bindparam("low", type_=rows.c.date_high.type))
 
 
-def _compartment(rows: FromClause) -> list[ColumnElement[bool]]:
+def compartment_ways(rows: FromClause) -> list[ColumnElement[bool]]:
     """Return the two ways into the compartment: by the column, and by rows of what is about no one patient."""
     own = parameter_like(rows.c.patient, "patient")
-    return [and_(rows.c.patient == own, rows.c.self_key != own), rows.c.rid.in_(_shared())]
+    return [and_(rows.c.patient == own, rows.c.self_key != own), rows.c.rid.in_(shared_rids())]
 
 
-def _shared() -> Select[Any]:
+def shared_rids() -> Select[Any]:
+    """Return what is in the patient's compartment and about no one patient."""
     shared = fhir.compartments.alias()
     own = parameter_like(shared.c.patient, "patient")
     return select(shared.c.rid).where(shared.c.organization_id == ORGANIZATION, shared.c.patient == own)
@@ -149,17 +152,17 @@ def _referred(shape: RecordShape, rows: FromClause) -> ColumnElement[bool]:
     """Return the condition that the visible record refers to the row, which is about no patient itself."""
     references, source, patient = fhir.index_references.alias(), fhir.resources.alias(), fhir.resources.alias()
     own = parameter_like(patient.c.patient, "patient")
-    ways = [*((source, way) for way in _compartment(source)), (patient, patient.c.self_key == own)]
+    ways = [*((source, way) for way in compartment_ways(source)), (patient, patient.c.self_key == own)]
     members = [
         select(member.c.rid).where(
             member.c.organization_id == ORGANIZATION,
             member.c.deleted.is_(False),
             way,
-            _of_kinds(shape.record, member),
+            of_kinds(shape.record, member),
         )
         for member, way in ways
     ]
     targets = select(references.c.target).where(
         references.c.organization_id == ORGANIZATION, references.c.rid.in_(union_all(*members))
     )
-    return and_(rows.c.self_key.in_(targets), rows.c.patient == 0, rows.c.rid.not_in(_shared()))
+    return and_(rows.c.self_key.in_(targets), rows.c.patient == 0, rows.c.rid.not_in(shared_rids()))

@@ -51,7 +51,7 @@ class RecordReader:
         Raises InteractionForbidden, ResourceNotFound, ResourceGone, CursorInvalid and CursorExpired.
         """
         search = asked.as_search()
-        patient = await self._patient(asked)
+        patient = await self.patient(asked)
         if asked.cursor is None:
             found, in_directory, place = patient, False, list(BEFORE_ALL)
         else:
@@ -59,7 +59,7 @@ class RecordReader:
             in_directory, *place = self.signer.read(search, self.access, self.now)
         for directory in (True,) if in_directory else (False, True):
             room = asked.count - len(found)
-            rows = await self._rows(asked, place, directory=directory, limit=room + 1)
+            rows = await self.rows(asked, place, directory=directory, limit=room + 1)
             found.extend(_version(row) for row in rows[:room])
             if len(rows) > room:
                 last = [rows[room - 1][at] for at in _PLACE_AT] if room else place
@@ -68,12 +68,12 @@ class RecordReader:
             place = list(BEFORE_ALL)
         return Page(found, [], None, None, ())
 
-    async def _patient(self, asked: Everything) -> list[Version]:
+    async def patient(self, asked: Everything) -> list[Version]:
         """Return the Patient, or nothing when other types or later versions are asked for."""
         reach = self.access.require("Patient", Right.READ)
         parameters = {"patient": self_key("Patient", asked.patient), **access_parameters(self.access, reach)}
         statement = _patient_statement(self.reader.dialect, reach)
-        rows = await self._fetch(statement, parameters)
+        rows = await self.fetch(statement, parameters)
         if not rows:
             raise ResourceNotFound("Patient", asked.patient)
         version, last_updated, deleted, body = rows[0]
@@ -83,7 +83,8 @@ class RecordReader:
         key = ResourceKey("Patient", asked.patient)
         return [Version(key, version, last_updated, deleted=False, body=bytes(body))] if wanted else []
 
-    async def _rows(self, asked: Everything, place: Sequence[Any], *, directory: bool, limit: int) -> list[Row]:
+    async def rows(self, asked: Everything, place: Sequence[Any], *, directory: bool, limit: int) -> list[Row]:
+        """Return rows of RECORD_COLUMNS of one part of the record after a place."""
         binder = Binder()
         shape = plan_record(asked, self.access, binder, directory=directory, limit=limit)
         if shape is None:
@@ -93,9 +94,10 @@ class RecordReader:
             **binder.values,
             **record_parameters(asked, self_key("Patient", asked.patient), place),
         }
-        return await self._fetch(compile_record(shape, self.reader.dialect), parameters)
+        return await self.fetch(compile_record(shape, self.reader.dialect), parameters)
 
-    async def _fetch(self, statement: Prepared, parameters: dict[str, Any]) -> list[Row]:
+    async def fetch(self, statement: Prepared, parameters: dict[str, Any]) -> list[Row]:
+        """Return the rows of a statement in the caller's organization."""
         organization = self.access.organization_id
         return await self.reader.fetch(organization, statement, {"organization_id": organization, **parameters})
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from storage.access import Access, Reach, Right
 from storage.driver import Driver, Row
+from storage.history.record import PastRecordReader
 from storage.reading import Reader
 from storage.resources import ResourceKey, Version
 from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan, is_of_one_type
@@ -91,7 +92,8 @@ class Searcher:
 
         Raises InteractionForbidden, ResourceNotFound, ResourceGone, CursorInvalid and CursorExpired.
         """
-        return await RecordReader(self.reader, self._signer, access, self.clock()).page(asked)
+        reading = RecordReader if asked.at is None else PastRecordReader
+        return await reading(self.reader, self._signer, access, self.clock()).page(asked)
 
     async def latest(self, criteria: Sequence[Criterion], most: int, access: Access) -> list[Version]:
         """Return the newest `most` Observations of each kind among those that meet the criteria, ties included.

@@ -8,8 +8,10 @@ from capability.elements import RESOURCE_TYPES
 from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.bundles import bundle_bytes, search_entry
 from fhir_server.fhir.negotiation import first
+from fhir_server.fhir.operations.parameters import operation_parameters, search_pairs
 from fhir_server.fhir.parameters import address_with, microseconds, milliseconds, whole_number
 from fhir_server.fhir.parse.results import CURSOR
+from fhir_server.fhir.parse.search import Pairs
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
@@ -18,17 +20,18 @@ from storage.search.everything import Everything
 from storage.search.page import Page
 from storage.search.values import OPEN_HIGH, OPEN_LOW
 
-SHOWN: Final = frozenset({"start", "end", "_since", "_type", "_count", "_summary", "_elements"})
-"""Parameters of the operation; the others of its definition need nothing of the server."""
+SHOWN: Final = frozenset({"start", "end", "_since", "_type", "_count", "_summary", "_elements", "_at"})
+"""Parameters of the operation and our own `_at`; the others of its definition need nothing of the server."""
 _KNOWN: Final = SHOWN | {CURSOR, "_format", "_pretty", "fhirVersion"}
 
 
 async def everything(request: FhirRequest, service: Service) -> Response:
     """Answer with one page of the patient's record: the Patient, its compartment, what these refer to."""
-    asked = _asked(request, service)
+    pairs = tuple(search_pairs(await operation_parameters(request, service.settings.max_body_bytes)))
+    asked = _asked(pairs, request, service)
     page = await service.searcher.everything(asked, request.access)
     base = service.base_url.encode()
-    part = asked_subset(request.pairs)
+    part = asked_subset(pairs)
     entries = [search_entry(version, b"match", base) for version in subset_versions(page.matches, part)]
     entries += [search_entry(version, b"include", base) for version in subset_versions(page.includes, part)]
     body = bundle_bytes("searchset", entries, total=page.total, links=_links(asked, page, service.base_url))
@@ -36,13 +39,12 @@ async def everything(request: FhirRequest, service: Service) -> Response:
     return Response(200, body, touched=touched_by("Patient", (), count=len(shown), others=shown))
 
 
-def _asked(request: FhirRequest, service: Service) -> Everything:
-    pairs = request.pairs
+def _asked(pairs: Pairs, request: FhirRequest, service: Service) -> Everything:
     if request.preferences.strict:
         for name, _ in pairs:
             if name not in _KNOWN:
-                raise InvalidParameter(name, "$everything has start, end, _since, _type and _count")
-    start, end, since = first(pairs, "start"), first(pairs, "end"), first(pairs, "_since")
+                raise InvalidParameter(name, "$everything has start, end, _since, _type, _count and _at")
+    start, end, since, at = (first(pairs, name) for name in ("start", "end", "_since", "_at"))
     low = microseconds(start, "start")[0] if start else OPEN_LOW
     high = microseconds(end, "end")[1] if end else OPEN_HIGH
     settings = service.settings
@@ -54,6 +56,7 @@ def _asked(request: FhirRequest, service: Service) -> Everything:
         period=(low, high) if start or end else None,
         cursor=first(pairs, CURSOR),
         parameters=tuple((name, value) for name, value in pairs if name in SHOWN and value),
+        at=milliseconds(at, "_at")[1] if at else None,
     )
 
 
