@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from capability.operations import OPERATIONS
 from fhir_server.errors import BodyTooComplex, DuplicateEntry, InvalidBundle
 from fhir_server.fhir.routing import WRITES, Interaction, Route, route
 
@@ -59,9 +60,9 @@ def bundle_kind(bundle: Any) -> str:
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise InvalidBundle("Send a Bundle to the base address.", "resourceType")
     kind = bundle.get("type")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise InvalidBundle("Only a Bundle of type batch or transaction can be sent here.", "Bundle.type")
-    return str(kind)
+    return kind
 
 
 def bundle_entries(bundle: dict[str, Any], limit: int) -> list[Any]:
@@ -113,6 +114,13 @@ def _conditions(request: dict[str, Any], where: str) -> dict[str, str]:
             raise InvalidBundle(f"{name} is a text.", f"{where}.request.{name}")
         headers[header] = value
     return headers
+
+
+def require_undoable(entry: Entry) -> None:
+    """Refuse a call that changes something in a transaction: it could not be undone with the rest (B10)."""
+    route = entry.route
+    if route.interaction is Interaction.OPERATION and OPERATIONS[route.operation].affects_state:
+        raise InvalidBundle("A transaction holds no operation that changes something.", f"{entry.where}.request.url")
 
 
 def require_distinct(entries: Sequence[Entry]) -> None:

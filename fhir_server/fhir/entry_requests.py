@@ -31,6 +31,11 @@ def entry_request(entry: Entry, request: FhirRequest) -> FhirRequest:
     )
 
 
+def without_body(response: Response) -> Response:
+    """Return the answer to HEAD (H7): that to GET, but for the resource."""
+    return replace(response, body=b"")
+
+
 def entry_answer(response: Response) -> bytes:
     """Return the entry of a batch-response or transaction-response; a failure's body is its outcome."""
     failed = response.status >= 400

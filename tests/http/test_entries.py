@@ -52,6 +52,7 @@ def test_fhir_B8_conditions_of_an_entry_are_headers():
         (entry("GET", "http://example.org/fhir/Patient/1"), "request.url"),
         (entry("GET", "Patient/../Observation/1"), "request.url"),
         (entry("POST", "/"), "request.url"),
+        (entry("POST", "?_type=Patient"), "request.url"),
         (entry("GET", "metadata"), "request.url"),
         (entry("PUT", "Patient/1", ifMatch=3), "request.ifMatch"),
     ],

@@ -287,6 +287,36 @@ def test_fhir_B8_conditions_of_entries_are_those_of_requests(fhir):
     assert [each["response"]["status"] for each in answer.json()["entry"]] == ["200", "412", "304"]
 
 
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize(
+    ("bad", "element"),
+    [
+        (entry("PUT", "Patient/b9", observation(id="b9")), "resource"),
+        (entry("PUT", "Patient/b9", patient(id="other")), "resource.id"),
+        (entry("PUT", "Patient/b9", patient()), "resource.id"),
+        (entry("PUT", "Patient/b9"), "resource"),
+        (entry("POST", "Patient", "text"), "resource"),
+        (entry("POST", "Patient", []), "resource"),
+        ({"resource": patient()}, "request"),
+        ({"resource": patient(), "request": []}, "request"),
+        (entry("MERGE", "Patient"), "request.method"),
+        (entry("GET", "metadata"), "request.url"),
+        ("entry", "request"),
+    ],
+)
+def test_fhir_B9_an_entry_that_does_not_fit_together_is_400(fhir, kind, bad, element):
+    answer = fhir.post("/", json=bundle(kind, bad))
+    if kind == "batch":
+        response = answer.json()["entry"][0]["response"]
+        status, found = response["status"], response["outcome"]["issue"]
+    else:
+        status, found = str(answer.status_code), issues(answer)
+    assert status == "400", found
+    place = "Bundle.entry[0]" if kind == "batch" else f"Bundle.entry[0].{element}"
+    assert found[0]["expression"][0].startswith(place)
+    assert fhir.get("/Patient/b9").status_code == 404
+
+
 @pytest.mark.parametrize("url", ["http://elsewhere.org/fhir/Patient/1", "/Patient/1", "Patient/../Patient/1", ""])
 def test_fhir_B9_an_entry_reaches_nothing_outside_the_base(fhir, url):
     answer = fhir.post("/", json=bundle("transaction", entry("GET", url)))
@@ -311,6 +341,68 @@ def test_fhir_B10_reads_see_the_result_of_the_transaction(fhir):
     assert history["resource"]["total"] == searched["resource"]["total"] == 1
 
 
+READS = [
+    ("Patient/{id}/_history", "history"),
+    ("Patient/_history?_count=2", "history"),
+    ("_history?_count=2", "history"),
+    ("Patient?_id={id}", "searchset"),
+    ("?_type=Patient,Observation&_id={id}", "searchset"),
+    ("Patient/{id}/Observation", "searchset"),
+    ("Patient/{id}/*?_count=5", "searchset"),
+    ("Patient/{id}/$everything", "searchset"),
+    ("Observation/$lastn?patient={id}&code=29463-7", "searchset"),
+    ("Patient/{id}/_history/1", "Patient"),
+]
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_fhir_B10_every_kind_of_read_may_be_an_entry(fhir, kind):
+    key = fhir.post("/Patient", json=patient("B10")).json()["id"]
+    fhir.post("/Observation", json=observation(f"Patient/{key}", effectiveDateTime="2024-01-01"))
+    entries = [entry("GET", url.format(id=key)) for url, _ in READS]
+    entries += [entry("POST", "Patient/_search?_id=" + key), entry("POST", "_search?_type=Patient&_id=" + key)]
+    answer = fhir.post("/", json=bundle(kind, *entries))
+    assert answer.status_code == 200, answer.text
+    found = [each["resource"] for each in answer.json()["entry"]]
+    assert [each.get("type", each["resourceType"]) for each in found] == [shown for _, shown in READS] + [
+        "searchset"
+    ] * 2
+    for each, (url, shown) in zip(found, READS, strict=False):
+        if shown == "searchset":
+            assert each["entry"], url
+    assert [each["total"] for each in found[-2:]] == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_fhir_B10_operations_by_post_take_the_resource_of_their_entry(fhir, kind):
+    key = fhir.post("/Patient", json=patient()).json()["id"]
+    fhir.post("/Observation", json=observation(f"Patient/{key}", effectiveDateTime="2024-01-01"))
+    call = {
+        "resourceType": "Parameters",
+        "parameter": [{"name": "patient", "valueString": key}, {"name": "code", "valueString": "29463-7"}],
+    }
+    checked = entry("POST", "Patient/$validate", patient(gender="purple"))
+    answer = fhir.post("/", json=bundle(kind, entry("POST", "Observation/$lastn", call), checked))
+    assert answer.status_code == 200, answer.text
+    newest, outcome = (each["resource"] for each in answer.json()["entry"])
+    assert len(newest["entry"]) == 1
+    assert outcome["issue"][0]["code"] == "code-invalid"
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_fhir_B10_head_is_get_without_the_resource(fhir, kind):
+    key = fhir.post("/Patient", json=patient()).json()["id"]
+    (read,) = fhir.post("/", json=bundle(kind, entry("HEAD", f"Patient/{key}"))).json()["entry"]
+    assert (read["response"]["status"], read["response"]["etag"]) == ("200", 'W/"1"')
+    assert "resource" not in read
+    absent = fhir.post("/", json=bundle(kind, entry("HEAD", "Patient/never")))
+    if kind == "batch":
+        (read,) = absent.json()["entry"]
+        assert (read["response"]["status"], "outcome" in read["response"]) == ("404", True)
+    else:
+        assert absent.status_code == 404
+
+
 def test_fhir_B11_transactions_that_meet_are_run_again_until_each_is_through(fhir):
     keys = [f"b11-{number}" for number in range(4)]
 
@@ -330,6 +422,30 @@ def test_fhir_B12_a_transaction_of_many_entries_raises_each_version_by_one(fhir)
     answer = fhir.post("/", json=bundle("transaction", *entries))
     assert {each["response"]["etag"] for each in answer.json()["entry"]} == {'W/"1"'}
     assert total(fhir, "Observation?subject=Patient/b12") == 300
+
+
+def test_fhir_B12_five_thousand_entries_with_circular_references_are_one_transaction(fhir):
+    urns = [f"urn:uuid:61ebe359-bfdc-4613-8bf2-{number:012x}" for number in range(5_000)]
+    entries = [
+        entry(
+            "POST",
+            "Basic",
+            {
+                "resourceType": "Basic",
+                "code": {"coding": [{"system": SYSTEM, "code": "b12"}]},
+                "subject": {"reference": urns[number - 1]},
+            },
+            urn,
+        )
+        for number, urn in enumerate(urns)
+    ]
+    answer = fhir.post("/", json=bundle("transaction", *entries), timeout=120)
+    assert answer.status_code == 200, answer.text[:500]
+    keys = [key_of(each) for each in answer.json()["entry"]]
+    assert len(set(keys)) == 5_000
+    for number in (0, 1, 4_999):
+        assert fhir.get(f"/{keys[number]}").json()["subject"]["reference"] == keys[number - 1]
+    assert total(fhir, f"Basic?code={SYSTEM}|b12") == 5_000
 
 
 def test_fhir_B12_more_than_the_limit_of_entries_is_413(fhir):

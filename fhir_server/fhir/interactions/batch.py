@@ -8,7 +8,7 @@ from fhir_server.errors import EntryFailed
 from fhir_server.fhir.bundles import bundle_bytes
 from fhir_server.fhir.dispatch import answer, failed_on_record
 from fhir_server.fhir.entries import bundle_entries, parse_entry
-from fhir_server.fhir.entry_requests import entry_answer, entry_request
+from fhir_server.fhir.entry_requests import entry_answer, entry_request, without_body
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.routing import Route
@@ -27,7 +27,8 @@ async def _answer_entry(raw: Any, place: int, request: FhirRequest, service: Ser
     try:
         entry = parse_entry(raw, place)
         route = entry.route
-        return await answer(entry_request(entry, request), service)
+        response = await answer(entry_request(entry, request), service)
+        return without_body(response) if entry.method == "HEAD" else response
     except Exception as error:  # noqa: BLE001 whatever it is, the other entries stand alone
         failure = EntryFailed(place, error)
         return await failed_on_record(failure, request.origin, service, request.access, route)

@@ -10,8 +10,16 @@ from typing import Any
 from fhir_server.errors import EntryFailed, InvalidBundle, InvalidResource, Issue, invalid_resource
 from fhir_server.fhir.bundles import bundle_bytes
 from fhir_server.fhir.dispatch import HANDLERS
-from fhir_server.fhir.entries import ORDER, Entry, bundle_entries, parse_entry, require_distinct, require_once
-from fhir_server.fhir.entry_requests import entry_answer, entry_request
+from fhir_server.fhir.entries import (
+    ORDER,
+    Entry,
+    bundle_entries,
+    parse_entry,
+    require_distinct,
+    require_once,
+    require_undoable,
+)
+from fhir_server.fhir.entry_requests import entry_answer, entry_request, without_body
 from fhir_server.fhir.patch.patches import entry_patch
 from fhir_server.fhir.planned import PlannedWrite, as_entry
 from fhir_server.fhir.plans import planned_patch, planned_write, require_right
@@ -69,6 +77,7 @@ def _ask(bundle: dict[str, Any], request: FhirRequest, service: Service) -> list
         with as_entry(place):
             entry = parse_entry(raw, place)
             own = entry_request(entry, request)
+            require_undoable(entry)
             if entry.writes:
                 require_right(own)
             asked.append(_Asked(entry, own))
@@ -175,7 +184,7 @@ async def _read(
         entry = each.entry
         with as_entry(entry.place):
             response = await HANDLERS[entry.route.interaction](each.request, within)
-        responses[entry.place] = response
+        responses[entry.place] = without_body(response) if entry.method == "HEAD" else response
         if response.touched is not None:
             records.append(
                 record_of(request.access, entry.route, each.request.origin, response.touched, response.status)
