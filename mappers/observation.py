@@ -276,7 +276,11 @@ def _profiles_of_day(values: tuple[Any, ...], context: Context) -> Node:
     *statistics, _ = values
     average = _show_statistics(values, context)[0]
     absent = _nothing_measured(tuple(statistics), context)
-    return _profiles(average, absent, wearables.DAILY_CODES, context.view)
+    claims = _profiles(average, absent, wearables.DAILY_CODES, context.view)
+    if claims is ABSENT:
+        return ABSENT
+    # The vital signs of R4 bind the units of components, and the number of readings has none of those.
+    return [url for url in claims if not url.startswith(systems.FHIR_PROFILE)]
 
 
 def _statistic(code: str) -> Slot:

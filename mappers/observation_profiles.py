@@ -74,7 +74,8 @@ def observation_profiles(codings: Iterable[Json], category: str | None, shown: M
     codes = {coding["code"] for coding in codings if coding.get("system") == systems.LOINC}
     vital = next((each for code, each in _VITALS.items() if code in codes), None)
     if category == VITAL_SIGNS and vital is not None and _fits(vital, codes, shown):
-        return vital.claims
+        extra = shown.get("component") and not vital.components
+        return vital.claims[:1] if extra else vital.claims  # R4 binds the units of every component
     general = _OF_CATEGORY.get(category or "")
     return [systems.US_CORE + general] if general else []
 
