@@ -99,6 +99,14 @@ def test_fhir_validate_looks_at_the_stored_resource_by_get_and_post(fhir):
     assert fhir.get(f"/Patient/{name}").json()["meta"]["versionId"] == "1"
 
 
+def test_fhir_validate_looks_at_what_is_made_when_it_is_read(fhir):
+    name = fhir.post("/Patient", json=GOOD).json()["id"]
+    (entry,) = fhir.get(f"/Provenance?target=Patient/{name}").json()["entry"]
+    profile = f"{US_CORE}us-core-provenance"
+    address = f"/Provenance/{entry['resource']['id']}/$validate"
+    assert verdict(fhir.get(address, params={"profile": profile})) == set()
+
+
 def test_fhir_validate_of_an_absent_or_deleted_resource_is_like_a_read(fhir):
     assert fhir.get("/Patient/nobody/$validate").status_code == 404
     name = fhir.post("/Patient", json=GOOD).json()["id"]

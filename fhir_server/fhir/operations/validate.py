@@ -19,8 +19,9 @@ from fhir_server.access import access_for_read
 from fhir_server.errors import InvalidParameter, InvalidResource, Issue, MalformedBody
 from fhir_server.fhir.json_body import encode_json, parse_json
 from fhir_server.fhir.operations.parameters import Parameters, has_no_body, operation_parameters, queried_parameters
+from fhir_server.fhir.rendered import read_rendered
 from fhir_server.fhir.request import BIG, FhirRequest
-from fhir_server.fhir.response import Response, Touched, touched_by
+from fhir_server.fhir.response import Response, Touched, patients_of
 from fhir_server.fhir.routing import Route
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.trail import change_of
@@ -29,7 +30,7 @@ from fhir_server.validation.profiles import extension_issues, profile_issues
 from fhir_server.validation.validate import claimed_issues, claims, resource_issues
 from storage.access import Reach, Right
 from storage.engine import NeededFirst
-from storage.errors import InteractionForbidden
+from storage.errors import InteractionForbidden, ResourceNotFound
 from storage.resources import ResourceKey, Version, Write
 
 
@@ -71,10 +72,8 @@ async def validate(request: FhirRequest, service: Service) -> Response:
     asked = await _ask(request, service)
     touched = Touched(route.resource_type)
     if asked.resource is None:
-        version = await _stored(request, service)
-        resource = parse_json(version.body, service.limits)
-        asked = _Asked(resource, version.body, asked.mode, asked.profiles)
-        touched = touched_by(route.resource_type, [version])
+        body, touched = await _stored(request, service)
+        asked = _Asked(parse_json(body, service.limits), body, asked.mode, asked.profiles)
     if asked.mode is Mode.DELETE:
         issues: list[Issue] = []
     elif len(asked.data or b"") > BIG:
@@ -137,11 +136,20 @@ def _mode(given: Parameters) -> Mode | None:
     raise InvalidParameter("mode", f"give one of {', '.join(Mode)}")
 
 
-async def _stored(request: FhirRequest, service: Service) -> Version:
+async def _stored(request: FhirRequest, service: Service) -> tuple[bytes, Touched]:
+    """Return the bytes of the resource that the address names, and what is to be recorded of it."""
     key = request.route.key
     if not key.id:
         raise MalformedBody("Send the resource, or Parameters with one, by POST.")
-    return await service.store.read(key, access_for_read(request.access, key.resource_type, key.id))
+    try:
+        version = await service.store.read(key, access_for_read(request.access, key.resource_type, key.id))
+        about: tuple[Version, ...] = ()
+    except ResourceNotFound:
+        rendered = await read_rendered(key, request.access, service)
+        if rendered is None:
+            raise
+        version, about = rendered.version, rendered.about
+    return version.body, Touched(key.resource_type, (key.id,), patients_of((version, *about)))
 
 
 def _faults(asked: _Asked, route: Route) -> list[Issue]:
