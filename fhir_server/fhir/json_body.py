@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
+from capability.elements import RESOURCE_TYPES
 from fhir_server.errors import BodyTooComplex, MalformedBody, NumberOutOfRange
 
 Json = Any
@@ -270,9 +271,12 @@ def _refuse_places(message: str, value: Json, is_at_fault: Callable[[Json], bool
 
 
 def root_name(value: Json) -> str:
-    """Return what a path into a value starts with: the name of its resource type, `$` for other JSON."""
+    """Return what a path into a value starts with: the name of its resource type, `$` for other JSON.
+
+    What is no resource type of R4 may be anything, so it is not shown.
+    """
     name = value.get("resourceType") if isinstance(value, dict) else None
-    return _shown(name) if isinstance(name, str) else "$"
+    return name if isinstance(name, str) and name in RESOURCE_TYPES else "$"
 
 
 def walk_json(value: Json, path: str) -> Iterator[tuple[str, Json]]:
