@@ -82,6 +82,7 @@ _DEFINED: Final = (
             OperationParameter("_since", "instant", "Only versions written at this time or later."),
             OperationParameter("_type", "code", "Only these resource types, separated by commas.", maximum="*"),
             OperationParameter("_count", "integer", "Resources on one page."),
+            OperationParameter("_revinclude", "string", "Provenance:target alone; an extension of this server."),
             OperationParameter("return", "Bundle", "A searchset, page by page.", minimum=1, use="out"),
         ),
     ),

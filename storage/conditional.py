@@ -8,6 +8,7 @@ from typing import Final
 
 from storage.access import Access, Right
 from storage.errors import ResourceGone, ResourceNotFound, VersionConflict
+from storage.provenance import require_stored
 from storage.resources import ANY_VERSION, ResourceKey, Stored
 from storage.search.query import Criterion
 from storage.sql import Prepared
@@ -34,16 +35,16 @@ def _key(organization_id: str, resource_type: str, criteria: Sequence[Criterion]
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
-
-
 def required(
     key: ResourceKey, stored: Stored | None, access: Access, base_url: str, expected_version: int | None
 ) -> Stored:
     """Return what is stored if the caller may read and update it.
 
-    Raises ResourceNotFound (absent or invisible), ResourceGone, and VersionConflict when it is not the expected one.
+    Raises ResourceNotFound (absent or invisible), ResourceGone, ReadOnlyHome for what is stored nowhere, and
+    VersionConflict when it is not the expected one.
     """
     reach = min(access.require(key.resource_type, right) for right in (Right.READ, Right.UPDATE))
+    require_stored(key, stored)
     if stored is None or not is_visible(stored, reach, access, base_url):
         raise ResourceNotFound(key.resource_type, key.id)
     if stored.deleted:

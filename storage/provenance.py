@@ -16,8 +16,9 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, func
 
 from storage.access import Access, Reach, Right
 from storage.driver import Row
+from storage.errors import ReadOnlyHome
 from storage.reading import Reader
-from storage.resources import Creation, ResourceKey, Version
+from storage.resources import Creation, ResourceKey, Stored, Version
 from storage.search.includes import TypesWithin, of_types
 from storage.search.keys import parse_reference
 from storage.search.shape import Binder
@@ -78,6 +79,15 @@ def parse_provenance_id(text: str) -> tuple[int, int] | None:
 def is_rendered(key: ResourceKey) -> bool:
     """Say whether the id is one that a version's Provenance has: it cannot be given to another."""
     return key.resource_type == "Provenance" and parse_provenance_id(key.id) is not None
+
+
+def require_stored(key: ResourceKey, stored: Stored | None) -> None:
+    """Refuse to write what is made from a version; what is stored under such an id is a resource like any other.
+
+    Raises ReadOnlyHome, whether or not there is such a version: nobody learns that here.
+    """
+    if stored is None and is_rendered(key):
+        raise ReadOnlyHome(key.resource_type, key.id, "the resource that it tells about")
 
 
 class ProvenanceReader:

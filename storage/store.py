@@ -15,7 +15,6 @@ from sqlalchemy import bindparam, select
 from storage.access import Access, Reach, Right
 from storage.driver import Question
 from storage.errors import (
-    ReadOnlyHome,
     ResourceExists,
     ResourceGone,
     ResourceNotFound,
@@ -34,7 +33,7 @@ from storage.identity import require_same_identity
 from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
-from storage.provenance import is_rendered
+from storage.provenance import require_stored
 from storage.reading import Reader
 from storage.resources import ANY_VERSION, ResourceKey, Stored, Version, Write, Written
 from storage.sql import Prepared, prepare
@@ -165,8 +164,7 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     else:
         hidden = False
     exists = stored is not None and not stored.deleted
-    if stored is None and is_rendered(write.key):  # whether or not there is such a version: nobody learns that here
-        raise ReadOnlyHome(write.key.resource_type, write.key.id, "the resource that it tells about")
+    require_stored(write.key, stored)
     _check_version(write, stored if exists else None)
     if write.resource is None:
         return Pending(write.key, None, stored) if exists else None

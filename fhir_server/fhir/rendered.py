@@ -19,7 +19,7 @@ from fhir_server.fhir.service import Service
 from storage.access import Access
 from storage.resources import ResourceKey, Version
 from storage.search.page import Page
-from storage.search.query import Search
+from storage.search.query import Include, Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ RENDERED: Final[Mapping[str, RenderedType]] = {
     "Provenance": RenderedType(_read_provenance, find_provenance),
 }
 """By resource type."""
+TRAIL: Final = Include("Provenance", None, None, reverse=True, iterate=False)
+"""`_revinclude=Provenance:target`."""
 
 
 async def read_rendered(key: ResourceKey, access: Access, service: Service) -> Rendered | None:
@@ -95,4 +97,10 @@ async def with_included(page: Page, search: Search, access: Access, service: Ser
     if not search.includes:
         return page
     made = await included_provenances(page, search.includes, access, service)
+    return replace(page, includes=[*page.includes, *made]) if made else page
+
+
+async def with_provenance(page: Page, access: Access, service: Service) -> Page:
+    """Return the page with the Provenance of every version that it shows as a match."""
+    made = await included_provenances(page, [TRAIL], access, service)
     return replace(page, includes=[*page.includes, *made]) if made else page

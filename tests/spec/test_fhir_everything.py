@@ -69,4 +69,4 @@ def test_fhir_everything_of_an_unknown_patient_is_404(fhir):
 def test_fhir_everything_is_declared(fhir):
     served = {each["type"]: each for each in fhir.get("/metadata").json()["rest"][0]["resource"]}
     assert [operation["name"] for operation in served["Patient"]["operation"]] == ["everything"]
-    assert "operation" not in served["Observation"]
+    assert "everything" not in [operation["name"] for operation in served["Observation"]["operation"]]

@@ -66,7 +66,7 @@ def test_uscore_G14_a_search_brings_the_provenance_of_what_it_shows(fhir, person
     assert found["activity"]["coding"][0]["code"] == "CREATE"
     assert agent(found, "author")["who"]["reference"] == tenant
     assert agent(found, "transmitter")["who"]["reference"] == tenant
-    (client,) = [each for each in found["agent"] if "coding" not in each["type"]]
+    client = agent(found, "composer")
     assert client["who"]["identifier"]["value"] == "tests"
     assert client["onBehalfOf"]["reference"] == tenant
     assert client["role"][0]["coding"][0]["code"] == "fhir"
@@ -198,6 +198,11 @@ def test_fhir_a_versions_provenance_is_not_written(fhir, weight):
     for answer in (
         fhir.put(f"/Provenance/{found['id']}", json=found),
         fhir.delete(f"/Provenance/{found['id']}"),
+        fhir.patch(
+            f"/Provenance/{found['id']}",
+            content=b'[{"op": "remove", "path": "/recorded"}]',
+            headers={"Content-Type": "application/json-patch+json"},
+        ),
         fhir.put("/Provenance/version-1-0123456789abcdef", json={**found, "id": "version-1-0123456789abcdef"}),
     ):
         assert (answer.status_code, issues(answer)[0]["code"]) == (422, "business-rule")
@@ -244,6 +249,30 @@ def test_fhir_a_transaction_sees_the_provenance_of_what_it_wrote(fhir):
     _, found = answer.json()["entry"][1]["resource"]["entry"]
     assert found["resource"]["target"] == [{"reference": "Patient/within/_history/1"}]
     assert fhir.get(f"/Provenance/{found['resource']['id']}").json() == found["resource"]
+
+
+def test_fhir_S1_provenance_of_searches_over_types_and_in_compartments(fhir, person, weight):
+    answer = fhir.get(f"/?_type=Observation,Patient&_id={weight},{person}&_revinclude=Provenance:target")
+    targets = {each["target"][0]["reference"] for each in included(answer)}
+    assert targets == {f"Observation/{weight}/_history/1", f"Patient/{person}/_history/1"}
+    answer = fhir.get(f"/Patient/{person}/Observation?_id={weight}&_revinclude=Provenance:target")
+    assert [each["target"][0]["reference"] for each in included(answer)] == [f"Observation/{weight}/_history/1"]
+    (found,) = matched(fhir.get(f"/Patient/{person}/Provenance"))
+    assert found["target"] == [{"reference": f"Patient/{person}/_history/1"}]
+
+
+def test_fhir_everything_brings_provenance_when_asked(fhir, person):
+    plain = fhir.get(f"/Patient/{person}/$everything")
+    answer = fhir.get(f"/Patient/{person}/$everything?_revinclude=Provenance:target")
+    assert matched(answer) == matched(plain)
+    targets = {each["target"][0]["reference"] for each in included(answer)}
+    shown = {f"{each['resourceType']}/{each['id']}/_history/{each['meta']['versionId']}" for each in matched(plain)}
+    assert targets == shown
+    instant = matched(plain)[0]["meta"]["lastUpdated"]
+    answer = fhir.get(f"/Patient/{person}/$everything", params={"_at": instant, "_revinclude": "Provenance:target"})
+    assert f"Patient/{person}/_history/1" in {each["target"][0]["reference"] for each in included(answer)}
+    refused = fhir.get(f"/Patient/{person}/$everything?_revinclude=Observation:subject")
+    assert (refused.status_code, issues(refused)[0]["code"]) == (400, "invalid")
 
 
 # --- who sees what ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from fhir_server.fhir.operations.parameters import operation_parameters, search_
 from fhir_server.fhir.parameters import address_with, microseconds, milliseconds, whole_number
 from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.parse.search import Pairs
+from fhir_server.fhir.rendered import with_provenance
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
@@ -20,8 +21,11 @@ from storage.search.everything import Everything
 from storage.search.page import Page
 from storage.search.values import OPEN_HIGH, OPEN_LOW
 
-SHOWN: Final = frozenset({"start", "end", "_since", "_type", "_count", "_summary", "_elements", "_at"})
-"""Parameters of the operation and our own `_at`; the others of its definition need nothing of the server."""
+REVINCLUDE: Final = "_revinclude"
+TRAIL: Final = "Provenance:target"
+"""The one value of `_revinclude` here: the Provenance of the versions that are shown. An extension of our own."""
+SHOWN: Final = frozenset({"start", "end", "_since", "_type", "_count", "_summary", "_elements", "_at", REVINCLUDE})
+"""Parameters of the operation, with `_at` and `_revinclude` of our own; the others need nothing of the server."""
 _KNOWN: Final = SHOWN | {CURSOR, "_format", "_pretty", "fhirVersion"}
 
 
@@ -30,6 +34,8 @@ async def everything(request: FhirRequest, service: Service) -> Response:
     pairs = tuple(search_pairs(await operation_parameters(request, service.settings.max_body_bytes)))
     asked = _asked(pairs, request, service)
     page = await service.searcher.everything(asked, request.access)
+    if (REVINCLUDE, TRAIL) in asked.parameters:
+        page = await with_provenance(page, request.access, service)
     base = service.base_url.encode()
     part = asked_subset(pairs)
     entries = [search_entry(version, b"match", base) for version in subset_versions(page.matches, part)]
@@ -43,7 +49,9 @@ def _asked(pairs: Pairs, request: FhirRequest, service: Service) -> Everything:
     if request.preferences.strict:
         for name, _ in pairs:
             if name not in _KNOWN:
-                raise InvalidParameter(name, "$everything has start, end, _since, _type, _count and _at")
+                raise InvalidParameter(name, "$everything has start, end, _since, _type, _count, _at and _revinclude")
+    if any(name == REVINCLUDE and value not in {"", TRAIL} for name, value in pairs):
+        raise InvalidParameter(REVINCLUDE, f"$everything has _revinclude={TRAIL} only")
     start, end, since, at = (first(pairs, name) for name in ("start", "end", "_since", "_at"))
     low = microseconds(start, "start")[0] if start else OPEN_LOW
     high = microseconds(end, "end")[1] if end else OPEN_HIGH

@@ -19,7 +19,19 @@ from storage.provenance import ProvenanceReader, parse_provenance_id
 from storage.resources import ResourceKey, Version
 from storage.search.cursor import CursorSigner
 from storage.search.page import Page
-from storage.search.query import Criterion, Date, Ids, LastUpdated, Match, Modifier, Prefix, Reference, Search, Total
+from storage.search.query import (
+    Criterion,
+    Date,
+    Ids,
+    InPatient,
+    LastUpdated,
+    Match,
+    Modifier,
+    Prefix,
+    Reference,
+    Search,
+    Total,
+)
 
 MARK: Final = "provenance"
 """What tells a place among the Provenance of versions from one among what is stored."""
@@ -208,6 +220,8 @@ async def _targets(criterion: Criterion, access: Access, service: Service) -> Ma
                 if version is None or version.isdecimal():
                     named[ResourceKey(resource_type, value.id), None if version is None else int(version)] = None
             return named
+        case InPatient(patient):
+            return {(ResourceKey("Patient", patient), None): None}
         case _:
             return None
 

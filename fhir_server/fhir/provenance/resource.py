@@ -25,7 +25,8 @@ AUTHOR: Final = {"coding": [{"system": systems.PROVENANCE_PARTICIPANT, "code": "
 TRANSMITTER: Final = {
     "coding": [{"system": systems.US_CORE_PROVENANCE_PARTICIPANT, "code": "transmitter", "display": "Transmitter"}]
 }
-BY_CLIENT: Final = {"text": "Program that wrote it"}
+COMPOSER: Final = {"coding": [{"system": systems.PROVENANCE_PARTICIPANT, "code": "composer", "display": "Composer"}]}
+"""A device used by an author to record new information: the client."""
 
 
 def provenance(authorship: Authorship, known: Known) -> Version:
@@ -73,7 +74,7 @@ def _client(authorship: Authorship, organization: Json) -> list[Json]:
     who: Json = {"type": "Device", "identifier": {"system": CLIENT, "value": authorship.client_id}}
     if authorship.client_name:
         who["display"] = authorship.client_name
-    agent: Json = {"type": BY_CLIENT, "who": who, "onBehalfOf": organization}
+    agent: Json = {"type": COMPOSER, "who": who, "onBehalfOf": organization}
     if authorship.api:
         agent["role"] = [{"coding": [{"system": API, "code": authorship.api}]}]
     return [agent]
