@@ -64,6 +64,10 @@ class SearchParameter:
     exact: bool
     custom: bool = False
 
+    def __hash__(self) -> int:
+        """Return the hash of type and code, which name a parameter: criteria are hashed many times in a search."""
+        return hash((self.resource_type, self.code))
+
     def permits(self, resource_type: str) -> bool:
         """Say whether a reference parameter may point at this type."""
         return "*" in self.targets or resource_type in self.targets

@@ -210,16 +210,17 @@ def _shares(search: Search, access: Access) -> list[_Share]:
     """
     shares: list[_Share] = []
     alike: dict[tuple[Reach, bool], list[Part]] = {}
-    for part in search.parts:
+    parts = search.parts
+    for part in parts:
         reach = access.require(part.resource_type, Right.SEARCH)
-        if len(search.parts) > 1 and _asks_alike(part):
+        if len(parts) > 1 and _asks_alike(part):
             own = reach is Reach.COMPARTMENT and in_patient_compartment(part.resource_type)
             alike.setdefault((reach, own), []).append(part)
         else:
             shares.append(_Share((part.resource_type,), part.criteria, part.sort, reach))
-    for (reach, _), parts in alike.items():
-        types = tuple(part.resource_type for part in parts)
-        shares.append(_Share(types, parts[0].criteria, parts[0].sort, reach))
+    for (reach, _), group in alike.items():
+        types = tuple(part.resource_type for part in group)
+        shares.append(_Share(types, group[0].criteria, group[0].sort, reach))
     return shares
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
@@ -14,25 +13,26 @@ from storage.search.query import Criterion, Match, Modifier, Token
 
 MOST_CODES: Final = 30
 """Codes that a caution lists."""
+_BY_CODE: Final = frozenset({Modifier.NONE, Modifier.NOT})
+"""Modifiers beside which the values are codes."""
 
 
-def cautions_of(criterion: Criterion) -> Iterator[str]:
-    """Yield what is odd about a criterion: a code that the element can never have. Names no value."""
-    match criterion:
-        case Match(parameter, Modifier.NONE | Modifier.NOT, values):
-            binding = _binding(parameter)
-            if binding is None:
-                return
-            asked = [value for value in values if isinstance(value, Token) and value.code]
-            if not all(_allows(binding, each) for each in asked):
-                yield f"A code of {parameter.code} is none that the element can have.{_known(binding)}"
-        case _:
-            return
+def cautions_of(criterion: Criterion) -> list[str]:
+    """Return what is odd about a criterion: a code that the element can never have. Names no value."""
+    if not isinstance(criterion, Match) or criterion.modifier not in _BY_CODE:
+        return []
+    parameter = criterion.parameter
+    binding = _binding(parameter)
+    if binding is None or all(_allows(binding, each) for each in criterion.values if isinstance(each, Token)):
+        return []
+    return [f"A code of {parameter.code} is none that the element can have.{_known(binding)}"]
 
 
 def _allows(binding: Binding, token: Token) -> bool:
     """Say whether a code is one of the value set, whatever its case: tokens are compared without it."""
-    asked = (token.code or "").casefold()
+    if token.code is None:
+        return True
+    asked = token.code.casefold()
     systems = binding.codes if token.system is None or "" in binding.codes else {token.system}
     return any(code.casefold() == asked for system in systems for code in binding.codes.get(system, ()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from capability.elements import RESOURCE_TYPES
@@ -30,6 +31,8 @@ from storage.search.query import (
 
 MAX_VALUES: Final = 500
 MAX_STEPS: Final = 6
+MOST_NAMES: Final = 2_048
+"""Names of parameters whose meaning is kept."""
 
 _TYPES: Final = frozenset(RESOURCE_TYPES)
 _MODIFIERS: Final = {modifier.value: modifier for modifier in Modifier if modifier.value}
@@ -51,37 +54,29 @@ class CriterionParser:
             raise SearchTooLarge(f"more than {MAX_STEPS} chain steps")
         if name.startswith("_has:"):
             return self._parse_has(resource_type, name, value, steps)
-        head, dot, rest = name.partition(".")
-        code, _, modifier = head.partition(":")
-        parameter = find(resource_type, code)
-        if parameter is None or parameter.type is SearchType.SPECIAL:
-            raise UnknownParameter(name)
-        if dot:
-            return self._parse_chain(parameter, modifier, rest, value, steps)
+        if "." in name:
+            head, _, rest = name.partition(".")
+            code, _, modifier = head.partition(":")
+            return self._parse_chain(_known(resource_type, code, name), modifier, rest, value, steps)
         pieces = [piece for piece in split(value, ",") if piece]
         if len(pieces) > MAX_VALUES:
             raise SearchTooLarge(f"more than {MAX_VALUES} alternatives in one parameter")
-        return self._parse_match(parameter, modifier, pieces) if pieces else None
+        return self._parse_match(_named(resource_type, name), pieces) if pieces else None
 
-    def _parse_match(self, parameter: SearchParameter, modifier: str, pieces: list[str]) -> Criterion:
-        if modifier == "missing":
+    def _parse_match(self, named: _Named, pieces: list[str]) -> Criterion:
+        parameter = named.parameter
+        if named.is_missing:
             return Missing(parameter, _parse_boolean(pieces))
         if parameter.code == "_id":
-            _require_none(parameter, modifier)
             return Ids(parameter.resource_type, tuple(dict.fromkeys(parse_id(piece) for piece in pieces)))
         if parameter.code == "_lastUpdated":
-            _require_none(parameter, modifier)
             return LastUpdated(tuple(parse_date(piece) for piece in pieces))
-        target_type = modifier if parameter.type is SearchType.REFERENCE and modifier in _TYPES else None
-        if target_type is not None:
-            _require_target(parameter, target_type)
-        kind = Modifier.NONE if target_type is not None or not modifier else _modifier(parameter, modifier)
         values: dict[Value, None] = {}
         for piece in pieces:
-            value = parse_value(parameter, kind, piece, self.base_url, target_type)
+            value = parse_value(parameter, named.modifier, piece, self.base_url, named.target_type)
             _require_code(parameter, value)
             values[value] = None
-        return Match(parameter, kind, tuple(values))
+        return Match(parameter, named.modifier, tuple(values))
 
     def _parse_chain(
         self, parameter: SearchParameter, modifier: str, rest: str, value: str, steps: int
@@ -124,6 +119,41 @@ class CriterionParser:
             raise MalformedValue(f"{source}:{code} does not refer to {resource_type}")
         criterion = self.parse(source, rest, value, steps + 1)
         return None if criterion is None else Has(parameter, criterion)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What the name of a parameter says, whatever its value."""
+
+    parameter: SearchParameter
+    modifier: Modifier = Modifier.NONE
+    target_type: str | None = None
+    is_missing: bool = False
+
+
+@lru_cache(maxsize=MOST_NAMES)
+def _named(resource_type: str, name: str) -> _Named:
+    """Return what a name without a chain says; raises UnknownParameter, MalformedValue and UnsupportedSearch.
+
+    Names are kept, for a client sends few of them and often; values never are, for they may tell about a patient.
+    """
+    code, _, modifier = name.partition(":")
+    parameter = _known(resource_type, code, name)
+    if modifier == "missing":
+        return _Named(parameter, is_missing=True)
+    if parameter.code in {"_id", "_lastUpdated"}:
+        _require_none(parameter, modifier)
+    if parameter.type is SearchType.REFERENCE and modifier in _TYPES:
+        _require_target(parameter, modifier)
+        return _Named(parameter, target_type=modifier)
+    return _Named(parameter, _modifier(parameter, modifier) if modifier else Modifier.NONE)
+
+
+def _known(resource_type: str, code: str, name: str) -> SearchParameter:
+    parameter = find(resource_type, code)
+    if parameter is None or parameter.type is SearchType.SPECIAL:
+        raise UnknownParameter(name)
+    return parameter
 
 
 def inner_searches(criterion: Criterion) -> int:

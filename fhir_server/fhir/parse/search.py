@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 from capability.search_parameters import SearchType
 from fhir_server.errors import InvalidParameter, ParameterTooCostly, RequestError, UnsupportedParameter
@@ -70,13 +70,27 @@ def parse_pairs(query: str) -> Pairs:
     Raises InvalidParameter for percent-encoded bytes that are not UTF-8, for NUL and for too many parameters.
     """
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="strict")
+        pairs = tuple(
+            (_decoded(name), _decoded(value)) for name, value in map(_parted, query.split("&")) if name or value
+        )
     except UnicodeDecodeError as error:
         raise InvalidParameter("", "percent-encoded text must be UTF-8") from error
-    for name, value in pairs:
-        if "\x00" in name or "\x00" in value:
-            raise InvalidParameter(_shown(name), "the character U+0000 is not allowed")
-    return tuple(pairs)
+    if "%00" in query or "\x00" in query:
+        for name, value in pairs:
+            if "\x00" in name or "\x00" in value:
+                raise InvalidParameter(_shown(name), "the character U+0000 is not allowed")
+    return pairs
+
+
+def _parted(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _decoded(text: str) -> str:
+    if "+" in text:
+        text = text.replace("+", " ")
+    return unquote(text, encoding="utf-8", errors="strict") if "%" in text else text
 
 
 def parse_search(
@@ -142,6 +156,7 @@ class _Asked:
         }
         self._orders: dict[str, tuple[SortKey, ...]] = {}
         self._values = 0
+        self._inner = 0
 
     def take(self, name: str, value: str) -> None:
         """Take one parameter; raises what the parsers raise, and then nothing of it is kept."""
@@ -160,7 +175,9 @@ class _Asked:
             if criterion is not None:
                 self._criteria[each][criterion] = None
                 self.cautions += cautions_of(criterion)
-        _require_bounded(criterion for criteria in self._criteria.values() for criterion in criteria)
+                self._inner += inner_searches(criterion)
+        if self._inner > MAX_INNER_SEARCHES:
+            raise _too_many_inner()
 
     def search(self, cursor: str | None, used: Pairs) -> Search:
         """Return the whole search; `used` are the pairs that were taken."""
@@ -238,9 +255,13 @@ def _take(
 
 def _require_bounded(criteria: Iterable[Criterion]) -> None:
     if sum(map(inner_searches, criteria)) > MAX_INNER_SEARCHES:
-        raise SearchTooLarge(
-            f"chains lead to more than {MAX_INNER_SEARCHES} searches: name the types, as in subject:Patient.name"
-        )
+        raise _too_many_inner()
+
+
+def _too_many_inner() -> SearchTooLarge:
+    return SearchTooLarge(
+        f"chains lead to more than {MAX_INNER_SEARCHES} searches: name the types, as in subject:Patient.name"
+    )
 
 
 def _limited(pairs: Iterable[tuple[str, str]]) -> Pairs:
