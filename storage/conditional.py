@@ -38,12 +38,12 @@ def _key(organization_id: str, resource_type: str, criteria: Sequence[Criterion]
 def required(
     key: ResourceKey, stored: Stored | None, access: Access, base_url: str, expected_version: int | None
 ) -> Stored:
-    """Return what is stored if the caller may read and update it.
+    """Return what is stored if the caller may update it.
 
     Raises ResourceNotFound (absent or invisible), ResourceGone, ReadOnlyHome for what is stored nowhere, and
     VersionConflict when it is not the expected one.
     """
-    reach = min(access.require(key.resource_type, right) for right in (Right.READ, Right.UPDATE))
+    reach = access.require(key.resource_type, Right.UPDATE)
     require_stored(key, stored)
     if stored is None or not is_visible(stored, reach, access, base_url):
         raise ResourceNotFound(key.resource_type, key.id)

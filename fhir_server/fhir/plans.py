@@ -22,12 +22,12 @@ from storage.access import Right
 from storage.resources import ResourceKey
 
 RIGHTS: Final = {
-    Interaction.CREATE: (Right.CREATE,),
-    Interaction.UPDATE: (Right.UPDATE,),
-    Interaction.PATCH: (Right.UPDATE, Right.READ),
-    Interaction.DELETE: (Right.DELETE,),
+    Interaction.CREATE: Right.CREATE,
+    Interaction.UPDATE: Right.UPDATE,
+    Interaction.PATCH: Right.UPDATE,
+    Interaction.DELETE: Right.DELETE,
 }
-"""What a caller needs. A patch says what is stored: by what it answers, and by which of its tests fail."""
+"""What a caller needs (smart.md E2); conditions are searches and need the right to these, too."""
 
 
 async def plan_write(request: FhirRequest, service: Service) -> PlannedWrite:
@@ -68,8 +68,7 @@ async def _sent_patch(request: FhirRequest, service: Service) -> Patch:
 def require_right(request: FhirRequest) -> None:
     """Check that the caller may do this with the type at all; raises InteractionForbidden (AZ-4)."""
     route = request.route
-    for right in RIGHTS[route.interaction]:
-        request.access.require(route.resource_type, right)
+    request.access.require(route.resource_type, RIGHTS[route.interaction])
     if not route.id and (route.interaction is not Interaction.CREATE or "if-none-exist" in request.headers):
         request.access.require(route.resource_type, Right.SEARCH)
 

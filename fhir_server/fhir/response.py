@@ -11,6 +11,8 @@ from fhir_server.fhir.conditions import etag, http_date, is_unmodified
 from fhir_server.fhir.negotiation import Return
 from fhir_server.fhir.notes import information
 from fhir_server.fhir.request import FhirRequest
+from fhir_server.fhir.routing import Interaction
+from storage.access import Right
 from storage.resources import Version
 
 _RELATIVE: Final = b'"reference":"Patient/'
@@ -120,6 +122,8 @@ def location(version: Version, base_url: str) -> str:
 
 
 def _preferred_body(version: Version, request: FhirRequest) -> bytes:
+    if request.route.interaction is Interaction.PATCH and not _may_read(request):
+        return b""
     match request.preferences.returns:
         case Return.MINIMAL:
             return b""
@@ -127,6 +131,12 @@ def _preferred_body(version: Version, request: FhirRequest) -> bytes:
             return information("The resource was stored.")
         case Return.REPRESENTATION:
             return version.body
+
+
+def _may_read(request: FhirRequest) -> bool:
+    """Say whether what the caller may patch is what the caller may read: the client does not know what it left."""
+    access, resource_type = request.access, request.route.resource_type
+    return access.reach(resource_type, Right.READ) >= access.reach(resource_type, Right.UPDATE)
 
 
 def represent_deletion(version: Version | None, request: FhirRequest) -> Response:

@@ -199,15 +199,19 @@ def test_fhir_H8_the_body_is_what_the_client_prefers(fhir):
 @pytest.mark.parametrize(
     ("scope", "status"),
     [
-        ("system/Patient.r", 403),
-        ("system/Patient.u", 403),
+        ("system/Patient.rcds", 403),
+        ("system/Patient.u", 200),
         ("system/Patient.ru", 200),
         ("system/Observation.cruds", 403),
     ],
 )
-def test_smart_a_patch_needs_the_rights_to_read_and_to_update(site, fhir, scope, status):
+def test_smart_E2_a_patch_needs_the_right_to_update_and_shows_what_may_be_read(site, fhir, scope, status):
     key = create(fhir)
-    assert patch(site.client(scope), f"/Patient/{key}", op("add", "/active", value=True)).status_code == status
+    answer = patch(site.client(scope), f"/Patient/{key}", op("add", "/active", value=True))
+    assert answer.status_code == status
+    if status == 200:
+        assert bool(answer.content) is ("r" in scope.rpartition(".")[2])
+        assert answer.headers["etag"] == 'W/"2"'
 
 
 def test_a_patch_without_a_token_is_401(site, fhir):
@@ -332,7 +336,7 @@ def test_fhir_B5_a_patch_may_refer_to_other_entries(fhir):
 def test_scopes_hold_for_patches_in_bundles(site, fhir):
     key = create(fhir)
     body = bundle("transaction", entry("PATCH", f"Patient/{key}", binary(op("add", "/active", value=True))))
-    assert site.client("system/Patient.cud").post("/", json=body).status_code == 403
+    assert site.client("system/Patient.crds").post("/", json=body).status_code == 403
     body["type"] = "batch"
     answer = site.client("system/Patient.rs").post("/", json=body).json()
     assert answer["entry"][0]["response"]["status"] == "403"
