@@ -88,7 +88,8 @@ class Version:
     creation: Creation = Creation.NONE
     """Known in histories only."""
     superseded: bytes = b""
-    """Of a version just written: the body that it took the place of. The audit names whom that concerned, too."""
+    """A body whose patients the audit names, too: of a version just written the one that it took the place of, of a
+    Provenance that is made the one that it tells about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,44 +23,30 @@ from storage.search.query import Include, Search
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
-    """A resource made for one answer, and what it tells about: the audit names the patients of both."""
-
-    version: Version
-    about: tuple[Version, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class RenderedType:
     """How resources of a type are made: by id, and for a page of a search of the type.
 
     `find` answers the whole search, what is stored included; None where only what is stored is searched.
     """
 
-    read: Callable[[str, Access, Service], Awaitable[Rendered | None]]
+    read: Callable[[str, Access, Service], Awaitable[Version | None]]
     find: Callable[[Search, Access, Service], Awaitable[Page]] | None = None
 
 
-async def _read_provenance(resource_id: str, access: Access, service: Service) -> Rendered | None:
-    found = await read_provenance(resource_id, access, service)
-    return None if found is None else Rendered(found[0], found[1:])
-
-
-async def _read_definition(resource_id: str, _: Access, service: Service) -> Rendered | None:
-    found = read_definition(resource_id, service.base_url)
-    return None if found is None else Rendered(found)
+async def _read_definition(resource_id: str, _: Access, service: Service) -> Version | None:
+    return read_definition(resource_id, service.base_url)
 
 
 RENDERED: Final[Mapping[str, RenderedType]] = {
     "OperationDefinition": RenderedType(_read_definition, find_definitions),
-    "Provenance": RenderedType(_read_provenance, find_provenance),
+    "Provenance": RenderedType(read_provenance, find_provenance),
 }
 """By resource type."""
 TRAIL: Final = Include("Provenance", None, None, reverse=True, iterate=False)
 """`_revinclude=Provenance:target`."""
 
 
-async def read_rendered(key: ResourceKey, access: Access, service: Service) -> Rendered | None:
+async def read_rendered(key: ResourceKey, access: Access, service: Service) -> Version | None:
     """Return a resource that the store does not have; None where there is none that the caller may see.
 
     The caller may read the type: the store was asked first.
@@ -75,10 +61,9 @@ async def refuse_history(key: ResourceKey, access: Access, service: Service) -> 
         raise InteractionNotSupported(("OPTIONS",))
 
 
-def represent_rendered(rendered: Rendered) -> Response:
+def represent_rendered(version: Version) -> Response:
     """Answer with it; never with 304, since what it tells can change while its version is one and the same."""
-    version = rendered.version
-    touched = Touched(version.key.resource_type, (version.key.id,), patients_of((version, *rendered.about)))
+    touched = Touched(version.key.resource_type, (version.key.id,), patients_of((version,)))
     return Response(200, version.body, version_headers(version), version, touched)
 
 

@@ -68,6 +68,24 @@ def test_a_part_that_does_not_name_the_patient_is_on_record_as_the_patients(site
     assert record["customer_id"] == person
 
 
+@pytest.mark.parametrize("asked", ["/Provenance/{}", "/Provenance?_id={}", "/Provenance?target=Observation/{}"])
+def test_the_provenance_of_a_version_is_on_record_as_the_patients(site, fhir, person, observed, asked):
+    target = fhir.get(f"/Provenance?target=Observation/{observed}").json()["entry"][0]["resource"]["id"]
+    name = f"trail-{len(asked)}"
+    path = asked.format(observed if "target" in asked else target)
+    assert person not in fhir.get(path, headers={"X-Request-Id": name}).text
+    (record,) = records(site, name)
+    assert (record["resource"], record["customer_id"]) == ("Provenance", person)
+    assert set(listed(record["resource_ids"])) == {target}
+
+
+def test_lineage_is_on_record_as_a_read(site, fhir, person, observed):
+    assert fhir.get(f"/Observation/{observed}/$lineage", headers={"X-Request-Id": "lineage"}).status_code == 200
+    (record,) = records(site, "lineage")
+    assert (record["resource"], record["action"], record["customer_id"]) == ("Observation", "read", person)
+    assert set(listed(record["resource_ids"])) == {observed}
+
+
 def test_a_search_over_types_is_on_record_with_every_id(site, fhir, person, observed):
     asked = f"/Patient/{person}/*?_type=Patient,Observation"
     assert fhir.get(asked, headers={"X-Request-Id": "several"}).status_code == 200

@@ -31,7 +31,7 @@ async def vread(request: FhirRequest, service: Service) -> Response:
         return _part_of(represent(await service.store.vread(key, number, request.access), request), request)
     except ResourceNotFound:
         rendered = await read_rendered(key, request.access, service)
-        if rendered is None or rendered.version.version != number:
+        if rendered is None or rendered.version != number:
             raise
         return _part_of(represent_rendered(rendered), request)
 

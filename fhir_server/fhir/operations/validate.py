@@ -31,7 +31,7 @@ from fhir_server.validation.validate import claimed_issues, claims, resource_iss
 from storage.access import Reach, Right
 from storage.engine import NeededFirst
 from storage.errors import InteractionForbidden, ResourceNotFound
-from storage.resources import ResourceKey, Version, Write
+from storage.resources import ResourceKey, Write
 
 
 class Mode(StrEnum):
@@ -143,13 +143,12 @@ async def _stored(request: FhirRequest, service: Service) -> tuple[bytes, Touche
         raise MalformedBody("Send the resource, or Parameters with one, by POST.")
     try:
         version = await service.store.read(key, access_for_read(request.access, key.resource_type, key.id))
-        about: tuple[Version, ...] = ()
     except ResourceNotFound:
         rendered = await read_rendered(key, request.access, service)
         if rendered is None:
             raise
-        version, about = rendered.version, rendered.about
-    return version.body, Touched(key.resource_type, (key.id,), patients_of((version, *about)))
+        version = rendered
+    return version.body, Touched(key.resource_type, (key.id,), patients_of((version,)))
 
 
 def _faults(asked: _Asked, route: Route) -> list[Issue]:

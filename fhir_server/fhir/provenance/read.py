@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from fhir_server.fhir.provenance.resource import provenance
@@ -20,17 +21,21 @@ PROVENANCE: Final = "Provenance"
 
 
 async def provenances(versions: Sequence[Version], access: Access, service: Service) -> list[Version]:
-    """Return the Provenance of versions that the caller was shown, in their order."""
+    """Return the Provenance of versions that the caller may see, in their order.
+
+    Each carries the body of its target beside its own: the audit names whom that is about.
+    """
     reader = ProvenanceReader(service.store.database, access)
     found = await reader.authorships(versions)
     if not found:
         return []
     known = await reader.known(found)
-    return [provenance(each, known) for each in found]
+    bodies = {(version.key, version.version): version.body for version in versions}
+    return [replace(provenance(each, known), superseded=bodies[each.key, each.version]) for each in found]
 
 
-async def read_provenance(resource_id: str, access: Access, service: Service) -> tuple[Version, Version] | None:
-    """Return a version's Provenance and that version; None where the caller sees no such version.
+async def read_provenance(resource_id: str, access: Access, service: Service) -> Version | None:
+    """Return the Provenance of the version that an id names; None where the caller sees no such version.
 
     The caller may read Provenance: who asks has checked that.
     """
@@ -47,7 +52,7 @@ async def read_provenance(resource_id: str, access: Access, service: Service) ->
         return None
     target = next((version for version in page.versions if version.version == number), None)
     made = await provenances([target], access, service) if target is not None else []
-    return (made[0], target) if made and target is not None else None
+    return made[0] if made else None
 
 
 async def included_provenances(
