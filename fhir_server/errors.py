@@ -14,6 +14,7 @@ RequestError
 ├── NotAcceptable                 no representation that the client takes
 ├── InvalidHeader                 a header does not have its form
 ├── InvalidParameter              a query parameter is not known or its value does not have its form
+│   ├── ParameterNotKnown         no such search parameter of the type
 │   └── ParameterTooCostly        a limit of searches was passed
 ├── UnsupportedParameter          a feature of searches that this server does not have
 ├── InvalidId                     the id of a written resource cannot be one
@@ -181,6 +182,10 @@ class InvalidParameter(RequestError):
     def __init__(self, parameter: str, message: str) -> None:
         super().__init__(message)
         self.parameter = parameter
+
+
+class ParameterNotKnown(InvalidParameter):
+    """A type has no such search parameter, and strict handling was asked for (us_core.md §3)."""
 
 
 class ParameterTooCostly(InvalidParameter):

@@ -41,6 +41,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.NotAcceptable: Rendering(406, "not-supported"),
     errors.InvalidHeader: Rendering(400, "invalid"),
     errors.InvalidParameter: Rendering(400, "invalid"),
+    errors.ParameterNotKnown: Rendering(400, "not-supported"),
     errors.ParameterTooCostly: Rendering(400, "too-costly"),
     errors.UnsupportedParameter: Rendering(400, "not-supported"),
     errors.InvalidId: Rendering(400, "value"),

@@ -28,6 +28,7 @@ EXAMPLES = [
     (errors.NotAcceptable("Take JSON."), 406, "not-supported"),
     (errors.InvalidHeader("If-Match", "Name one version."), 400, "invalid"),
     (errors.InvalidParameter("birthdate", "Give a date."), 400, "invalid"),
+    (errors.ParameterNotKnown("colour", "Not here."), 400, "not-supported"),
     (errors.ParameterTooCostly("gender", "Too many alternatives."), 400, "too-costly"),
     (errors.UnsupportedParameter("code:in", "Not here."), 400, "not-supported"),
     (errors.InvalidId("Patient.id"), 400, "value"),

@@ -11,7 +11,13 @@ from typing import Final
 from urllib.parse import unquote
 
 from capability.search_parameters import SearchType
-from fhir_server.errors import InvalidParameter, ParameterTooCostly, RequestError, UnsupportedParameter
+from fhir_server.errors import (
+    InvalidParameter,
+    ParameterNotKnown,
+    ParameterTooCostly,
+    RequestError,
+    UnsupportedParameter,
+)
 from fhir_server.fhir.parse.cautions import cautions_of
 from fhir_server.fhir.parse.criteria import CriterionParser, inner_searches
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
@@ -271,11 +277,11 @@ def _limited(pairs: Iterable[tuple[str, str]]) -> Pairs:
     return known
 
 
-def _unknown(types: tuple[str, ...], name: str) -> InvalidParameter:
+def _unknown(types: tuple[str, ...], name: str) -> ParameterNotKnown:
     if len(types) > 1:
         remedy = "not all types searched have this search parameter; name those that do in _type"
-        return InvalidParameter(_shown(name), remedy)
-    return InvalidParameter(_shown(name), f"{types[0]} has no such search parameter; see /metadata")
+        return ParameterNotKnown(_shown(name), remedy)
+    return ParameterNotKnown(_shown(name), f"{types[0]} has no such search parameter; see /metadata")
 
 
 def _invalid(name: str, error: MalformedValue | UnsupportedSearch | SearchTooLarge) -> RequestError:
