@@ -25,7 +25,7 @@ from storage.addresses import without_password
 
 HOST: Final = "127.0.0.1"
 TOKEN_SECONDS: Final = 3600
-SAMPLES: Final = ("patient_graph.json", "visit.json", "care_platform.json", "health_hub.json")
+SAMPLES: Final = ("patient_graph.json", "visit.json", "us_core.json", "care_platform.json", "health_hub.json")
 
 
 @dataclass(frozen=True, slots=True)
