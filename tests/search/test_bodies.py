@@ -186,6 +186,30 @@ async def test_fhir_Q2_every_token_and_reference_sorts(library: Library, query: 
     assert await library.everything(f"{query}&_count=1") == order
 
 
+async def test_fhir_Q2_keys_of_the_resource_and_of_rows_go_together_beside_other_criteria(library: Library) -> None:
+    """What is asked beside is asked of each resource, whatever the statement begins with."""
+    await library.add(
+        observation("a", valueString="x", category=[plain("lab")]),
+        observation("b", valueString="y", category=[plain("lab")]),
+        observation("c", valueString="z", category=[plain("exam")]),
+    )
+    assert await library.ids("Observation?status=final&category=lab&_sort=_id") == ["a", "b"]
+    assert await library.ids("Observation?status=final&category=exam&_sort=_lastUpdated") == ["c"]
+    assert await library.ids("Observation?status=final&value-string=y&_sort=_id") == ["b"]
+    assert await library.ids("Observation?status=final&_sort=-value-string,_id") == ["c", "b", "a"]
+    assert await library.ids("Observation?status=final&_sort=_lastUpdated,-value-string") == ["c", "b", "a"]
+
+
+async def test_fhir_Q2_several_types_sort_by_one_token(library: Library) -> None:
+    await library.add(
+        observation("o", meta={"tag": [{"code": "b"}]}),
+        {"resourceType": "Patient", "id": "p", "meta": {"tag": [{"code": "A"}]}, "gender": "male"},
+        {"resourceType": "Patient", "id": "q"},
+    )
+    for resource_type, ids in (("Patient", ["p", "q"]), ("Observation", ["o"])):
+        assert await library.ids(f"{resource_type}?_sort=_tag") == ids
+
+
 def test_fhir_Q2_every_token_and_reference_is_sortable() -> None:
     for resource_type in RESOURCE_TYPES:
         for parameter in search_parameters(resource_type).values():

@@ -17,7 +17,7 @@ from tests.search.library import NOW, Library
 from tests.search.oracle import Resource, World
 from tests.search.worlds import Draw
 
-EXAMPLES: Final = int(os.environ.get("SEARCH_EXAMPLES", "12"))
+EXAMPLES: Final = int(os.environ.get("SEARCH_EXAMPLES", "8"))
 
 LAW: Final = settings(
     max_examples=EXAMPLES,

@@ -173,6 +173,13 @@ CASES = [
     ("Observation?patient=p5&_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 30),
     ("Observation?patient=p5&date=ge2018&_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 40),
     ("Observation?_id=o5-1,o6-1&status=final", "fhir_resources_pkey", 2, 10),
+    # What is read from bodies is read of what the rest leaves, and nothing begins with it.
+    (f"Observation?patient=p5&code={LOINC}|&_count=10", "fhir_resources_patient_idx", 10, 90),
+    (f"Observation?patient=p5&code={LOINC}|&category=laboratory", "fhir_index_tokens_pkey", 30, 130),
+    ("Observation?patient=p5&code:text=y&category=laboratory", "fhir_index_tokens_pkey", 0, 70),
+    ("Observation?patient=p5&category=laboratory&_sort=code&_count=10", "fhir_index_tokens_pkey", 10, 100),
+    ("Observation?patient=p5&_sort=status,-code&_count=10", "fhir_resources_patient_idx", 10, 100),
+    ("Patient?identifier=urn:mrn|M5&language:text=en", "fhir_index_tokens_pkey", 0, 4),
     ("Patient?_has:Observation:patient:code=c3&_id=p5", "fhir_resources_pkey", 1, 10),
     ("Patient?_has:Observation:patient:code=c3&identifier=urn:mrn|M5", "fhir_index_tokens_pkey", 1, 20),
 ]
