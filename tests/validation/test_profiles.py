@@ -312,6 +312,39 @@ def test_fhir_C6_what_breaks_a_rule_of_a_profile_is_found(kind):
     assert fault in faults(changed(name, **elements), of_us_core(name)), kind
 
 
+@pytest.mark.parametrize("nothing", ["", [], {}, None])
+def test_uscore_M2_what_is_missing_is_left_out_never_empty(nothing):
+    found = resource_issues(sample(of_us_core("us-core-patient")) | {"telecom": nothing})
+    assert {each.expression for each in found} >= {"Patient.telecom"}
+    assert not all(each.breaks_rule for each in found)
+
+
+@pytest.mark.parametrize(
+    "value", [{"valueQuantity": quantity("mg")}, {"valueCodeableConcept": concept(SNOMED, "1")}, {"valueString": "x"}]
+)
+def test_uscore_M10_a_laboratory_result_may_be_of_each_supported_type(value):
+    profile = of_us_core("us-core-observation-lab")
+    assert faults(changed("us-core-observation-lab", valueQuantity=None) | value, profile) == set()
+    (supported,) = [each for each in must_support(profile) if each.path == "Observation.value[x]"]
+    assert supported.types == ("Quantity", "CodeableConcept", "string")
+
+
+@pytest.mark.parametrize(
+    "medication",
+    [
+        {"medicationCodeableConcept": {"text": "x"}},
+        {"medicationReference": {"reference": "Medication/m"}},
+        {
+            "medicationReference": {"reference": "#m"},
+            "contained": [{"resourceType": "Medication", "id": "m", "code": {"text": "x"}}],
+        },
+    ],
+)
+def test_uscore_M12_a_medication_is_a_code_a_reference_or_contained(medication):
+    resource = changed("us-core-medicationrequest", medicationCodeableConcept=None) | medication
+    assert faults(resource, of_us_core("us-core-medicationrequest")) == set()
+
+
 def test_uscore_M3_an_extension_for_missing_data_stands_for_a_mandatory_element():
     absent = {
         "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]
