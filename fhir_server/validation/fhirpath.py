@@ -1,13 +1,16 @@
 """FHIRPath constraints of profiles, by the library fhirpathpy: the only module that knows it.
 
-The library, its parser and its model of R4 take some 12 MB: they are loaded by the first constraint that is looked at.
+The library, its parser and its model of R4 take some 6 MB: they are loaded by the first constraint that is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, lru_cache
+from importlib import resources
 from typing import Any, Final
+
+import msgspec
 
 from fhir_server.validation.references import MalformedReference, target_type
 
@@ -44,13 +47,18 @@ class _Library:
     def __init__(self) -> None:
         from fhirpathpy import apply_parsed_path
         from fhirpathpy.engine.nodes import ResourceNode
-        from fhirpathpy.models import models
         from fhirpathpy.parser import parse
 
         self.apply: Any = apply_parsed_path
         self.parse: Any = parse
-        self.model: Any = models["r4"]
+        self.model: Any = _model()
         self.node: Any = ResourceNode.create_node
+
+
+def _model() -> dict[str, Any]:
+    """Return what the library knows of R4; its own loader reads three other versions as well."""
+    folder = resources.files("fhirpathpy") / "models" / "r4"
+    return {each.name.removesuffix(".json"): msgspec.json.decode(each.read_bytes()) for each in folder.iterdir()}
 
 
 @cache
