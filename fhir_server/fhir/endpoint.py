@@ -111,7 +111,7 @@ def _metadata(call: _Call, service: Service) -> Response:
     try:
         call.route = route(call.method, call.path)
         pairs = call.negotiate()
-        return capabilities(service.settings, first(pairs, "mode") or "full", call.headers.get("if-none-match", ""))
+        return capabilities(service.settings, pairs, call.headers.get("if-none-match", ""))
     except Exception as error:  # noqa: BLE001 nothing is accessed here, so there is nothing to put on record
         return failed(error, call.origin)
 
@@ -208,7 +208,7 @@ async def _send(send: Send, call: _Call, response: Response) -> None:
     body = msgspec.json.format(response.body, indent=2) if call.pretty and response.body else response.body
     headers = [*_COMMON, (b"x-request-id", call.origin.request_id.encode())]
     if len(body) >= LEAST_PACKED and takes_gzip(call.headers.get("accept-encoding", "")):
-        body = await packed(body)
+        body = response.gzipped if response.gzipped and not call.pretty else await packed(body)
         headers.append((b"content-encoding", b"gzip"))
     if body:
         headers.append(CONTENT_TYPE)

@@ -35,7 +35,8 @@ class Touched:
 class Response:
     """An answer: bytes that are sent as they are. `version` is the resource it shows or made.
 
-    `touched` is what the audit still has to record before the answer may leave; None when it is on record.
+    `touched` is what the audit still has to record before the answer may leave; None when it is on record. `gzipped` is
+    the body as gzip where it is at hand.
     """
 
     status: int
@@ -43,6 +44,7 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     version: Version | None = None
     touched: Touched | None = None
+    gzipped: bytes = b""
 
 
 def patients_of(versions: Iterable[Version]) -> tuple[str, ...]:

@@ -57,5 +57,24 @@ def test_fhir_capabilities_modes(anybody):
     assert (refused.status_code, issues(refused)[0]["code"]) == (400, "invalid")
 
 
+def test_fhir_Q5_Q6_a_part_of_metadata(anybody):
+    part = anybody.get("/metadata?_elements=url,rest")
+    assert {"resourceType", "meta", "url", "rest", "status", "fhirVersion"} <= part.json().keys()
+    assert "software" not in part.json()
+    assert part.json()["meta"]["tag"][0]["code"] == "SUBSETTED"
+    assert part.headers["etag"] != anybody.get("/metadata").headers["etag"]
+    assert "rest" not in anybody.get("/metadata?_summary=text").json()
+    assert anybody.get("/metadata?_summary=loud").status_code == 400
+
+
+def test_fhir_H14_metadata_is_packed_for_who_takes_it(anybody):
+    plain = anybody.get("/metadata", headers={"Accept-Encoding": "identity"})
+    packed = anybody.get("/metadata", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 5
+    assert packed.json() == plain.json()
+    assert "\n" in anybody.get("/metadata?_pretty=true", headers={"Accept-Encoding": "gzip"}).text
+
+
 def test_uscore_C7_it_names_where_it_is(site, anybody):
     assert anybody.get("/metadata").json()["implementation"]["url"] == site.base

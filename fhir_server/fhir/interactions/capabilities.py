@@ -14,7 +14,10 @@ from capability.statement import capability_statement, terminology_capabilities
 from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.conditions import names_tag
 from fhir_server.fhir.json_body import encode_json
+from fhir_server.fhir.negotiation import Pairs, first
+from fhir_server.fhir.packing import gzip
 from fhir_server.fhir.response import Response
+from fhir_server.fhir.subset import Subset, asked_subset, subset
 from fhir_server.settings import Settings
 
 MODES: Final = frozenset({"full", "normative", "terminology"})
@@ -22,7 +25,12 @@ MODES: Final = frozenset({"full", "normative", "terminology"})
 
 class _Statement(NamedTuple):
     body: bytes
+    gzipped: bytes
     etag: str
+
+    @classmethod
+    def of(cls, body: bytes) -> _Statement:
+        return cls(body, gzip(body), f'W/"{blake2b(body, digest_size=12).hexdigest()}"')
 
 
 @lru_cache(maxsize=8)
@@ -32,7 +40,13 @@ def _statement(base_url: str, mode: str, conditional_delete: str) -> _Statement:
         body = encode_json(terminology_capabilities(base_url, software, date))
     else:
         body = encode_json(capability_statement(base_url, software, date, mode, conditional_delete))
-    return _Statement(body, f'W/"{blake2b(body, digest_size=12).hexdigest()}"')
+    return _Statement.of(body)
+
+
+@lru_cache(maxsize=8)
+def _part(base_url: str, mode: str, conditional_delete: str, asked: Subset) -> _Statement:
+    kind = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
+    return _Statement.of(subset(kind, _statement(base_url, mode, conditional_delete).body, asked))
 
 
 @lru_cache(maxsize=1)
@@ -42,12 +56,15 @@ def changed_at() -> datetime:
     return datetime.fromtimestamp(int(max(described)), UTC)
 
 
-def capabilities(settings: Settings, mode: str = "full", if_none_match: str = "") -> Response:
+def capabilities(settings: Settings, pairs: Pairs = (), if_none_match: str = "") -> Response:
     """Answer with the CapabilityStatement of this instance, or with 304 to who has it; raises InvalidParameter."""
+    mode = first(pairs, "mode") or "full"
     if mode not in MODES:
         raise InvalidParameter("mode", "mode is full, normative or terminology")
-    statement = _statement(settings.fhir_base, mode, settings.conditional_delete.value)
+    asked = asked_subset(pairs)
+    instance = (settings.fhir_base, mode, settings.conditional_delete.value)
+    statement = _statement(*instance) if asked is None else _part(*instance, asked)
     headers = {"ETag": statement.etag}
     if if_none_match and names_tag(if_none_match, statement.etag):
         return Response(304, b"", headers)
-    return Response(200, statement.body, headers)
+    return Response(200, statement.body, headers, gzipped=statement.gzipped)
