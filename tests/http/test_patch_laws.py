@@ -18,14 +18,66 @@ from tests.http.test_fhirpath_patch import OBSERVATION, PATIENT
 
 BOUNDS = Bounds(2**20, DEFAULT_LIMITS)
 STORED = finished(PATIENT, "p", 1, 1_700_000_000_000)
-WORDS = (
-    "Patient|Observation|name|given|family|identifier|value|system|birthDate|extension|contact|use|where(|exists(|first()"
-    "|last()|tail()|skip(1)|take(|single()|ofType(|as |empty()|not()|startsWith('P')|extension('x')|(|)|[0]|[1]|[|]|.|.|."
-    "|,| = | != | < | >= | and | or |'official'|'|1|1.10|true|false|$this|@2020-01|`name`|`|\\|é| "
-).split("|")
+WORDS = [
+    "Patient",
+    "Observation",
+    "name",
+    "given",
+    "family",
+    "identifier",
+    "value",
+    "system",
+    "birthDate",
+    "extension",
+    "contact",
+    "use",
+    "where(",
+    "exists(",
+    "first()",
+    "last()",
+    "tail()",
+    "skip(1)",
+    "take(",
+    "single()",
+    "ofType(",
+    "as ",
+    "empty()",
+    "not()",
+    "startsWith('P')",
+    "extension('x')",
+    "(",
+    ")",
+    "[0]",
+    "[1]",
+    "[",
+    "]",
+    ".",
+    ".",
+    ".",
+    ",",
+    " = ",
+    " != ",
+    " < ",
+    " >= ",
+    " and ",
+    " or ",
+    "'official'",
+    "'",
+    "1",
+    "1.10",
+    "true",
+    "false",
+    "$this",
+    "@2020-01",
+    "`name`",
+    "`",
+    "\\",
+    "é",
+    " ",
+]
 paths = st.lists(st.sampled_from(WORDS), max_size=12).map("".join) | st.text(max_size=20)
 
-KEYS = "name given 0 1 - family _given birthDate meta id ~0 ~1 x 01".split()
+KEYS = ["name", "given", "0", "1", "-", "family", "_given", "birthDate", "meta", "id", "~0", "~1", "x", "01"]
 pointers = st.lists(st.sampled_from([*KEYS, ""]), max_size=4).map(lambda parts: "".join(f"/{part}" for part in parts))
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.decimals(-9, 9, places=2) | st.sampled_from(["Peter", "x", ""]),
@@ -93,10 +145,19 @@ PARTS = st.fixed_dictionaries(
     },
 )
 KINDS = {"name": "valueString", "index": "valueInteger", "source": "valueInteger", "destination": "valueInteger"}
-ELEMENTS = (
-    "Patient Patient.name Patient.name[0] Patient.name.given Patient.name[1].given Patient.birthDate Patient.contact"
-    " Patient.maritalStatus.text Patient.multipleBirth Patient.identifier Patient.photo"
-).split()
+ELEMENTS = [
+    "Patient",
+    "Patient.name",
+    "Patient.name[0]",
+    "Patient.name.given",
+    "Patient.name[1].given",
+    "Patient.birthDate",
+    "Patient.contact",
+    "Patient.maritalStatus.text",
+    "Patient.multipleBirth",
+    "Patient.identifier",
+    "Patient.photo",
+]
 
 
 @settings(max_examples=1000, deadline=None)
