@@ -171,7 +171,7 @@ class LatestReader:
                 latest.add(_version(row), row[_PLACE])
             if latest.size > MOST:
                 raise SearchTooCostly(TOO_MANY)
-            if len(rows) <= BATCH:
+            if len(rows) <= BATCH or _asks_only_for(criteria, latest.closed):
                 break
             place = rows[-1][_PLACE:]
             rows = await self._rows([*criteria, *_others_than(latest.closed)], place)
@@ -190,6 +190,17 @@ class LatestReader:
         }
         statement = compile_plan(plan, self.reader.dialect)
         return await self.reader.fetch(self.access.organization_id, statement, parameters)
+
+
+def _asks_only_for(criteria: Iterable[Criterion], codings: Iterable[Coding]) -> bool:
+    """Say whether every code that is asked for, each with its system, is among these."""
+    known = set(codings)
+    for each in criteria:
+        if isinstance(each, Match) and each.parameter.code == "code" and each.modifier is Modifier.NONE:
+            asked = {(value.system, (value.code or "").casefold()) for value in each.values if isinstance(value, Token)}
+            if asked and asked <= known:
+                return True
+    return False
 
 
 def _others_than(codings: Iterable[Coding]) -> Iterator[Criterion]:

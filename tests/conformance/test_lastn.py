@@ -127,6 +127,8 @@ def test_fhir_lastn_finds_what_lies_behind_many(fhir):
     newest = [each["name"] for each in many if each["effectiveDateTime"] == "2021-01-28"]
     assert sorted(latest(fhir, names, f"patient={person}&category=vital-signs")) == sorted([*newest, "rare"])
     assert latest(fhir, names, f"patient={person}&category=vital-signs&max=300")[-1] == "rare"
+    assert sorted(latest(fhir, names, f"patient={person}&code={LOINC}|8867-4")) == sorted(newest)
+    assert len(latest(fhir, names, f"patient={person}&code={LOINC}|8867-4&max=300")) == len(many)
 
 
 def test_fhir_lastn_takes_parameters_by_post(fhir, person, names):
