@@ -10,11 +10,13 @@ import hashlib
 import hmac
 import os
 import secrets
+from datetime import UTC, tzinfo
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -47,6 +49,16 @@ class ProfileChecks(StrEnum):
 
     CLAIMED = "claimed"
     OFF = "off"
+
+
+def _zone(name: str) -> tzinfo:
+    """Return a zone by its name; raises ValueError for one that the system does not know."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError) as error:
+        raise ValueError("must be the name of a time zone such as Europe/Vienna") from error
 
 
 class Settings(BaseSettings):
@@ -101,6 +113,11 @@ class Settings(BaseSettings):
     body_seconds: float = Field(30.0, gt=0, description="Longest time that a whole body may take; then likewise 408.")
     default_count: int = Field(50, ge=1, description="Resources on a page when `_count` is not given.")
     max_count: int = Field(1_000, ge=1, description="Largest `_count`; more is cut to it.")
+    time_zone: str = Field(
+        "UTC",
+        description="Zone of searched times without an offset (`date=2024-05-31T10:00`), such as `Europe/Vienna`. "
+        "Dates are those of UTC, as stored ones are.",
+    )
     search_parameters: Path | None = Field(
         None,
         description="File or folder of SearchParameter resources (JSON) that are served beside the published ones. "
@@ -152,6 +169,12 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://app.example, separated by spaces")
         return value
 
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        _zone(value)
+        return value
+
     @field_validator("secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
@@ -169,6 +192,11 @@ class Settings(BaseSettings):
     def fhir_base(self) -> str:
         """The FHIR base URL, which is also the audience of access tokens."""
         return f"{self.base_url}/fhir"
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        """The zone of searched times without an offset."""
+        return _zone(self.time_zone)
 
     @property
     def checks_claims(self) -> bool:

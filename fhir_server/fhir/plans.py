@@ -123,7 +123,7 @@ def _planned(request: FhirRequest, service: Service) -> PlannedWrite:
 
 def _criteria(resource_type: str, condition: str, service: Service) -> Criteria:
     """Return the criteria of `If-None-Exist` or of a query, without type and `?` (C4, U6)."""
-    return parse_criteria(resource_type, condition.strip(), base_url=service.base_url)
+    return parse_criteria(resource_type, condition.strip(), base_url=service.base_url, zone=service.zone)
 
 
 def _without_general(request: FhirRequest) -> str:

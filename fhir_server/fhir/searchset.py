@@ -37,6 +37,7 @@ async def answer_search(where: str | Scope, pairs: Pairs, request: FhirRequest, 
         pairs,
         strict=request.preferences.strict,
         base_url=service.base_url,
+        zone=service.zone,
         default_count=settings.default_count,
         max_count=settings.max_count,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from functools import cached_property
 
 from fhir_server.fhir.json_body import JsonLimits
@@ -34,6 +35,11 @@ class Service:
     def base_url(self) -> str:
         """The FHIR base without trailing slash: the start of every address that is answered (IN-8)."""
         return self.settings.fhir_base
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        """The zone of searched times that have no offset (search.html#date)."""
+        return self.settings.zone
 
     @cached_property
     def limits(self) -> JsonLimits:

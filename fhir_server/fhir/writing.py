@@ -134,7 +134,7 @@ async def _resolve(run: Run, layer: Iterable[PlannedWrite]) -> None:
 
 async def _target(run: Run, planned: PlannedWrite, reference: ConditionalReference) -> ResourceKey:
     resource_type, _, query = reference.text.partition("?")
-    criteria = parse_criteria(resource_type, query, base_url=run.service.base_url)
+    criteria = parse_criteria(resource_type, query, base_url=run.service.base_url, zone=run.service.zone)
     found = await run.find(resource_type, criteria, 2)
     if len(found) != 1:
         raise ConditionalReferenceFailed(_place(planned, reference.container))

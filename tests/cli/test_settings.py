@@ -56,6 +56,8 @@ def test_settings_do_not_change():
         ("FHIR_SERVER_REFERENCES", "guess"),
         ("FHIR_SERVER_LOG_LEVEL", "loud"),
         ("FHIR_SERVER_CORS_ORIGINS", "https://app.example/path"),
+        ("FHIR_SERVER_TIME_ZONE", "Mars/Olympus"),
+        ("FHIR_SERVER_TIME_ZONE", "../etc/passwd"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_without_its_value(monkeypatch, name: str, value: str):

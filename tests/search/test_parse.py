@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from fhir_server.errors import InvalidParameter, ParameterTooCostly, UnsupportedParameter
 from fhir_server.fhir.parse.escapes import split, unescape
+from fhir_server.fhir.parse.ordered import parse_date
 from fhir_server.fhir.parse.search import ParsedSearch, parse_criteria, parse_pairs, parse_search
 from storage.search.query import (
     Chain,
@@ -160,6 +162,32 @@ def test_fhir_8_values_are_read(query: str, found: tuple[Any, ...]) -> None:
 def test_fhir_S4_malformed_searches_are_always_refused(query: str, strict: bool) -> None:
     with pytest.raises(InvalidParameter):
         parsed(query, strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_utc"),
+    [
+        ("2013-01-14T10:00", "2013-01-14T09:00Z"),  # winter
+        ("2013-07-14T10:00:00", "2013-07-14T08:00:00Z"),  # summer
+        ("2013-07-14T10:00:00.5", "2013-07-14T08:00:00.5Z"),
+        ("2013-07-14T10:00:00Z", "2013-07-14T10:00:00Z"),  # an offset says it
+        ("2013-07-14T10:00:00-05:00", "2013-07-14T15:00:00Z"),
+        ("2013-07-14", "2013-07-14"),  # a date has no zone
+        ("2013", "2013"),
+        ("0001-01-01T00:00", "0001-01-01T00:00-00:00"),
+    ],
+)
+def test_fhir_8_1_times_without_an_offset_are_of_the_servers_zone(asked: str, in_utc: str) -> None:
+    zone = ZoneInfo("Europe/Vienna")
+    local, same = parse_date(f"ge{asked}", zone), parse_date(f"ge{in_utc}")
+    if asked.startswith("0001"):  # before there were zones: the time of the sun
+        assert local.low - same.low == local.high - same.high == -3_921_000_000
+    else:
+        assert local == same
+    found = parse_search("Observation", [("date", asked)], strict=True, base_url="", zone=zone)
+    assert found.search.criteria[0].values == (parse_date(asked, zone),)
+    (criterion,) = parse_criteria("Observation", f"date={asked.replace('+', '%2B')}", zone=zone)
+    assert criterion.values == (parse_date(asked, zone),)
 
 
 @pytest.mark.parametrize(

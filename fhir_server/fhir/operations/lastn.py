@@ -20,6 +20,7 @@ from fhir_server.fhir.parse.search import ParsedSearch, parse_search
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
 from fhir_server.fhir.service import Service
+from fhir_server.fhir.subset import NAMES, asked_subset, subset_versions
 from storage.resources import Version
 from storage.search.query import Chain, Criterion, Match, Modifier
 
@@ -33,14 +34,17 @@ async def lastn(request: FhirRequest, service: Service) -> Response:
     """Answer with the newest `max` Observations of each kind that meet the other parameters, kind by kind."""
     given = await operation_parameters(request, service.settings.max_body_bytes)
     most = _most(given)
-    pairs, unused = _criteria_alone(search_pairs(given, ["max"]))
+    asked = search_pairs(given, ["max"])
+    part = asked_subset(asked)
+    pairs, unused = _criteria_alone(asked)
     if unused and request.preferences.strict:
         raise InvalidParameter(unused[0], "$lastn has max and search criteria only")
     strict = request.preferences.strict
-    parsed = parse_search("Observation", pairs, strict=strict, base_url=service.base_url)
+    parsed = parse_search("Observation", pairs, strict=strict, base_url=service.base_url, zone=service.zone)
     _require_narrow(parsed.search.criteria)
     found = await service.searcher.latest(parsed.search.criteria, most, request.access)
-    body = _searchset(found, [*parsed.ignored, *unused], _address(parsed, most, service.base_url), service.base_url)
+    shown = subset_versions(found, part)
+    body = _searchset(shown, [*parsed.ignored, *unused], _address(parsed, most, service.base_url), service.base_url)
     return Response(200, body, touched=touched_by("Observation", found, count=len(found)))
 
 
@@ -54,9 +58,10 @@ def _most(given: Parameters) -> int:
 
 
 def _criteria_alone(pairs: Pairs) -> tuple[Pairs, list[str]]:
-    """Return the pairs that say what is looked for, and the names of those that shape a page of a search."""
-    unused = dict.fromkeys(name for name, _ in pairs if name.partition(":")[0] in RESULT | {CURSOR})
-    return tuple(pair for pair in pairs if pair[0] not in unused), list(unused)
+    """Return the pairs that say what is looked for, and the names of those that only shape a page of a search."""
+    shaping = [name for name, _ in pairs if name.partition(":")[0] in RESULT | {CURSOR}]
+    unused = dict.fromkeys(name for name in shaping if name not in NAMES)
+    return tuple(pair for pair in pairs if pair[0] not in shaping), list(unused)
 
 
 def _require_narrow(criteria: Iterable[Criterion]) -> None:

@@ -12,7 +12,7 @@ from fhir_server.fhir.parse.escapes import split, unescape
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
 from fhir_server.fhir.parse.ordered import parse_date
 from fhir_server.fhir.parse.references import parse_id
-from fhir_server.fhir.parse.values import KNOWN_MODIFIERS, MODIFIERS, parse_value
+from fhir_server.fhir.parse.values import KNOWN_MODIFIERS, MODIFIERS, Ground, parse_value
 from storage.projection.coverage import Answer, answer
 from storage.search.query import (
     Chain,
@@ -40,9 +40,9 @@ _MODIFIERS: Final = {modifier.value: modifier for modifier in Modifier if modifi
 
 @dataclass(frozen=True, slots=True)
 class CriterionParser:
-    """Parses criteria against this server's base URL, given without trailing slash."""
+    """Parses criteria."""
 
-    base_url: str
+    ground: Ground
 
     def parse(self, resource_type: str, name: str, value: str, steps: int = 0) -> Criterion | None:
         """Return the criterion; None when the value is empty.
@@ -70,10 +70,10 @@ class CriterionParser:
         if parameter.code == "_id":
             return Ids(parameter.resource_type, tuple(dict.fromkeys(parse_id(piece) for piece in pieces)))
         if parameter.code == "_lastUpdated":
-            return LastUpdated(tuple(parse_date(piece) for piece in pieces))
+            return LastUpdated(tuple(parse_date(piece, self.ground.zone) for piece in pieces))
         values: dict[Value, None] = {}
         for piece in pieces:
-            value = parse_value(parameter, named.modifier, piece, self.base_url, named.target_type)
+            value = parse_value(parameter, named.modifier, piece, self.ground, named.target_type)
             _require_code(parameter, value)
             values[value] = None
         return Match(parameter, named.modifier, tuple(values))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Final
 from urllib.parse import unquote
 
@@ -22,6 +23,7 @@ from fhir_server.fhir.parse.cautions import cautions_of
 from fhir_server.fhir.parse.criteria import CriterionParser, inner_searches
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
 from fhir_server.fhir.parse.results import CURSOR, GENERAL, RESULT, ResultParameters
+from fhir_server.fhir.parse.values import Ground
 from fhir_server.fhir.subset import Subset
 from storage.search.query import Criterion, Part, Search, SortKey, Total
 
@@ -105,6 +107,7 @@ def parse_search(
     *,
     strict: bool,
     base_url: str,
+    zone: tzinfo = UTC,
     default_count: int = 50,
     max_count: int = 1000,
 ) -> ParsedSearch:
@@ -112,11 +115,12 @@ def parse_search(
 
     With `strict` (`Prefer: handling=strict`) an unknown parameter is an error, else it is left out and named in
     `ignored`. Unknown modifiers and malformed values are always errors. Of several types a parameter is known when
-    every one of them has it (S1). Raises InvalidParameter and UnsupportedParameter.
+    every one of them has it (S1). Times without an offset are of `zone`. Raises InvalidParameter and
+    UnsupportedParameter.
     """
     scope = where if isinstance(where, Scope) else Scope((where,), "")
     results = ResultParameters(scope.types, default_count, max_count)
-    asked = _Asked(scope, CriterionParser(base_url.rstrip("/")), results)
+    asked = _Asked(scope, CriterionParser(Ground(base_url.rstrip("/"), zone)), results)
     used = list(scope.shown)
     ignored: list[str] = []
     cursor: str | None = None
@@ -222,13 +226,13 @@ class _Asked:
         self._orders = orders
 
 
-def parse_criteria(resource_type: str, query: str, *, base_url: str = "") -> tuple[Criterion, ...]:
+def parse_criteria(resource_type: str, query: str, *, base_url: str = "", zone: tzinfo = UTC) -> tuple[Criterion, ...]:
     """Return the criteria of a conditional interaction or conditional reference (http.html#cond-update).
 
     Every parameter must be known and at least one must have a value: never "match all". Raises InvalidParameter and
     UnsupportedParameter.
     """
-    parser = CriterionParser(base_url.rstrip("/"))
+    parser = CriterionParser(Ground(base_url.rstrip("/"), zone))
     criteria: dict[Criterion, None] = {}
     for name, value in _limited(parse_pairs(query)):
         if name in RESULT:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Final
 
 from capability.search_parameters import Component, SearchParameter, SearchType
@@ -12,6 +14,14 @@ from fhir_server.fhir.parse.ordered import parse_date, parse_number, parse_quant
 from fhir_server.fhir.parse.references import parse_reference_value
 from fhir_server.fhir.parse.tokens import parse_coded_token, parse_token, parse_typed_identifier
 from storage.search.query import Composite, Modifier, PlainValue, Text, Uri, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What values are read against: this server's base URL without trailing slash, the zone of times without offset."""
+
+    base_url: str
+    zone: tzinfo = UTC
 
 
 def parse_text(text: str) -> Text:
@@ -38,7 +48,6 @@ def parse_deep_uri(text: str) -> Uri:
 _GRAMMARS: Final[Mapping[SearchType, Callable[[str], PlainValue]]] = {
     SearchType.TOKEN: parse_token,
     SearchType.STRING: parse_text,
-    SearchType.DATE: parse_date,
     SearchType.NUMBER: parse_number,
     SearchType.QUANTITY: parse_quantity,
     SearchType.URI: parse_uri,
@@ -87,27 +96,29 @@ KNOWN_MODIFIERS: Final[Mapping[SearchType, frozenset[str]]] = {
 
 
 def parse_value(
-    parameter: SearchParameter, modifier: Modifier, text: str, base_url: str, target_type: str | None
+    parameter: SearchParameter, modifier: Modifier, text: str, ground: Ground, target_type: str | None
 ) -> Value:
     """Return one alternative of a parameter; raises MalformedValue."""
     parse = _BY_MODIFIER.get((parameter.type, modifier))
     if parse is not None:
         return parse(text)
     if parameter.type is SearchType.COMPOSITE:
-        return _parse_composite(parameter.components, text, base_url)
-    return _parse_plain(parameter.type, text, base_url, target_type)
+        return _parse_composite(parameter.components, text, ground)
+    return _parse_plain(parameter.type, text, ground, target_type)
 
 
-def _parse_plain(kind: SearchType, text: str, base_url: str, target_type: str | None) -> PlainValue:
+def _parse_plain(kind: SearchType, text: str, ground: Ground, target_type: str | None) -> PlainValue:
     if kind is SearchType.REFERENCE:
-        return parse_reference_value(text, base_url, target_type)
+        return parse_reference_value(text, ground.base_url, target_type)
+    if kind is SearchType.DATE:
+        return parse_date(text, ground.zone)
     return _GRAMMARS[kind](text)
 
 
-def _parse_composite(components: tuple[Component, ...], text: str, base_url: str) -> Composite:
+def _parse_composite(components: tuple[Component, ...], text: str, ground: Ground) -> Composite:
     pieces = split(text, "$")
     if len(pieces) != len(components) or not all(pieces):
         form = "$".join(component.code for component in components)
         raise MalformedValue(f"a composite has one value per component: {form}")
     pairs = zip(components, pieces, strict=True)
-    return Composite(tuple(_parse_plain(component.type, piece, base_url, None) for component, piece in pairs))
+    return Composite(tuple(_parse_plain(component.type, piece, ground, None) for component, piece in pairs))
