@@ -119,6 +119,35 @@ _DEFINED: Final = (
         ),
     ),
     Operation(
+        "meta",
+        "http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        (ANY_TYPE,),
+        frozenset(Level),
+        title="The labels of a resource, or those in use",
+        text="Of a resource its meta; of a type, or of all, every profile, security label and tag that a resource "
+        "has that the caller may search; refused as too costly where more than 10,000 resources would have to be read.",
+        parameters=(OperationParameter("return", "Meta", "The labels.", minimum=1, use="out"),),
+    ),
+    *(
+        Operation(
+            f"meta-{verb}",
+            f"http://hl7.org/fhir/OperationDefinition/Resource-meta-{verb}",
+            (ANY_TYPE,),
+            frozenset({Level.INSTANCE}),
+            by_get=False,
+            affects_state=True,
+            title=title,
+            text="Profiles are the same by their URL, security labels and tags by system and code. The resource keeps "
+            "its version, ETag and lastUpdated: labels are about the record and not part of its content. If-Match is "
+            "honoured. Needs the right to read and to update.",
+            parameters=(
+                OperationParameter("meta", "Meta", "Profiles, security labels and tags.", minimum=1),
+                OperationParameter("return", "Meta", "What the resource has now.", minimum=1, use="out"),
+            ),
+        )
+        for verb, title in (("add", "Add labels to a resource"), ("delete", "Take labels from a resource"))
+    ),
+    Operation(
         "lineage",
         "OperationDefinition/lineage",
         (ANY_TYPE,),

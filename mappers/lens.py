@@ -22,7 +22,7 @@ from mappers.leaves import fhirpath, leaf_places
 from mappers.lookups import NO_LOOKUPS, Lookups, Need
 from mappers.nodes import Node, Slot
 from mappers.paths import Steps, is_open, put, shown_at, steps, take
-from mappers.residual import NOTHING, Groups, Origin, Path, Residual, difference, merged
+from mappers.residual import NOTHING, Groups, Origin, Path, Residual, difference, difference_below, merged
 
 Row: TypeAlias = Any
 """A row: one of the frozen dataclasses of `mappers.rows`."""
@@ -362,6 +362,13 @@ class ResourceMapper:
             return NOTHING
         bare = difference(self._base(view, part, lookups, bare=True), written, self._groups)
         return Residual(bare, bare=True) if len(bare) <= len(full) else Residual(full)
+
+    def with_meta(self, row: Row, part: str, lookups: Lookups, residual: Residual, meta: Json) -> Residual:
+        """Return the residual with which the row shows this `meta`, and everything else as before."""
+        base = self._base(self._view(row, part), part, lookups, residual.bare)
+        entries = difference_below(base.get("meta", {}), meta, ("meta",), self._groups)
+        kept = tuple(entry for entry in residual.entries if entry.path[0] != "meta")
+        return Residual((*kept, *entries), residual.bare)
 
     def without(self, row: Row, part: str) -> Row:
         """Return the row without one part; raises MappingError where its parts cannot be taken out."""

@@ -126,6 +126,13 @@ def difference(base: Node, target: Json, groups: Groups) -> tuple[ResidualEntry,
     return tuple(out)
 
 
+def difference_below(base: Node, target: Json, path: Path, groups: Groups) -> tuple[ResidualEntry, ...]:
+    """Return the entries that turn one rendered object into the written one, member by member."""
+    out: list[ResidualEntry] = []
+    _compare_members(base if isinstance(base, dict) else {}, target, path, groups, out)
+    return tuple(out)
+
+
 def _compare(base: Node, target: Json, path: Path, groups: Groups, out: list[ResidualEntry]) -> None:
     if isinstance(base, dict) and isinstance(target, dict):
         _compare_members(base, target, path, groups, out)

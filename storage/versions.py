@@ -122,6 +122,29 @@ async def write_versions(unit: UnitOfWork, pendings: Sequence[Pending]) -> list[
     return results
 
 
+async def replace_in_place(
+    unit: UnitOfWork, stored: Stored, resource: Mapping[str, Any], residual: bytes | None
+) -> Version:
+    """Give the current version, which the unit of work has locked, another body: one that differs in labels only.
+
+    Number and instant of the version stay.
+    """
+    body = finished(resource, stored.key.id, stored.version, stored.last_updated)
+    values = index_values(resource, unit.base_url)
+    batch = _Batch(unit)
+    batch.reindex(stored, values)
+    replaced = {
+        "at_organization_id": unit.organization_id,
+        "at_self_key": stored.key.hash,
+        "present": values.present,
+        "residual": residual,
+        "body": body,
+    }
+    await unit.driver.execute_many(_replace_statement(unit.driver.dialect), [replaced])
+    await batch.store(unit.driver)
+    return Version(stored.key, stored.version, stored.last_updated, deleted=False, body=body)
+
+
 def is_unchanged(pending: Pending) -> bool:
     """Whether writing it would make no new version."""
     stored = pending.stored
@@ -219,7 +242,16 @@ class _Batch:
             return
         before = index_values(stored.resource(), self.base_url)
         # What its row says of patient and date is what its index rows say, whatever the rules give for it today.
-        old = index_rows(self.organization_id, rid, before, stored.patient, stored.date_low)
+        self._differ(index_rows(self.organization_id, rid, before, stored.patient, stored.date_low), new)
+
+    def reindex(self, stored: Stored, values: IndexValues) -> None:
+        """Note the difference of index rows for another body of the same version, about the same patient and date."""
+        place = stored.patient, stored.date_low
+        before = index_values(stored.resource(), self.base_url)
+        new = index_rows(self.organization_id, stored.rid, values, *place)
+        self._differ(index_rows(self.organization_id, stored.rid, before, *place), new)
+
+    def _differ(self, old: Mapping[Table, list[Row]], new: Mapping[Table, list[Row]]) -> None:
         for table in ROWS_PER_RESOURCE:
             former, present = set(old.get(table, ())), set(new.get(table, ()))
             self.added[table].extend(present - former)
@@ -303,8 +335,17 @@ def _supersede_statement(dialect: str, *, one: bool) -> Prepared:
 
 @lru_cache
 def _relabel_statement(dialect: str) -> Prepared:
+    return _change_statement(dialect, ("home_table", "home_key", "home_part", "residual"))
+
+
+@lru_cache
+def _replace_statement(dialect: str) -> Prepared:
+    return _change_statement(dialect, ("present", "residual", "body"))
+
+
+def _change_statement(dialect: str, values: Sequence[str]) -> Prepared:
+    """Return the statement that sets columns of a resource's row, whose key is named at_<column>."""
     keys = ("organization_id", "self_key")
-    values = ("home_table", "home_key", "home_part", "residual")
     statement = (
         update(fhir.resources)
         .where(*(fhir.resources.c[name] == bindparam(f"at_{name}") for name in keys))

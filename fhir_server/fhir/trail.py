@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from capability.operations import OPERATIONS
 from fhir_server.fhir.request import FhirRequest, Origin
 from fhir_server.fhir.response import Touched, touched_by
 from fhir_server.fhir.routing import Interaction, Route
@@ -26,6 +27,13 @@ _ACTIONS: Final = {
 }
 
 
+def _action(route: Route) -> str:
+    """Return what the audit calls an interaction; an operation reads, unless it is one that changes something."""
+    if route.interaction is Interaction.OPERATION and OPERATIONS[route.operation].affects_state:
+        return "write"
+    return _ACTIONS.get(route.interaction, "read")
+
+
 def change_of(request: FhirRequest) -> Change:
     """Return who is named as the author of what a request writes."""
     return Change(request.access.actor, request.access.client_id, API, request.origin.request_id)
@@ -39,7 +47,7 @@ def record_of(access: Access, route: Route, origin: Origin, touched: Touched, st
         actor_id=access.actor,
         actor_role=access.role,
         resource=touched.resource_type or route.resource_type or API,
-        action=_ACTIONS.get(route.interaction, "read"),
+        action=_action(route),
         outcome="denied" if status in REFUSALS else "allowed",
         client_id=access.client_id,
         customer_id=one,
@@ -73,7 +81,7 @@ def failure_record(
         actor_id=access.actor if access else ANONYMOUS,
         actor_role=access.role if access else ANONYMOUS,
         resource=(route.resource_type if route else "") or API,
-        action=_ACTIONS.get(route.interaction, "read") if route else "read",
+        action=_action(route) if route else "read",
         outcome="denied" if status in REFUSALS else "allowed",
         client_id=access.client_id if access else None,
         resource_ids=(route.id,) if route and route.id else (),

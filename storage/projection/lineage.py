@@ -126,7 +126,7 @@ async def _traced(unit: UnitOfWork, mapper: ResourceMapper, stored: Stored, home
         return None
     facts = await open_facts(unit)
     try:
-        row = await _row(unit, facts, mapper, home)
+        row = await row_with_facts(unit, facts, mapper, home)
         if row is None:
             return None
         own, lookups, residual = mapper.of(row), facts.lookups(), residual_of(stored)
@@ -136,7 +136,7 @@ async def _traced(unit: UnitOfWork, mapper: ResourceMapper, stored: Stored, home
         return None
 
 
-async def _row(unit: UnitOfWork, facts: Facts, mapper: ResourceMapper, home: Home) -> Row | None:
+async def row_with_facts(unit: UnitOfWork, facts: Facts, mapper: ResourceMapper, home: Home) -> Row | None:
     """Return the row with everything that its rendering uses in `facts`."""
     load = load_derived if home.table in DERIVED_TABLES else load_rows
     rows = await load(unit.connection, home.table, unit.organization_id, [home.key])

@@ -8,6 +8,7 @@ from typing import Final
 from fhir_server.fhir.operations.everything import everything
 from fhir_server.fhir.operations.lastn import lastn
 from fhir_server.fhir.operations.lineage import lineage
+from fhir_server.fhir.operations.meta import meta, meta_add, meta_delete
 from fhir_server.fhir.operations.validate import validate
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response
@@ -17,6 +18,9 @@ OPERATION_HANDLERS: Final[Mapping[str, Callable[[FhirRequest, Service], Awaitabl
     "everything": everything,
     "lastn": lastn,
     "lineage": lineage,
+    "meta": meta,
+    "meta-add": meta_add,
+    "meta-delete": meta_delete,
     "validate": validate,
 }
 """One for each of `capability.operations.OPERATIONS`."""
