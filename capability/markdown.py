@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from capability.registry import REGISTRY, SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
+from capability.operations import ANY_TYPE, OPERATIONS
+from capability.registry import READ_ONLY_TYPES, REGISTRY, SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
 from capability.search_parameters import COMMON, SearchParameter
+from capability.us_core import VERSIONS
 
 
 def capability_markdown() -> str:
@@ -15,6 +17,11 @@ def _lines() -> Iterator[str]:
     yield "# What this server can do"
     yield ""
     yield f"Every R4 resource type has: {', '.join(TYPE_INTERACTIONS)}. The base has: {', '.join(SYSTEM_INTERACTIONS)}."
+    yield f"Nobody writes {', '.join(sorted(READ_ONLY_TYPES))}."
+    yield ""
+    yield from _operations()
+    yield ""
+    yield from _profiles()
     yield ""
     yield "Parameters of every type:"
     yield ""
@@ -26,6 +33,24 @@ def _lines() -> Iterator[str]:
             yield f"## {served.name}"
             yield ""
             yield from _table(own)
+
+
+def _operations() -> Iterator[str]:
+    yield "| operation | of | called at | what |"
+    yield "| --- | --- | --- | --- |"
+    for each in OPERATIONS.values():
+        types = "all types" if ANY_TYPE in each.types else ", ".join(each.types)
+        levels = ", ".join(sorted(level.value for level in each.levels))
+        yield f"| `${each.name}` | {types} | {levels} | {each.title} |"
+
+
+def _profiles() -> Iterator[str]:
+    yield "Profiles that resources of this server follow (US Core " + " and ".join(VERSIONS) + ", vital signs of R4):"
+    yield ""
+    for served in REGISTRY.values():
+        if served.profiles:
+            names = ", ".join(f"`{url.rpartition('/')[2]}`" for url in served.profiles)
+            yield f"- {served.name}: {names}"
 
 
 def _table(parameters: Iterable[SearchParameter]) -> Iterator[str]:

@@ -184,6 +184,13 @@ def test_fhir_lastn_tells_what_it_does_not_use(fhir, person, names):
         assert strict.status_code == 400
 
 
+def test_fhir_lastn_shows_the_part_that_is_asked_for(fhir, person, names):
+    answer = fhir.get(f"/Observation/$lastn?patient={person}&code=29463-7&_elements=code").json()
+    (entry,) = answer["entry"]
+    assert "effectiveDateTime" not in entry["resource"]
+    assert entry["resource"]["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
 def test_fhir_lastn_shows_what_the_caller_may_see(site, fhir, person, names):
     own = site.client("patient/*.rs", role="PATIENT", patient=person, fhir_user=f"Patient/{person}")
     assert latest(own, names, f"patient={person}&code=29463-7") == ["weight-3"]
