@@ -133,6 +133,65 @@ def put_if_first(tenant: Tenant, slot: int, _other: int) -> None:
         assert answer.status_code == 412
 
 
+def rename(tenant: Tenant, key: str, slot: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return a JSON Patch of a Patient with what it has to make of it."""
+    name = tenant.patient(slot)["name"][0]
+    resource = {**(tenant.kept[key].now or {}), "name": [name]} if key in tenant.kept else {}
+    return [{"op": "replace", "path": "/name/0/family", "value": name["family"]}], resource
+
+
+PATCH = {"Content-Type": "application/json-patch+json"}
+
+
+def patch_patient(tenant: Tenant, slot: int, _other: int) -> None:
+    key = tenant.key("Patient", slot)
+    document, resource = rename(tenant, key, slot)
+    answer = tenant.ask("PATCH", f"/{key}", document, **PATCH)
+    kept = tenant.kept.get(key, Kept())
+    if kept.now is None:
+        assert answer.status_code == (410 if kept.versions else 404)
+        return
+    assert answer.status_code == tenant.store(key, resource)
+    assert answer.headers["etag"] == f'W/"{len(kept.versions)}"'
+
+
+def patch_by_condition(tenant: Tenant, slot: int, _other: int) -> None:
+    there = tenant.named(slot)
+    key = next(iter(there), "")
+    document, resource = rename(tenant, key, slot)
+    answer = tenant.ask("PATCH", f"/Patient?{tenant.asked(slot)}", document, **PATCH)
+    if len(there) != 1:
+        assert answer.status_code == (412 if there else 404)
+        return
+    assert answer.status_code == tenant.store(key, resource)
+    assert f"Patient/{answer.json()['id']}" == key
+
+
+def put_by_condition(tenant: Tenant, slot: int, _other: int) -> None:
+    there = tenant.named(slot)
+    resource = tenant.patient(slot)
+    answer = tenant.ask("PUT", f"/Patient?{tenant.asked(slot)}", resource)
+    if len(there) > 1:
+        assert answer.status_code == 412
+        return
+    key = f"Patient/{answer.json()['id']}"
+    assert not there or key in there
+    assert answer.status_code == tenant.store(key, resource)
+
+
+def delete_by_condition(tenant: Tenant, slot: int, _other: int) -> None:
+    there = tenant.named(slot)
+    answer = tenant.ask("DELETE", f"/Patient?{tenant.asked(slot)}")
+    if len(there) > 1:
+        assert answer.status_code == 412
+        return
+    held = bool(tenant.about(*there))
+    assert answer.status_code == (409 if held else 204)
+    if not held:
+        for key in there:
+            note_deletion(tenant, key)
+
+
 def create_unless_there(tenant: Tenant, slot: int, _other: int) -> None:
     there = tenant.named(slot)
     resource = tenant.patient(slot)
@@ -206,6 +265,22 @@ def history(tenant: Tenant, slot: int, other: int) -> None:
         assert answer.json()["total"] == len(versions)
 
 
+def history_of_type(tenant: Tenant, slot: int, other: int) -> None:
+    """As many versions as the model has; PostgreSQL shows them when older transactions have ended."""
+    resource_type = ("Patient", "Observation")[other]
+    answer = tenant.ask("GET", f"/{resource_type}/_history?_count=1000")
+    key = tenant.key(resource_type, slot)
+    shown = [each for each in answer.json().get("entry", ()) if each["fullUrl"].endswith(key)]
+    assert len(shown) <= len(tenant.kept.get(key, Kept()).versions)
+
+
+def history_of_all(tenant: Tenant, slot: int, _other: int) -> None:
+    answer = tenant.ask("GET", "/_history?_count=1000")
+    key = tenant.key("Patient", slot)
+    shown = [each for each in answer.json().get("entry", ()) if each["fullUrl"].endswith(key)]
+    assert len(shown) <= len(tenant.kept.get(key, Kept()).versions)
+
+
 def found(tenant: Tenant, query: str) -> set[str]:
     """Return what a search finds and includes."""
     answer = tenant.ask("GET", f"/{query}")
@@ -243,6 +318,22 @@ def search_by_chain(tenant: Tenant, slot: int, _other: int) -> None:
     has = f"_has:Observation:patient:code={SYSTEM}|{tenant.run}"
     assert found(tenant, f"Patient?{has}") == tenant.subjects()
     assert found(tenant, f"Patient?{has}&{tenant.asked(slot)}") == tenant.subjects() & tenant.named(slot)
+
+
+def search_several_types(tenant: Tenant, slot: int, _other: int) -> None:
+    assert found(tenant, f"?_type=Patient,Observation&_id={tenant.run}-{slot}") == {
+        key
+        for key in (tenant.key("Patient", slot), tenant.key("Observation", slot))
+        if tenant.kept.get(key, Kept()).now
+    }
+
+
+def search_compartment(tenant: Tenant, slot: int, _other: int) -> None:
+    key = tenant.key("Patient", slot)
+    if tenant.kept.get(key, Kept()).now is None:
+        assert tenant.ask("GET", f"/{key}/Observation").status_code in {200, 404, 410}
+    else:
+        assert found(tenant, f"{key}/Observation") == tenant.about(key)
 
 
 def search_with_includes(tenant: Tenant, slot: int, _other: int) -> None:
@@ -301,16 +392,24 @@ ACTS = {
     put_patient: Interaction.UPDATE,
     put_observation: Interaction.UPDATE,
     put_if_first: Interaction.UPDATE,
+    put_by_condition: Interaction.UPDATE,
+    patch_patient: Interaction.PATCH,
+    patch_by_condition: Interaction.PATCH,
     create_unless_there: Interaction.CREATE,
     delete_observation: Interaction.DELETE,
     delete_patient: Interaction.DELETE,
+    delete_by_condition: Interaction.DELETE,
     read: Interaction.READ,
     vread: Interaction.VREAD,
     history: Interaction.HISTORY_INSTANCE,
+    history_of_type: Interaction.HISTORY_TYPE,
+    history_of_all: Interaction.HISTORY_SYSTEM,
     search: Interaction.SEARCH_TYPE,
     search_by_form: Interaction.SEARCH_TYPE,
     search_by_chain: Interaction.SEARCH_TYPE,
     search_with_includes: Interaction.SEARCH_TYPE,
+    search_several_types: Interaction.SEARCH_SYSTEM,
+    search_compartment: Interaction.SEARCH_COMPARTMENT,
     refer_by_condition: Interaction.BUNDLE,
     batch: Interaction.BUNDLE,
     everything: Interaction.OPERATION,
