@@ -285,7 +285,10 @@ CARE_OBSERVATION: Final = ResourceMapper(
             _take_measured,
             needed=True,
             needs=_needs,
-            sources=(*[("metric_id", "metric_organization_id")] * 2, *[("value", "unit", "metric_id")] * 7),
+            sources=(
+                *[("metric_id", "metric_organization_id")] * 2,
+                *[("value", "unit", "metric_id", "metric_organization_id")] * 7,
+            ),
             note="category and code of the metric: its code, else a local one. A number or a text that reads as one → "
             "Quantity in the unit written, else the metric's; words, yes or no, coded values as such; members → "
             "components; null → dataAbsentReason",

@@ -69,7 +69,7 @@ CLEAN_RECORD: Final = ResourceMapper(
             ("clean_json", "resource_type", "sources", "profile_id"),
             (ROOT,),
             _resource,
-            sources=(("clean_json",),),
+            sources=(("clean_json", "sources"),),
             note="the whole resource; id and version are this server's, relative references as the sources say",
         ),
     ),

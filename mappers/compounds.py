@@ -183,4 +183,5 @@ def _taken(written: Json, left: list[tuple[Any, ...]]) -> dict[str, Json]:
 def compounds() -> Field:
     """Return the field of `protocols.compounds`; the mapper declares the slot COMPOUNDS for `activity`."""
     note = "name, code, dosage as Quantity, frequency as Timing; the rest in words as description"
-    return lens(("compounds",), ("activity[compounds]",), _show, _take, empty=([],), note=note)
+    sources = (("compounds", "status"),)
+    return lens(("compounds",), ("activity[compounds]",), _show, _take, empty=([],), note=note, sources=sources)

@@ -286,7 +286,11 @@ ENROLLMENT: Final = ResourceMapper(
         ),
         derived(("care_program_id",), "goal[goals]", _goals, note="Goals of the enrollment"),
         derived(
-            ("status",), "activity[program]", show_activities, note="assessments and metrics of the program's preset"
+            ("status",),
+            "activity[program]",
+            show_activities,
+            note="assessments and metrics of the program's preset",
+            also=("care_program_id",),
         ),
         notes(),
     ),

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
@@ -105,10 +106,19 @@ def lens(
 
 
 def derived(
-    columns: tuple[str, ...], path: str, show: Callable[[tuple[Any, ...], Context], Node], *, note: str = ""
+    columns: tuple[str, ...],
+    path: str,
+    show: Callable[[tuple[Any, ...], Context], Node],
+    *,
+    note: str = "",
+    also: tuple[str, ...] = (),
 ) -> Field:
-    """Return a field that is only rendered; a differing element that is written stays in the residual."""
-    return Field(columns, (path,), lambda values, context: (show(values, context),), note=note)
+    """Return a field that is only rendered; a differing element that is written stays in the residual.
+
+    `also` are columns that `show` looks up in the view: lineage names them as well.
+    """
+    sources = ((*columns, *also),) if also else ()
+    return Field(columns, (path,), lambda values, context: (show(values, context),), note=note, sources=sources)
 
 
 def constant(path: str, value: Node, *, note: str = "") -> Field:
@@ -128,11 +138,19 @@ def fixed(path: str, value: Json, *, note: str = "") -> Field:
 
 
 def enrich(
-    columns: tuple[str, ...], path: str, show: Callable[[tuple[Any, ...], Context], Node], *, note: str = ""
+    columns: tuple[str, ...],
+    path: str,
+    show: Callable[[tuple[Any, ...], Context], Node],
+    *,
+    note: str = "",
+    also: tuple[str, ...] = (),
 ) -> Field:
-    """Return an element that is added for readers, and only where the last writer was not FHIR (settled §1.1)."""
+    """Return an element that is added for readers, and only where the last writer was not FHIR (settled §1.1).
+
+    `also` is as in `derived`.
+    """
     described = f"enrichment: {note}" if note else "enrichment"
-    return Field(columns, (path,), lambda values, context: (show(values, context),), enrichment=True, note=described)
+    return dataclasses.replace(derived(columns, path, show, note=described, also=also), enrichment=True)
 
 
 def profile(url: str) -> Field:

@@ -116,7 +116,7 @@ def _device() -> Field:
         empty=(None, None, WRITTEN_THROUGH_FHIR),
         needs=lambda found: reference_needs(found[:1]),
         always=True,
-        sources=(("device_id", "device_type", "source"), ("source",)),
+        sources=(("device_id", "device_type", "source", "customer_id"), ("source", "device_id", "device_type")),
         note="Device of that type and id from that source; without either, the source in meta.source",
     )
 
@@ -311,7 +311,13 @@ DAILY_STATISTIC: Final = ResourceMapper(
         "component": tuple(map(_statistic, (*STATISTICS, "count"))),
     },
     fields=(
-        enrich((*STATISTICS.values(), "count", "unit"), "meta.profile", _profiles_of_day, note="by metric and unit"),
+        enrich(
+            (*STATISTICS.values(), "count", "unit"),
+            "meta.profile",
+            _profiles_of_day,
+            note="by metric and unit",
+            also=("data_type",),
+        ),
         derived(
             ("closed_at", "corrected"),
             "status",
@@ -321,7 +327,15 @@ DAILY_STATISTIC: Final = ResourceMapper(
         _category(),
         _metric(wearables.DAILY_CODES, wearables.DAILY_TYPES),
         _subject(),
-        lens(("date",), ("effectivePeriod",), _show_day, _take_day, needed=True, note="in the profile's time zone"),
+        lens(
+            ("date",),
+            ("effectivePeriod",),
+            _show_day,
+            _take_day,
+            needed=True,
+            sources=(("date", "customer_id", "metadata"),),
+            note="in the profile's time zone",
+        ),
         lens(
             (*STATISTICS.values(), "count", "unit"),
             ("valueQuantity", *(f"component[{code}].valueQuantity" for code in (*STATISTICS, "count"))),

@@ -58,7 +58,7 @@ def protocol_period() -> Field:
 
     note = f"{isos.day_of.note}; an end before the start is not shown"
     columns = ("start_date", "end_date")
-    sources = (("start_date",), ("end_date",))
+    sources = (("start_date",), ("end_date", "start_date"))
     return lens(columns, ("period.start", "period.end"), show, take, note=note, sources=sources)
 
 
@@ -94,5 +94,5 @@ def treatment_period() -> Field:
 
     note = "the end by status; one before the start is not shown; a planned end stays in the residual"
     columns = ("started_at", "completed_at", "cancelled_at")
-    sources = (("started_at",), ("completed_at", "cancelled_at"))
+    sources = (("started_at",), ("completed_at", "cancelled_at", "started_at"))
     return lens(columns, ("period.start", "period.end"), show, take, note=note, sources=sources)

@@ -161,7 +161,7 @@ def test_a_document_that_is_not_what_the_column_says_is_a_failure(document: Any)
 def test_every_element_comes_from_clean_json() -> None:
     lineage = CLEAN_RECORD.of(record()).lineage(record(), "", lookups(), NOTHING)
     assert lineage.pop("Observation.id") == "profile_fhir_resources_clean.id"
-    assert set(lineage.values()) == {"profile_fhir_resources_clean.clean_json"}
+    assert set(lineage.values()) == {"profile_fhir_resources_clean.clean_json, profile_fhir_resources_clean.sources"}
 
 
 def test_clean_records_are_read_only_and_name_where_they_are_made() -> None:
