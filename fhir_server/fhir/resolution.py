@@ -19,9 +19,11 @@ from fhir_server.fhir.references import find_links
 from fhir_server.fhir.request import BIG
 from fhir_server.fhir.routing import Interaction
 from fhir_server.settings import ConditionalDelete
+from storage.access import Right
 from storage.conditional import required, serialise
 from storage.errors import ConcurrencyConflict, ResourceExists, SearchTooCostly
-from storage.resources import ResourceKey
+from storage.resources import ResourceKey, Stored
+from storage.store import is_visible
 from storage.versions import load_current
 
 MAX_DELETED: Final = 1_000
@@ -67,11 +69,17 @@ async def resolve_updates(run: Run, left: Left) -> None:
         if each.chosen_id is not None and not found.get(place, True)
     ]
     taken = await load_current(run.unit, chosen)
-    existing = {key for key, stored in taken.items() if not stored.deleted}
+    existing = {key for key, stored in taken.items() if not stored.deleted and _sees(run, stored)}
     for place, keys in found.items():
         each = left[place]
         with as_entry(each.entry):
             left[place] = run.writes[place] = _aimed(each, keys, existing)
+
+
+def _sees(run: Run, stored: Stored) -> bool:
+    """Say whether the caller may know that the id is taken; who may not is told that it is not there (AZ-6)."""
+    reach = run.access.require(stored.key.resource_type, Right.UPDATE)
+    return is_visible(stored, reach, run.access, run.unit.base_url)
 
 
 def _aimed(each: PlannedWrite, keys: list[ResourceKey], existing: Collection[ResourceKey]) -> PlannedWrite:

@@ -224,6 +224,21 @@ def test_only_what_the_caller_sees_counts_as_a_match(site, fhir):
     assert fhir.get(f"/Observation/{theirs}").status_code == 200
 
 
+def test_whether_an_id_is_taken_is_not_told_to_who_cannot_see_it(site, fhir):
+    own, other = (fhir.post("/Patient", json=patient()).json()["id"] for _ in range(2))
+    app = site.client("patient/*.cruds", role="APP", patient=own)
+    mine, theirs = (fhir.post("/Observation", json=observation(f"Patient/{key}")).json()["id"] for key in (own, other))
+
+    def ask(key):
+        body = observation(f"Patient/{own}", id=key)
+        return app.put(f"/Observation?identifier={SYSTEM}|nobody-has-it", json=body)
+
+    assert ask(mine).status_code == 409
+    hidden, absent = ask(theirs), ask("never")
+    assert hidden.status_code == absent.status_code == 404
+    assert hidden.text.replace(theirs, "never") == absent.text
+
+
 # --- at once ----------------------------------------------------------------------------------------------------------
 
 
