@@ -27,7 +27,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
 
 from storage.clock import IdSource
 from storage.driver import Driver, PsycopgDriver, Question, Row, SqliteDriver
-from storage.errors import ConcurrencyConflict, DatabaseUnavailable
+from storage.errors import ConcurrencyConflict, DatabaseUnavailable, SearchTooCostly
 from storage.libpq import CONNECT_SECONDS, wire_statement
 from storage.pipeline import PipelinedConnection
 from storage.search.bodies import BODY_FUNCTIONS
@@ -155,6 +155,12 @@ class translated_errors:  # noqa: N801 reads as a statement
                 raise translated from None
 
 
+_LIMITS_OF_SQLITE: Final = re.compile(
+    "parser stack overflow|Expression tree is too large|too many terms|tables in a join"
+)
+"""What SQLite says of statements that are beyond its limits (sqlite.org/limits.html); only searches get that far."""
+
+
 def _translate(error: Exception) -> Exception | None:
     origin = getattr(error, "orig", error) if isinstance(error, exc.DBAPIError) else error
     if isinstance(error, TimeoutError | exc.TimeoutError | psycopg_pool.PoolTimeout | psycopg_pool.PoolClosed):
@@ -166,10 +172,16 @@ def _translate(error: Exception) -> Exception | None:
         isinstance(error, exc.DBAPIError) and error.connection_invalidated
     ):
         return DatabaseUnavailable()
-    message = str(origin)
-    if isinstance(origin, sqlite3.OperationalError):
+    return _translate_sqlite(origin) if isinstance(origin, sqlite3.Error) else None
+
+
+def _translate_sqlite(error: sqlite3.Error) -> Exception | None:
+    message = str(error)
+    if isinstance(error, sqlite3.OperationalError):
+        if _LIMITS_OF_SQLITE.search(message):
+            return SearchTooCostly("the search is deeper than the database takes: ask for less of it at once")
         return ConcurrencyConflict() if "locked" in message else DatabaseUnavailable()
-    if isinstance(origin, sqlite3.IntegrityError) and "UNIQUE" in message:
+    if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in message:
         return ConcurrencyConflict()
     return None
 

@@ -116,12 +116,13 @@ def _named_values(body: bytes, name: str) -> list[str]:
     return body_values(body, resource_type, code, BodyPart(part))
 
 
-def _starts(body: bytes, name: str, beginning: str) -> bool:
-    return any(fold(value).startswith(beginning) for value in _named_values(body, name))
+def _starts(body: bytes, name: str, beginnings: str) -> bool:
+    asked = tuple(decode(beginnings.encode()))
+    return any(fold(value).startswith(asked) for value in _named_values(body, name))
 
 
 def _is(body: bytes, name: str, wanted: str) -> bool:
-    return wanted in _named_values(body, name)
+    return not set(decode(wanted.encode())).isdisjoint(_named_values(body, name))
 
 
 def _extreme(choose: Callable[[list[str]], str], *, exact: bool) -> Callable[[bytes, str], str | None]:

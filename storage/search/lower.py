@@ -27,7 +27,7 @@ from storage.search.predicates.composite import composite_test, expect_composite
 from storage.search.predicates.date import clinical_date_test, date_test, updated_test
 from storage.search.predicates.quantity import quantity_test
 from storage.search.predicates.reference import reference_test
-from storage.search.predicates.string import string_test, uri_tests
+from storage.search.predicates.string import string_test, uri_tests, uris_above_test
 from storage.search.predicates.token import token_test
 from storage.search.query import (
     Chain,
@@ -112,7 +112,9 @@ class Lowering:
         """Return the test that one row of a date parameter keeps within all values."""
         return IndexTest((date_test(parameter, values, self.now, self.binder),))
 
-    def _lower_values(self, parameter: SearchParameter, modifier: Modifier, values: tuple[Value, ...]) -> Test:
+    def _lower_values(  # noqa: PLR0911 one case per kind of answer
+        self, parameter: SearchParameter, modifier: Modifier, values: tuple[Value, ...]
+    ) -> Test:
         kind = answer(parameter.resource_type, parameter.code)
         if kind is Answer.VARIANTS:
             codes = variants(parameter.resource_type, parameter.code)
@@ -125,20 +127,21 @@ class Lowering:
             return self._lower_tokens(parameter, modifier, values)
         if parameter.type is SearchType.REFERENCE:
             return reference_test(parameter, values, self.binder)
+        if modifier is Modifier.ABOVE:
+            return IndexTest((uris_above_test(parameter, values, self.binder),))
         lower = _BY_VALUE[parameter.type]
         return any_of(lower(self, parameter, modifier, value) for value in values)
 
-    def _lower_text(self, parameter: SearchParameter, value: Value) -> Test:
-        if not isinstance(value, Text):
-            raise TypeError(f"{type(value).__name__} is no text")
+    def _lower_texts(self, parameter: SearchParameter, values: tuple[Value, ...]) -> Test:
         if not has_part(parameter, BodyPart.TEXT):
             return Constant(value=False)
-        return BodyStarts(bind_source(parameter, BodyPart.TEXT, self.binder), self.binder.bind(fold(value.text)))
+        beginnings = [fold(value.text) for value in values if isinstance(value, Text)]
+        return BodyStarts(bind_source(parameter, BodyPart.TEXT, self.binder), self.binder.bind(beginnings))
 
     def _lower_tokens(self, parameter: SearchParameter, modifier: Modifier, values: tuple[Value, ...]) -> Test:
         """Return the test for tokens: by rows, save for texts and `system|`, which only identifiers have rows for."""
         if modifier is Modifier.TEXT:
-            return any_of(self._lower_text(parameter, value) for value in values)
+            return self._lower_texts(parameter, values)
         of_system: list[str] = []
         by_row: list[Value] = []
         is_by_row = modifier is Modifier.NONE and answers_any_code(parameter.resource_type, parameter.code)
@@ -147,18 +150,18 @@ class Lowering:
                 of_system.append(value.system)
             else:
                 by_row.append(value)
-        tests: list[Test] = [self._lower_system(parameter, modifier, system) for system in of_system]
+        tests: list[Test] = [self._lower_systems(parameter, modifier, of_system)] if of_system else []
         if by_row:
             tests.insert(0, IndexTest(token_test(parameter, modifier, by_row, self.binder)))
         return any_of(tests) if tests else Constant(value=False)
 
-    def _lower_system(self, parameter: SearchParameter, modifier: Modifier, system: str) -> Test:
-        if implies_system(parameter.resource_type, parameter.code, system):
+    def _lower_systems(self, parameter: SearchParameter, modifier: Modifier, systems: list[str]) -> Test:
+        if any(implies_system(parameter.resource_type, parameter.code, system) for system in systems):
             return PresentTest(self.binder.bind(1 << parameter.bit), missing=False)
         part = BodyPart.IDENTIFIER_SYSTEM if modifier is Modifier.IDENTIFIER else BodyPart.SYSTEM
         if not has_part(parameter, part):
             return Constant(value=False)
-        return BodyIs(bind_source(parameter, part, self.binder), self.binder.bind(system))
+        return BodyIs(bind_source(parameter, part, self.binder), self.binder.bind(systems))
 
     def _lower_conjunction(self, parameter: SearchParameter, value: Value) -> Test:
         pairs = zip(parameter.components, expect_composite(value).parts, strict=True)

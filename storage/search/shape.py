@@ -59,11 +59,12 @@ class TextIn:
 
 @dataclass(frozen=True, slots=True)
 class TextIs:
-    """Row of fhir_index_strings with this value, and with `exact` unless None."""
+    """Row of fhir_index_strings with this value, with `many` one of these, and with `exact` unless None."""
 
     key: Name
     value: Name
     exact: Name | None
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,15 +242,15 @@ class BodySource:
 
 @dataclass(frozen=True, slots=True)
 class BodyStarts:
-    """One of the values in the body begins with this, folded."""
+    """One of the values in the body begins, folded, with one of a list."""
 
     source: BodySource
-    beginning: Name
+    beginnings: Name
 
 
 @dataclass(frozen=True, slots=True)
 class BodyIs:
-    """One of the values in the body is this."""
+    """One of the values in the body is one of a list."""
 
     source: BodySource
     wanted: Name

@@ -9,8 +9,9 @@ import pytest
 from fhir_server.fhir.parse.search import parse_criteria
 from storage.access import Access
 from storage.engine import Database
-from storage.errors import InteractionForbidden
+from storage.errors import InteractionForbidden, SearchTooCostly
 from storage.resources import ResourceKey
+from storage.sql import Prepared
 from storage.transaction import Change
 from storage.versions import Pending, write_versions
 from tests.search.library import Library
@@ -115,3 +116,11 @@ async def test_settled_3_4_rising_by_last_updated_stops_before_a_running_transac
         assert await library.ids("Patient?_sort=-_lastUpdated") == ["b", "a"]
         assert await library.ids("Patient") == ["b", "a"]
     assert set(await library.ids("Patient?_sort=_lastUpdated")) == {"a", "late", "b"}
+
+
+async def test_fhir_H11_a_statement_beyond_the_limits_of_sqlite_is_too_costly(database: Database) -> None:
+    if database.dialect != "sqlite":
+        pytest.skip("PostgreSQL has no such limits")
+    statement = Prepared("SELECT " + "NOT " * 2000 + "1", {})
+    with pytest.raises(SearchTooCostly):
+        await database.fetch("organization", statement, {})

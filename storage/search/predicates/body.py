@@ -15,7 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.operators import OperatorType
-from sqlalchemy.types import Boolean
+from sqlalchemy.types import Boolean, Text
 
 from capability.search_parameters import SearchParameter
 from storage.search.bodies import LONGEST_ORDER, BodyPart, body_name, body_paths
@@ -33,7 +33,7 @@ def bind_source(parameter: SearchParameter, part: BodyPart, binder: Binder) -> B
 
 def body_condition(test: BodyStarts | BodyIs, body: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition on the column of the body."""
-    name = test.beginning if isinstance(test, BodyStarts) else test.wanted
+    name = test.beginnings if isinstance(test, BodyStarts) else test.wanted
     return _BodyTest(body, test.source, name, folded=isinstance(test, BodyStarts))
 
 
@@ -84,11 +84,11 @@ def folded(text: ColumnElement[str]) -> ColumnElement[str]:
 
 @compiles(_Folded, "postgresql")
 def _fold_by_tables(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
-    return _folded(compiler.process(element.text, **options))
+    return _folded(compiler.process(element.text, **options), compiler)
 
 
 class _BodyTest(_Body):
-    """One of the values is what a parameter says, or when folded begins with it."""
+    """One of the values is one of those in a list parameter, or when folded begins with one."""
 
     inherit_cache = True
     type = Boolean()
@@ -120,10 +120,16 @@ _VALUE: Final = "(body_value.value #>> '{}')"
 
 @compiles(_BodyTest, "postgresql")
 def _test_by_path(element: _BodyTest, compiler: SQLCompiler, **options: Any) -> str:
-    asked = compiler.process(element.asked, **options)
-    value = _VALUE
-    test = f"starts_with({_folded(value)}, {asked})" if element.folded else f"{value} = {asked}"
-    return f"EXISTS (SELECT 1 FROM {element.values(compiler, **options)} WHERE {test})"  # noqa: S608 compiled parts
+    compiler.process(element.asked, **options)  # registers the parameter
+    asked = f"%({element.asked.key})s::text[]"
+    values = element.values(compiler, **options)
+    if not element.folded:
+        return f"EXISTS (SELECT 1 FROM {values} WHERE {_VALUE} = ANY({asked}))"  # noqa: S608 compiled parts
+    bare = f"LATERAL (SELECT {_folded(_VALUE, compiler)} AS text OFFSET 0) AS bare"
+    return (
+        f"EXISTS (SELECT 1 FROM {values}, {bare}, unnest({asked}) AS beginning(text) "  # noqa: S608 compiled parts
+        "WHERE starts_with(bare.text, beginning.text))"
+    )
 
 
 @compiles(_BodyTest, "sqlite")
@@ -155,21 +161,30 @@ def _call(function: str, compiler: SQLCompiler, *arguments: ClauseElement, **opt
 _SURROGATES: Final = range(0xD800, 0xE000)
 
 
-def _folded(text: str) -> str:
-    """Return the SQL of `storage.search.values.fold`; the long way is taken for text beyond ASCII only."""
-    plain = f'lower({text} COLLATE "C")'
+def _folded(text: str, compiler: SQLCompiler) -> str:
+    """Return the SQL of `storage.search.values.fold`; the long way is taken for text beyond ASCII only.
+
+    The tables are constants of the statement, sent along once however often they are named.
+    """
     letters = _letters()
-    bare = f"translate(normalize({text}, NFKD), {letters.sources}, {letters.targets})"
+    sources = _constant("fold_letters", letters.sources + _marks(), compiler)
+    targets = _constant("fold_targets", letters.targets, compiler)
+    bare = f"translate(normalize({text}, NFKD), {sources}, {targets})"
     for one, several in letters.several:
-        bare = f"replace({bare}, {_quoted(one)}, {_quoted(several)})"
-    bare = f"translate(normalize({bare}, NFKD), {_quoted(_marks())}, '')"
+        bare = f"replace({bare}, '{one}', '{several}')"
+    bare = f"translate(normalize({bare}, NFKD), {_constant('fold_marks', _marks(), compiler)}, '')"
+    spaces = _constant("fold_spaces", f"[{_spaces()}]+", compiler)
+    plain = f'lower({text} COLLATE "C")'
     is_ascii = f"octet_length({text}) = length({text})"
-    return f"CASE WHEN {is_ascii} THEN {_cut(plain)} ELSE rtrim({_cut(bare)}, ' ') END"
+    return f"CASE WHEN {is_ascii} THEN {_cut(plain, spaces)} ELSE rtrim({_cut(bare, spaces)}, ' ') END"
 
 
-def _cut(text: str) -> str:
-    spaced = f"regexp_replace({text}, {_quoted(f'[{_spaces()}]+')}, ' ', 'g')"
-    return f"left(btrim({spaced}, ' '), {LONGEST_TEXT})"
+def _cut(text: str, spaces: str) -> str:
+    return f"left(btrim(regexp_replace({text}, {spaces}, ' ', 'g'), ' '), {LONGEST_TEXT})"
+
+
+def _constant(name: str, value: str, compiler: SQLCompiler) -> str:
+    return compiler.process(bindparam(name, value, type_=Text()))
 
 
 class _Letters:
@@ -191,8 +206,8 @@ class _Letters:
                 targets.append(becomes)
             else:
                 self.several.append((letter, becomes))
-        self.sources = _quoted("".join(sources) + _marks())
-        self.targets = _quoted("".join(targets))
+        self.sources = "".join(sources)
+        self.targets = "".join(targets)
 
 
 @cache
@@ -210,7 +225,3 @@ def _marks() -> str:
 def _spaces() -> str:
     """Return all letters that Python takes for space."""
     return "".join(chr(each) for each in range(1, sys.maxunicode + 1) if chr(each).isspace())
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_
 
 from capability.search_parameters import SearchParameter
 from storage.search.keys import parameter_key
-from storage.search.predicates.parameters import parameter_like
+from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.query import Modifier, Text, Uri, Value
 from storage.search.shape import Binder, TextHas, TextIn, TextIs
 from storage.search.values import exact_text, fold, indexed_uri
@@ -39,7 +40,7 @@ def uri_tests(
 ) -> tuple[TextIn | TextIs, ...]:
     """Return the conditions on string rows that one uri asks for.
 
-    `:below` is the uri itself or `uri/…`; `:above` is what the uri lies below in that sense.
+    `:below` is the uri itself or `uri/…`.
     """
     if not isinstance(value, Uri):
         raise TypeError(f"{type(value).__name__} is no value of a uri parameter")
@@ -47,9 +48,16 @@ def uri_tests(
     itself = TextIs(key, binder.bind(indexed_uri(value.uri)), None)
     if modifier is Modifier.BELOW:
         return itself, _starting_with(key, value.uri.rstrip("/") + "/", binder)
-    if modifier is Modifier.ABOVE:
-        return itself, *(TextIs(key, binder.bind(indexed_uri(each)), None) for each in uris_above(value.uri))
     return (itself,)
+
+
+def uris_above_test(parameter: SearchParameter, values: Iterable[Value], binder: Binder) -> TextIs:
+    """Return the condition on string rows of `:above`: what one of the uris is, or lies below."""
+    asked = [value.uri for value in values if isinstance(value, Uri)]
+    known = [indexed_uri(each) for uri in asked for each in (uri, *uris_above(uri))]
+    key = binder.bind(parameter_key(parameter.resource_type, parameter.code))
+    name, many = binder.bind_list(known)
+    return TextIs(key, name, None, many)
 
 
 def uris_above(uri: str) -> list[str]:
@@ -83,8 +91,8 @@ def string_condition(condition: TextIn | TextIs | TextHas, rows: Any) -> ColumnE
         case TextIn(_, low, high):
             found = and_(key, rows.value >= parameter_like(rows.value, low))
             return found if high is None else and_(found, rows.value < parameter_like(rows.value, high))
-        case TextIs(_, value, exact):
-            found = and_(key, rows.value == parameter_like(rows.value, value))
+        case TextIs(_, value, exact, many):
+            found = and_(key, is_one_of(rows.value, value, many))
             return found if exact is None else and_(found, rows.exact == parameter_like(rows.exact, exact))
         case TextHas(_, pattern):
             return and_(key, rows.value.like(parameter_like(rows.value, pattern), escape="\\"))
