@@ -13,11 +13,11 @@ from fhir_server.fhir.parse.results import GENERAL
 from fhir_server.fhir.parse.search import parse_criteria
 from fhir_server.fhir.patch.patches import Patch, entry_patch, fhirpath_patch, json_patch
 from fhir_server.fhir.planned import Criteria, PlannedWrite
-from fhir_server.fhir.request import BIG, FhirRequest
+from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.whole import require_whole
-from fhir_server.validation.validate import validate_resource
+from fhir_server.validation.validate import takes_long, validate_resource
 from storage.access import Right
 from storage.resources import ResourceKey
 
@@ -48,7 +48,7 @@ async def plan_write(request: FhirRequest, service: Service) -> PlannedWrite:
 async def _sent_resource(request: FhirRequest, service: Service) -> dict[str, Any]:
     body = await request.json(service.settings.max_body_bytes)
     resource_type, claimed = request.route.resource_type, service.settings.checks_claims
-    if len(body.data) > BIG:
+    if takes_long([body.value], len(body.data), claimed=claimed):
         await asyncio.to_thread(validate_resource, body.value, body.data, expected_type=resource_type, claimed=claimed)
     else:
         validate_resource(body.value, body.data or None, expected_type=resource_type, claimed=claimed)

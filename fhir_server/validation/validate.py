@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from capability.profiles import find_profile
 from fhir_server.errors import Issue, TypeMismatch, invalid_resource
 from fhir_server.fhir.json_body import encode_json, root_name
+from fhir_server.fhir.request import BIG
 from fhir_server.validation.places import from_json_names
 from fhir_server.validation.profiles import profile_issues
 from fhir_server.validation.structure import structure_issues
 from fhir_server.validation.walk import Walk, walk_resource
+
+BIG_CLAIMS: Final = 32 * 1024
+"""Where profiles are claimed it is bodies above this that are validated off the event loop."""
 
 
 def validate_resource(
@@ -58,6 +62,19 @@ def claims(resource: dict[str, Any]) -> list[str]:
     """Return the canonicals of the profiles that a valid resource claims to follow (resource.html#Meta)."""
     meta = resource.get("meta")
     return [each for each in meta.get("profile", ()) if each] if meta else []
+
+
+def takes_long(resources: Iterable[Any], size: int, *, claimed: bool) -> bool:
+    """Say whether to validate resources that came in `size` bytes off the event loop (security IN-2)."""
+    return size > BIG or (claimed and size > BIG_CLAIMS and any(map(_may_claim, resources)))
+
+
+def _may_claim(resource: Any) -> bool:
+    """Say quickly whether a resource that nobody has validated may claim profiles, or hold others that do."""
+    if not isinstance(resource, dict):
+        return False
+    meta = resource.get("meta")
+    return (isinstance(meta, dict) and "profile" in meta) or resource.get("resourceType") == "Bundle"
 
 
 def claimed_issues(resource: dict[str, Any], *, thorough: bool = False) -> list[Issue]:

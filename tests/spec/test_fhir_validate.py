@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.http.test_on_record import listed, records
 from tests.site import issues, observation, patient, running_site
 
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
@@ -213,6 +214,19 @@ def test_fhir_validate_may_be_an_entry_of_a_bundle(fhir, kind):
     assert {each["severity"] for each in second["resource"]["issue"]} == {"information"}
 
 
+def test_fhir_validate_is_on_record(site, fhir):
+    name = fhir.post("/Patient", json=GOOD).json()["id"]
+    for method, address, body, ids in (
+        ("GET", f"/Patient/{name}/$validate", None, {name}),
+        ("POST", "/Patient/$validate", GOOD, set()),
+    ):
+        request = f"validate-{method}"
+        fhir.request(method, address, json=body, headers={"X-Request-Id": request})
+        (record,) = records(site, request)
+        assert (record["resource"], record["interaction"], record["action"]) == ("Patient", "operation", "read")
+        assert set(listed(record["resource_ids"])) == ids
+
+
 # --- C6 ---------------------------------------------------------------------------------------------------------------
 
 
@@ -271,3 +285,13 @@ def test_fhir_C6_the_check_can_be_switched_off(database_url):
             fhir.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]}).status_code == 200
         )
         assert ("required", "Patient.gender") in verdict(fhir.get(f"/Patient/{created.json()['id']}/$validate"))
+
+
+def test_fhir_C6_many_claims_in_one_transaction_are_checked_off_the_event_loop(fhir):
+    entries = [{"resource": claiming(GOOD), "request": {"method": "POST", "url": "Patient"}} for _ in range(199)]
+    entries.append({"resource": claiming(BAD), "request": {"method": "POST", "url": "Patient"}})
+    answer = fhir.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 422
+    assert {each["expression"][0].partition(".resource")[0] for each in issues(answer)} == {"Bundle.entry[199]"}
+    entries.pop()
+    assert fhir.post("/", json={"resourceType": "Bundle", "type": "transaction", "entry": entries}).status_code == 200

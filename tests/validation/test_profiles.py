@@ -16,7 +16,7 @@ from fhir_server.fhir.json_body import encode_json, parse_json
 from fhir_server.validation.fhirpath import NotEvaluated, holds
 from fhir_server.validation.profiles import extension_issues, profile_issues
 from fhir_server.validation.slicing import steps
-from fhir_server.validation.validate import claimed_issues, resource_issues
+from fhir_server.validation.validate import BIG_CLAIMS, claimed_issues, resource_issues, takes_long
 from tests.validation.profile_samples import (
     LOINC,
     PATIENT,
@@ -594,6 +594,23 @@ def test_fhir_C6_every_known_claim_is_checked():
         "http://hl7.org/fhir/StructureDefinition/bp|4.0.1",
     }
     assert all(each.breaks_rule for each in claimed_issues(resource))
+
+
+@pytest.mark.parametrize(
+    ("resource", "size", "claimed", "long"),
+    [
+        ({"meta": {"profile": ["urn:x"]}}, BIG_CLAIMS + 1, True, True),
+        ({"meta": {"profile": ["urn:x"]}}, BIG_CLAIMS + 1, False, False),
+        ({"meta": {"profile": ["urn:x"]}}, BIG_CLAIMS, True, False),
+        ({"meta": {}}, BIG_CLAIMS + 1, True, False),
+        ({"meta": 1}, BIG_CLAIMS + 1, True, False),
+        ({"resourceType": "Bundle"}, BIG_CLAIMS + 1, True, True),
+        ([], BIG_CLAIMS + 1, True, False),
+        ({}, 9 * BIG_CLAIMS, False, True),
+    ],
+)
+def test_claims_of_larger_bodies_are_checked_off_the_event_loop(resource, size, claimed, long):
+    assert takes_long([{}, resource], size, claimed=claimed) is long
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the official examples are not at hand")

@@ -24,14 +24,14 @@ from fhir_server.fhir.patch.patches import entry_patch
 from fhir_server.fhir.planned import PlannedWrite, as_entry
 from fhir_server.fhir.plans import planned_patch, planned_write, require_right
 from fhir_server.fhir.references import find_links
-from fhir_server.fhir.request import BIG, FhirRequest
+from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.single import respond
 from fhir_server.fhir.trail import change_of, record_of, write_records
 from fhir_server.fhir.writing import carry_out
-from fhir_server.validation.validate import validate_resource
+from fhir_server.validation.validate import takes_long, validate_resource
 from storage.audit import AuditRecord
 from storage.transaction import UnitOfWork
 
@@ -50,7 +50,7 @@ async def transaction(request: FhirRequest, service: Service, bundle: dict[str, 
     Raises EntryFailed with the entry at fault, or InvalidResource with the faults of all; then nothing is stored.
     """
     asked = _ask(bundle, request, service)
-    if size > BIG:
+    if takes_long((each.entry.resource for each in asked), size, claimed=service.settings.checks_claims):
         await asyncio.to_thread(_validate, asked, service)
     else:
         _validate(asked, service)

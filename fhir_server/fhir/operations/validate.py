@@ -20,14 +20,14 @@ from fhir_server.errors import InvalidParameter, InvalidResource, Issue, Malform
 from fhir_server.fhir.json_body import encode_json, parse_json
 from fhir_server.fhir.operations.parameters import Parameters, has_no_body, operation_parameters, queried_parameters
 from fhir_server.fhir.rendered import read_rendered
-from fhir_server.fhir.request import BIG, FhirRequest
+from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, Touched, patients_of
 from fhir_server.fhir.routing import Route
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.trail import change_of
 from fhir_server.outcome import operation_outcome, rendering
 from fhir_server.validation.profiles import extension_issues, profile_issues
-from fhir_server.validation.validate import claimed_issues, claims, resource_issues
+from fhir_server.validation.validate import BIG_CLAIMS, claimed_issues, claims, resource_issues
 from storage.access import Reach, Right
 from storage.engine import NeededFirst
 from storage.errors import InteractionForbidden, ResourceNotFound
@@ -76,7 +76,7 @@ async def validate(request: FhirRequest, service: Service) -> Response:
         asked = _Asked(parse_json(body, service.limits), body, asked.mode, asked.profiles)
     if asked.mode is Mode.DELETE:
         issues: list[Issue] = []
-    elif len(asked.data or b"") > BIG:
+    elif len(asked.data or encode_json(asked.resource)) > BIG_CLAIMS:
         issues = await asyncio.to_thread(_faults, asked, route)
     else:
         issues = _faults(asked, route)
