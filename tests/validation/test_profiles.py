@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from fhir.resources.R4B import get_fhir_model_class
 
 from capability.profiles import PROFILES, ElementRule, find_profile, must_support, profiles_of, versions_of
 from capability.value_sets import codes_of, find_value_set
@@ -137,6 +138,12 @@ def test_uscore_a_resource_that_follows_its_profile_has_no_fault(profile):
     assert resource_issues(resource) == []
     assert faults(resource, profile) == set()
     assert encode_json(resource) == before
+
+
+@pytest.mark.parametrize("profile", OF_RESOURCES, ids=NAMES)
+def test_uscore_another_library_takes_the_samples_for_valid_too(profile):
+    resource = sample(profile)
+    get_fhir_model_class(resource["resourceType"]).model_validate_json(encode_json(resource))
 
 
 @pytest.mark.parametrize("profile", OF_RESOURCES, ids=NAMES)
