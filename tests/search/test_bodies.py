@@ -200,14 +200,50 @@ async def test_fhir_Q2_keys_of_the_resource_and_of_rows_go_together_beside_other
     assert await library.ids("Observation?status=final&_sort=_lastUpdated,-value-string") == ["c", "b", "a"]
 
 
-async def test_fhir_Q2_several_types_sort_by_one_token(library: Library) -> None:
+RACE: Final = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race"
+SUBJECT: Final = "http://hl7.org/fhir/StructureDefinition/questionnaireresponse-isSubject"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("Patient?race=urn:oid:2.16.840.1.113883.6.238|", ["b", "a"]),
+        ("Patient?race:text=white", ["a"]),
+        ("Patient?race:text=asian", ["b"]),
+        ("Patient?_sort=race", ["b", "a", "c"]),
+        ("Patient?_sort=-race", ["a", "b", "c"]),
+        ("Patient?_sort=phone", ["b", "c", "a"]),  # e-mail addresses are no phones
+        ("Patient?_sort=-email", ["a", "b", "c"]),
+        ("QuestionnaireResponse?_sort=item-subject", ["r", "q", "s"]),
+        ("QuestionnaireResponse?_sort=-item-subject", ["q", "r", "s"]),
+    ],
+)
+async def test_bodies_are_read_through_extensions_and_conditions(
+    library: Library, query: str, found: list[str]
+) -> None:
+    def person(name: str, race: str | None, *telecom: tuple[str, str]) -> dict[str, Any]:
+        system = "urn:oid:2.16.840.1.113883.6.238"
+        coding = {"system": system, "code": {"White": "2106-3", "Asian": "2028-9"}.get(race or ""), "display": race}
+        extension = {"url": RACE, "extension": [{"url": "ombCategory", "valueCoding": coding}]}
+        points = [{"system": kind, "value": value} for kind, value in telecom]
+        return (
+            {"resourceType": "Patient", "id": name} | ({"extension": [extension]} if race else {}) | {"telecom": points}
+        )
+
+    def answered(name: str, reference: str, *, is_subject: bool) -> dict[str, Any]:
+        marks = [{"url": SUBJECT, "valueBoolean": True}] if is_subject else []
+        item = {"linkId": "1", "extension": marks, "answer": [{"valueReference": about(reference)}]}
+        return {"resourceType": "QuestionnaireResponse", "id": name, "status": "completed", "item": [item]}
+
     await library.add(
-        observation("o", meta={"tag": [{"code": "b"}]}),
-        {"resourceType": "Patient", "id": "p", "meta": {"tag": [{"code": "A"}]}, "gender": "male"},
-        {"resourceType": "Patient", "id": "q"},
+        person("a", "White", ("email", "z@x")),
+        person("b", "Asian", ("phone", "1"), ("email", "a@x")),
+        person("c", None, ("phone", "2")),
+        answered("q", "Patient/z", is_subject=True),
+        answered("r", "Patient/a", is_subject=True),
+        answered("s", "Patient/b", is_subject=False),
     )
-    for resource_type, ids in (("Patient", ["p", "q"]), ("Observation", ["o"])):
-        assert await library.ids(f"{resource_type}?_sort=_tag") == ids
+    assert await library.ids(query) == found
 
 
 def test_fhir_Q2_every_token_and_reference_is_sortable() -> None:
