@@ -284,7 +284,7 @@ READS = [
     for whose in ("own", "other", "nobody")
     for key in KEYS
     for path in (key.format(whose), f"{key.format(whose)}/_history", f"{key.format(whose)}/_history/1")
-]
+] + ["$meta", "Observation/$meta", "Patient/own/$meta", "Patient/other/$meta", "Patient/nobody/$meta"]
 SEARCHES = [
     *(
         f"{name}?{result}"
@@ -295,6 +295,12 @@ SEARCHES = [
     "Patient/own/$everything?start=2020-03-02",
     "Patient/other/$everything",
     "Patient/nobody/$everything",
+    "_history?_count=3",
+    "_history?_since=2020",
+    "Observation/_history?_count=2",
+    "Observation/_history?_at=2020-09-13T12:26:41Z&_count=1",
+    "Patient/own/$everything?_at=2020-09-13T12:26:41Z&_count=2",
+    "Patient/other/$everything?_at=2020-09-13T12:26:41Z",
     "Observation?patient=other",
     "Observation?patient=Patient/own",
     "Observation?subject=Patient/other,Patient/own",

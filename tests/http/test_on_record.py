@@ -59,6 +59,33 @@ def test_a_read_says_who_what_and_whose(site, fhir, person, observed, method, pa
     assert person not in record["path"]
 
 
+@pytest.mark.parametrize("path", ["/Observation/_history", "/_history"])
+def test_a_history_across_resources_says_whose_they_are(site, fhir, observed, path):
+    name = f"across{path.replace('/', '-')}"
+    for _ in range(100):  # it may wait for a transaction of the server's own
+        answer = fhir.get(path, params={"_count": "1000"}, headers={"X-Request-Id": name})
+        if observed in answer.text:
+            break
+    record = records(site, name)[-1]
+    assert (record["interaction"], record["action"]) == (f"history-{'type' if 'Obs' in path else 'system'}", "read")
+    assert observed in {each.rpartition("/")[2] for each in listed(record["resource_ids"])}
+    assert record["count"] == len(answer.json()["entry"])
+
+
+def test_changed_labels_are_on_record_as_a_write(site, fhir, person, observed):
+    labels = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}
+    for operation in ("$meta-add", "$meta-delete"):
+        name = f"labels-{operation[1:]}"
+        path = f"/Observation/{observed}/{operation}"
+        assert fhir.post(path, json=labels, headers={"X-Request-Id": name}).status_code == 200
+        (record,) = records(site, name)
+        assert (record["resource"], record["interaction"], record["action"]) == ("Observation", "operation", "write")
+        assert (record["customer_id"], listed(record["resource_ids"])) == (person, [observed])
+    assert fhir.get(f"/Observation/{observed}/$meta", headers={"X-Request-Id": "labels"}).status_code == 200
+    (record,) = records(site, "labels")
+    assert (record["action"], record["customer_id"]) == ("read", person)
+
+
 @pytest.mark.parametrize("asked", ["/Observation/{}?_elements=status", "/Observation?_id={}&_elements=status"])
 def test_a_part_that_does_not_name_the_patient_is_on_record_as_the_patients(site, fhir, person, observed, asked):
     name = f"part-{len(asked)}"
