@@ -79,7 +79,7 @@ PATIENTS: dict[str, tuple[bytes, Refusal]] = {
     "no type": (b'{"name":[]}', NO_OBJECT),
     "type that is no text": (b'{"resourceType":1}', NO_OBJECT),
     "another type": (text(observation()), refused(400, "invalid", "Observation", "Patient")),
-    "unknown type": (b'{"resourceType":"Person2"}', refused(400, "invalid", "Person2", "Patient")),
+    "unknown type": (b'{"resourceType":"Person2"}', refused(400, "invalid", "$", "Patient")),
     "unknown element": (text(patient(shoeSize=42)), refused(400, "structure", "Patient.shoeSize", "remove it")),
     "unknown element within": (
         text(patient(contact=[{"gender": "male", "shoeSize": 42}])),
@@ -376,12 +376,32 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], Refusal]] = {
         {"Content-Type": "application/fhir+json; charset=latin-1"},
         refused(415, "not-supported", "", "UTF-8"),
     ),
-    "a compressed body": (
+    "a body that is compressed otherwise": (
+        "POST",
+        "/Patient",
+        {"Content-Encoding": "br"},
+        refused(415, "not-supported", "", "ncod"),
+    ),
+    "a body that only says it is compressed": (
         "POST",
         "/Patient",
         {"Content-Encoding": "gzip"},
-        refused(415, "not-supported", "", "ncod"),
+        refused(400, "structure", "", "gzip"),
     ),
+    "a patch of another kind": (
+        "PATCH",
+        "/Patient/a",
+        {"Content-Type": "application/merge-patch+json"},
+        refused(415, "not-supported", "", "application/json-patch+json"),
+    ),
+    "a patch that is none": (
+        "PATCH",
+        "/Patient/a",
+        {"Content-Type": "application/json-patch+json"},
+        refused(400, "structure", "", "array"),
+    ),
+    "an update without address or condition": ("PUT", "/Patient", {}, refused(400, "invalid", "", "criterion")),
+    "a deletion of everything": ("DELETE", "/Patient", {}, refused(400, "invalid", "", "criterion")),
     "an answer in XML": (
         "GET",
         "/Patient",
@@ -405,7 +425,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], Refusal]] = {
     "a type in lower case": ("POST", "/patient", {}, refused(404, "not-supported", "", "metadata")),
     "an id that can be none": ("PUT", "/Patient/a_b", {}, refused(400, "value", "", "1 to 64 of the characters")),
     "an id of 65 characters": ("PUT", f"/Patient/{'a' * 65}", {}, refused(400, "value", "", "1 to 64")),
-    "a method without meaning": ("DELETE", "/Patient", {}, refused(405, "not-supported", "", "Allow")),
+    "a method without meaning": ("DELETE", "/Patient/_search", {}, refused(405, "not-supported", "", "Allow")),
 }
 
 
