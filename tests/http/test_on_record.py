@@ -44,6 +44,7 @@ def observed(fhir, person):
         ("GET", "/Observation?patient={person}", "search-type", "read", 200),
         ("GET", "/?_type=Observation&patient={person}", "search-system", "read", 200),
         ("GET", "/Patient/{person}/Observation", "search-compartment", "read", 200),
+        ("GET", "/Observation/$lastn?patient={person}&code=29463-7", "operation", "read", 200),
     ],
 )
 def test_a_read_says_who_what_and_whose(site, fhir, person, observed, method, path, interaction, action, status):
