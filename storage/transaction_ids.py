@@ -20,14 +20,15 @@ from storage.tables.fhir import history, resources
 TRANSACTION_BITS: Final = 20
 """Bits of an audit record's id below those of its transaction: one may hold a million records of an organization."""
 
-_OFFSET: Final = "(SELECT value FROM transaction_offset)"
-CURRENT: Final = f"(pg_current_xact_id()::text::int8 + {_OFFSET})"
+OFFSET: Final = "(SELECT value FROM transaction_offset)"
+"""What was added to the cluster's ids."""
+CURRENT: Final = f"(pg_current_xact_id()::text::int8 + {OFFSET})"
 """The id of the running transaction."""
-CURRENT_IF_ASSIGNED: Final = f"(pg_current_xact_id_if_assigned()::text::int8 + {_OFFSET})"
+CURRENT_IF_ASSIGNED: Final = f"(pg_current_xact_id_if_assigned()::text::int8 + {OFFSET})"
 """The id of the running transaction, null in one that only reads."""
-OLDEST_RUNNING: Final = f"(pg_snapshot_xmin(pg_current_snapshot())::text::int8 + {_OFFSET})"
+OLDEST_RUNNING: Final = f"(pg_snapshot_xmin(pg_current_snapshot())::text::int8 + {OFFSET})"
 """No transaction below it is still running."""
-NEXT: Final = f"(pg_snapshot_xmax(pg_current_snapshot())::text::int8 + {_OFFSET})"
+NEXT: Final = f"(pg_snapshot_xmax(pg_current_snapshot())::text::int8 + {OFFSET})"
 """All transactions that are running are below it."""
 _NEXT: Final = f"SELECT {NEXT}"
 

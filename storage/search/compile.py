@@ -41,6 +41,7 @@ from storage.search.plan import Branch, Plan, SortKind, SortShape, Wanted
 from storage.search.predicates.body import body_extreme
 from storage.search.predicates.parameters import is_one_of
 from storage.search.shape import IdTest, IndexTable, IndexTest, TokenIs
+from storage.search.snapshots import mark, was_there
 from storage.search.values import HIGHEST, LOWEST, OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
@@ -106,8 +107,9 @@ def _page(plans: tuple[Plan, ...], dialect: str, columns: tuple[str, ...]) -> Se
     row = fhir.resources.alias()
     keys = [matches.c[_key(at)] for at in range(len(directions))]
     own = (row.c.organization_id == ORGANIZATION, row.c.rid == matches.c[_key(len(directions) - 1)])
+    marks = [was_there(row, dialect) if plans[0].after else mark(dialect)] if plans[0].marked else []
     return (
-        select(*(row.c[name] for name in columns), *keys)
+        select(*(row.c[name] for name in columns), *keys, *marks)
         .select_from(matches)
         .join(row, and_(*own))
         .where(row.c.deleted.is_(False), _seen(plans, row))

@@ -117,7 +117,8 @@ class Plan:
     `resource_type` names the type, or with `many` types of which the same is asked; None stands for every type.
     `limit` is part of the shape: the planner of PostgreSQL then knows how little is wanted. `settled` leaves out what
     was written since the oldest running transaction began (settled §3.4). `back` finds what comes before a place
-    instead of after it, in the opposite order.
+    instead of after it, in the opposite order. `marked` adds a last column: the mark of the first page, on later ones
+    whether the row was there at it.
     """
 
     resource_type: Name | None
@@ -130,19 +131,22 @@ class Plan:
     settled: bool = False
     many: bool = False
     back: bool = False
+    marked: bool = False
 
 
 def plan_page(
-    search: Search, access: Access, lowering: Lowering, *, after: bool, back: bool = False
+    search: Search, access: Access, lowering: Lowering, *, after: bool, back: bool = False, marked: bool = False
 ) -> tuple[Plan, ...]:
     """Return the plan of a page, one row longer than asked for so that a next page shows; a part for each type.
 
-    Raises InteractionForbidden when the caller may not search a type.
+    With `marked` what was changed since the first page can be told (`storage/search/snapshots.py`), save in the order
+    of changes themselves. Raises InteractionForbidden when the caller may not search a type.
     """
     plans: list[Plan] = []
     for share in _shares(search, access):
         sort = tuple(_sort_shape(key, lowering.binder) for key in share.sort)
         name, many = share.bound(lowering.binder)
+        settled = bool(sort) and sort[0] == SortShape(SortKind.UPDATED, descending=False)
         plan = Plan(
             resource_type=name,
             reach=share.reach,
@@ -151,9 +155,10 @@ def plan_page(
             sort=sort,
             limit=search.count + 1,
             after=after,
-            settled=bool(sort) and sort[0] == SortShape(SortKind.UPDATED, descending=False),
+            settled=settled,
             many=many,
             back=back,
+            marked=marked and not settled,
         )
         plans.append(plan)
     return tuple(plans)

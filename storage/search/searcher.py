@@ -24,11 +24,14 @@ from storage.search.plan import Plan, plan_count, plan_ids, plan_page
 from storage.search.query import MAX_INCLUDED, MAX_ROUNDS, Criterion, Include, Search, Total
 from storage.search.records import RecordReader
 from storage.search.shape import Binder
+from storage.search.snapshots import SNAPSHOT
 from storage.search.terminology import Terminology, resolves
 from storage.visibility import access_parameters
 
 TOO_MANY_INCLUDED: Final = f"more than {MAX_INCLUDED} resources would be included: the rest is left out"
 TOO_MANY_ROUNDS: Final = f"includes were followed for {MAX_ROUNDS} rounds: the rest is left out"
+MOST_BARREN: Final = 20
+"""Stretches of a page's length that are read before a page is answered that has nothing: all of it was changed."""
 _RID: Final = INCLUDE_COLUMNS.index("rid")
 
 
@@ -56,21 +59,21 @@ class Searcher:
         if search.count == 0:
             return Page([], [], await self._count(search, access), None, ())
         now = self.clock()
-        back, *place = self._signer.read(search, access, now) if search.cursor is not None else (False,)
-        rows = await self._page_rows(search, access, place, back=back)
-        shown, more = rows[: search.count], len(rows) > search.count
+        back, snapshot, *place = self._signer.read(search, access, now) if search.cursor is not None else (False, None)
+        found, more, snapshot = await self._found(search, access, _From(back, snapshot, place))
         if back:
-            shown.reverse()
-        has_next, has_previous = (bool(shown), more) if back else (more, bool(place and shown))
+            found.reverse()
+        shown = [row for row in found if row.is_unchanged]
+        has_next, has_previous = (bool(found), more) if back else (more, bool(place and found))
         total = await self._total(search, access, len(shown), more=more)
         includes, warnings = await self._includes(search, access, shown)
         return Page(
             [row.version for row in shown],
             includes,
             total,
-            self._signer.make(search, access, [False, *shown[-1].place], now) if has_next else None,
+            self._signer.make(search, access, [False, snapshot, *found[-1].place], now) if has_next else None,
             warnings,
-            self._signer.make(search, access, [True, *shown[0].place], now) if has_previous else None,
+            self._signer.make(search, access, [True, snapshot, *found[0].place], now) if has_previous else None,
         )
 
     async def find(
@@ -104,15 +107,32 @@ class Searcher:
             criteria = await self._terminology(access).criteria(criteria)
         return await LatestReader(self.reader, access, self.clock).find(criteria, most)
 
-    async def _page_rows(self, search: Search, access: Access, place: Sequence[Any], *, back: bool) -> list[_Shown]:
+    async def _found(self, search: Search, access: Access, start: _From) -> tuple[list[_Found], bool, Any]:
+        """Return the rows of a page, whether there are more, and the mark of the first page.
+
+        Rows changed since that mark are among them, to know where the page ends; of nothing else no page is made.
+        """
+        found: list[_Found] = []
+        for _ in range(MOST_BARREN):
+            rows = await self._page_rows(search, access, start)
+            snapshot = rows[0].mark if rows and not start.place else start.snapshot
+            more = len(rows) > search.count
+            found += rows[: search.count]
+            if not more or any(row.is_unchanged for row in found):
+                break
+            start = _From(start.back, snapshot, found[-1].place)
+        return found, more, snapshot
+
+    async def _page_rows(self, search: Search, access: Access, start: _From) -> list[_Found]:
         lowering = self._lowering(access)
-        plans = plan_page(search, access, lowering, after=bool(place), back=back)
+        plans = plan_page(search, access, lowering, after=bool(start.place), back=start.back, marked=True)
         parameters = _parameters(access, lowering.binder)
-        parameters.update((after_name(at), value) for at, value in enumerate(place))
+        parameters.update((after_name(at), value) for at, value in enumerate(start.place))
+        if start.place and plans[0].marked:
+            parameters[SNAPSHOT] = start.snapshot
         rows = await self._fetch(plans, access, parameters)
-        if is_of_one_type(plans):
-            return [_shown(search.parts[0].resource_type, row) for row in rows]
-        return [_shown(row[0], row[1:]) for row in rows]
+        resource_type = search.parts[0].resource_type if is_of_one_type(plans) else None
+        return [_found(resource_type, row, plans[0]) for row in rows]
 
     async def _count(self, search: Search, access: Access) -> int:
         lowering = self._lowering(access)
@@ -134,7 +154,7 @@ class Searcher:
         return await self.reader.fetch(access.organization_id, statement, parameters)
 
     async def _includes(
-        self, search: Search, access: Access, shown: Sequence[_Shown]
+        self, search: Search, access: Access, shown: Sequence[_Found]
     ) -> tuple[list[Version], tuple[str, ...]]:
         """Return what the includes bring, round by round; nothing comes twice, and no match comes again (Q7, Q8)."""
         if not search.includes or not shown:
@@ -172,16 +192,31 @@ class Searcher:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """A match: its version, what includes start from, and its place in the order."""
+class _From:
+    """Where a page begins: the direction, the mark of the first page, the place; no place for the first page."""
+
+    back: bool
+    snapshot: Any
+    place: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A match: its version, what includes start from, its place in the order, the mark of the first page."""
 
     version: Version
     start: Included
     place: Sequence[Any]
+    mark: Any
+    is_unchanged: bool
+    """Whether it is as it was when the search began."""
 
 
-def _shown(resource_type: str, row: Row) -> _Shown:
-    return _Shown(_version(resource_type, row), _start(resource_type, row), row[len(VERSION_COLUMNS) :])
+def _found(resource_type: str | None, row: Row, plan: Plan) -> _Found:
+    kind, own = (row[0], row[1:]) if resource_type is None else (resource_type, row)
+    place, mark = (own[len(VERSION_COLUMNS) : -1], own[-1]) if plan.marked else (own[len(VERSION_COLUMNS) :], None)
+    is_unchanged = mark is None or not plan.after or bool(mark)
+    return _Found(_version(kind, own), _start(kind, own), place, mark, is_unchanged)
 
 
 def _parameters(access: Access, binder: Binder) -> dict[str, Any]:
