@@ -22,6 +22,8 @@ import pytest
 from fhir_server.app import create_app
 from fhir_server.settings import Settings
 from storage.clock import IdSource
+from storage.provenance import provenance_id
+from storage.resources import ResourceKey
 from storage.rls import ROLE
 from tests.acceptance.inside import Inside
 from tests.conftest import ENGINES, ORGANIZATION, OTHER_ORGANIZATION, new_database_url
@@ -283,7 +285,10 @@ READS = [
     path
     for whose in ("own", "other", "nobody")
     for key in KEYS
-    for path in (key.format(whose), f"{key.format(whose)}/_history", f"{key.format(whose)}/_history/1")
+    for path in (
+        *(f"{key.format(whose)}{rest}" for rest in ("", "/_history", "/_history/1", "/$lineage")),
+        *(f"Provenance/{provenance_id(ResourceKey(*key.format(whose).split('/')), number)}" for number in (1, 2)),
+    )
 ] + ["$meta", "Observation/$meta", "Patient/own/$meta", "Patient/other/$meta", "Patient/nobody/$meta"]
 SEARCHES = [
     *(
@@ -332,6 +337,11 @@ SEARCHES = [
     "Observation?_id=own-w1&_revinclude=Observation:has-member",
     "Practitioner?_revinclude=MedicationRequest:requester",
     "Practitioner?_has:MedicationRequest:requester:status=active",
+    "Observation?_sort=_id&_count=3&_revinclude=Provenance:target",
+    "Patient/own/$everything?_count=3&_revinclude=Provenance:target",
+    "Practitioner?_revinclude=Provenance:target",
+    "Provenance?patient=other",
+    "Provenance?target=Observation/own-w1,Observation/other-w1,Patient/other,Patient/own&_count=1&_total=accurate",
     *(f"Patient/{whose}/{name}?_count=2" for whose in ("own", "other", "nobody") for name in ("Observation", "*")),
     "?_type=Observation,Condition&_count=3&_total=accurate",
     "?_type=Observation,Patient&_id=own,other,zzz,own-w1",
@@ -410,6 +420,10 @@ WRITES: list[tuple[str, str, Any, dict[str, str]]] = [
     ("GET", "/Observation/other-w1", None, {"If-None-Match": 'W/"2"'}),
     ("HEAD", "/Observation/other-w1", None, {}),
     ("HEAD", "/Observation/own-w1", None, {}),
+    *(
+        ("DELETE", f"/Provenance/{provenance_id(ResourceKey('Observation', f'{whose}-w1'), 1)}", None, {})
+        for whose in ("own", "other", "nobody")
+    ),
 ]
 
 Answer = tuple[str, int, dict[str, str], bytes]
