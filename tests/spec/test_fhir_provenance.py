@@ -153,6 +153,13 @@ def test_fhir_what_the_index_alone_can_answer_is_said(fhir, query):
     assert any("stored Provenance only" in each for each in told(fhir.get(f"/Provenance{query}")))
 
 
+@pytest.mark.parametrize("query", ["_sort=recorded", "_include=Provenance:agent"])
+def test_fhir_what_is_not_done_for_the_provenance_of_versions_is_said(fhir, weight, query):
+    answer = fhir.get(f"/Provenance?target=Observation/{weight}&{query}")
+    assert len(matched(answer)) == 1
+    assert any("stored Provenance" in each for each in told(answer))
+
+
 def test_fhir_a_cursor_of_another_search_is_refused(fhir, weight):
     answer = fhir.get(f"/Provenance?target=Observation/{weight}&_cursor=abc")
     assert (answer.status_code, issues(answer)[0]["code"]) == (400, "invalid")

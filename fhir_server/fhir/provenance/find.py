@@ -40,6 +40,7 @@ STORED_ONLY: Final = (
     " this search finds stored Provenance only."
 )
 UNSORTED: Final = "The Provenance of versions comes after stored Provenance, newest first for each target."
+NOT_FOLLOWED: Final = "Includes are followed from stored Provenance only."
 _CHUNK: Final = 100
 
 Target: TypeAlias = tuple[ResourceKey, int | None]
@@ -86,11 +87,16 @@ async def find_provenance(search: Search, access: Access, service: Service) -> P
     found, last = await walk.take(place, search.count - len(page.matches))
     cursor = signer.make(search, access, [[MARK, *last]], now) if last is not None else None
     page.matches.extend(await provenances(found, access, service))
-    warnings = (*page.warnings, UNSORTED) if search.sort and found else page.warnings
-    page = replace(page, next_cursor=cursor, warnings=warnings)
+    page = replace(page, next_cursor=cursor, warnings=(*page.warnings, *_told(search, found)))
     if search.cursor is None and cursor is None and search.total is not Total.NONE:
         return replace(page, total=len(page.matches))
     return await _with_total(page, search, walk)
+
+
+def _told(search: Search, found: Sequence[Version]) -> list[str]:
+    """Return what a page does not do for the Provenance of versions that stands on it."""
+    forward = any(not include.reverse for include in search.includes)
+    return [text for text, is_so in ((UNSORTED, search.sort), (NOT_FOLLOWED, forward)) if is_so and found]
 
 
 async def _with_total(page: Page, search: Search, walk: _Walk) -> Page:
