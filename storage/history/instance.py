@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from sqlalchemy import Table, and_, bindparam, exists, literal_column, or_, select, true, union_all
+from sqlalchemy import Table, and_, bindparam, exists, literal_column, select, union_all
 
 from storage.access import Access, Reach, Right
 from storage.codec import decode
@@ -69,18 +69,13 @@ def is_at_key(table: Table) -> Any:
 
 @lru_cache
 def _history_statement(dialect: str, reach: Reach) -> Prepared:
-    """All versions without their bodies, newest first, of a resource whose current row is visible.
-
-    Superseded versions are filtered by their own patient too (V6). Where that is 0 the version is about nobody, or lies
-    in several compartments: then its body has to tell.
-    """
+    """All versions without their bodies, newest first, of a resource whose current row is visible."""
     names = ("version", "last_updated", "deleted", "patient", "creation")
     now, old = fhir.resources, fhir.history
     seen = and_(is_at_key(now), visible(now, reach))
     current = select(*(now.c[name] for name in names)).where(seen)
-    own = true() if reach is Reach.ORGANIZATION else or_(old.c.patient == bindparam(ACCESS_PATIENT), old.c.patient == 0)
     superseded = select(*(old.c[name] for name in names)).where(
-        is_at_key(old), own, exists(select(literal_column("1")).where(seen))
+        is_at_key(old), exists(select(literal_column("1")).where(seen))
     )
     versions = union_all(current, superseded).subquery()
     return prepare(
@@ -118,27 +113,38 @@ async def visible_versions(fetch: Fetch, database: Reader, key: ResourceKey, acc
     """Return version, last_updated, deleted, patient and creation of what the caller may see, newest first."""
     parameters = key_parameters(key, access, reach)
     rows = await fetch(_history_statement(database.dialect, reach), parameters)
-    if reach is Reach.COMPARTMENT and rows:
-        bodies = partial(_bodies, fetch, database.dialect, parameters)
-        rows = await _within_compartment(bodies, rows, parameters[ACCESS_PATIENT], database.base_url)
-    return rows
+    return await _seen(fetch, database, rows, parameters, reach)
 
 
 async def _page(fetch: Fetch, database: Reader, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
-    """Return a page; a version's content never changes, so its body may be fetched after the list of versions."""
+    """Return a page; a version's content never changes, so its body may be fetched after the list of versions.
+
+    When a version was current, versions tell that the caller does not see.
+    """
     reach = access.require(key.resource_type, Right.READ)
-    rows = await visible_versions(fetch, database, key, access, reach)
+    parameters = key_parameters(key, access, reach)
+    rows = await fetch(_history_statement(database.dialect, reach), parameters)
     if not rows:
         raise ResourceNotFound(key.resource_type, key.id)
-    asked = _asked_for(rows, query)
+    seen = {row[0] for row in await _seen(fetch, database, rows, parameters, reach)}
+    asked = [row for row in _asked_for(rows, query) if row[0] in seen]
     page = [row for row in asked if row[0] < query.before]
-    numbers = [row[0] for row in page[: query.count]]
-    found = await _bodies(fetch, database.dialect, key_parameters(key, access, reach), numbers)
+    found = await _bodies(fetch, database.dialect, parameters, [row[0] for row in page[: query.count]])
     # A superseded version of the telemetry class may have gone meanwhile (settled §3.2).
     shown = [row for row in page[: query.count] if row[0] in found]
     versions = tuple(version_of(key, (*row[:3], found[row[0]]), Creation(row[4])) for row in shown)
     more = len(page) > query.count and bool(versions)
     return HistoryPage(versions, len(asked), versions[-1].version if more else None)
+
+
+async def _seen(
+    fetch: Fetch, database: Reader, rows: list[Row], parameters: Mapping[str, Any], reach: Reach
+) -> list[Row]:
+    """Leave out versions that the caller may not see (V6)."""
+    if reach is not Reach.COMPARTMENT or not rows:
+        return rows
+    bodies = partial(_bodies, fetch, database.dialect, parameters)
+    return await _within_compartment(bodies, rows, parameters[ACCESS_PATIENT], database.base_url)
 
 
 async def _bodies(fetch: Fetch, dialect: str, parameters: Mapping[str, Any], versions: list[int]) -> dict[int, bytes]:
@@ -151,7 +157,10 @@ async def _bodies(fetch: Fetch, dialect: str, parameters: Mapping[str, Any], ver
 async def _within_compartment(
     bodies_of: Callable[[list[int]], Awaitable[dict[int, bytes]]], rows: Sequence[Row], own: int, base_url: str
 ) -> list[Row]:
-    """Leave out superseded versions of other patients; a deletion is whose the version before it was (V6)."""
+    """Leave out superseded versions of other patients; a deletion is whose the version before it was.
+
+    Where a version's patient is 0 it is about nobody, or lies in several compartments: then its body has to tell.
+    """
     current, *superseded = rows
     unclear = [version for version, _, deleted, patient, _ in superseded if patient == 0 and not deleted]
     bodies = await bodies_of(unclear)
@@ -159,8 +168,8 @@ async def _within_compartment(
     before = False
     for row in reversed(superseded):
         version, _, deleted, patient, _ = row
-        if patient == own:
-            before = True
+        if patient != 0:
+            before = patient == own
         elif not deleted:
             before = own in index_values(decode(bodies[version]), base_url).patients
         if before:
