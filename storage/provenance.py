@@ -102,19 +102,25 @@ class ProvenanceReader:
         rows = await self._fetch(_key_statement(self._reader.dialect), {"self_key": self_key})
         return ResourceKey(*rows[0]) if rows else None
 
+    async def readable(self, keys: Iterable[ResourceKey]) -> frozenset[ResourceKey]:
+        """Return the resources, deleted ones among them, whose current version the caller may read."""
+        wanted = {key.hash: key for key in keys}
+        binder = Binder()
+        seen = _within_read(self._access, sorted({key.resource_type for key in wanted.values()}), binder)
+        if not seen:
+            return frozenset()
+        parameters = {**access_parameters(self._access, Reach.COMPARTMENT), **binder.values, "keys": list(wanted)}
+        rows = await self._fetch(_visible_statement(seen, self._reader.dialect), parameters)
+        return frozenset(wanted[self_key] for (self_key,) in rows)
+
     async def authorships(self, versions: Sequence[Version]) -> list[Authorship]:
         """Return what is known of versions that the caller was shown, in their order; of one that has gone, nothing."""
-        wanted = {(version.key, version.version) for version in versions}
         found = await self._current(versions)
         superseded = [version for version in versions if (version.key, version.version) not in found]
         for resource_type in dict.fromkeys(version.key.resource_type for version in superseded):
             of_type = [version for version in superseded if version.key.resource_type == resource_type]
             found.update(await self._superseded(resource_type, of_type))
-        return [
-            found[version.key, version.version]
-            for version in versions
-            if (version.key, version.version) in wanted & found.keys()
-        ]
+        return [found[each] for version in versions if (each := (version.key, version.version)) in found]
 
     async def _current(self, versions: Sequence[Version]) -> dict[tuple[ResourceKey, int], Authorship]:
         if not versions:
@@ -139,7 +145,7 @@ class ProvenanceReader:
         people = {each.person for each in authorships if each.person is not None}
         keys = {key.hash: str(key) for key in map(_key_of, people) if key is not None}
         binder = Binder()
-        seen = _within_read(self._access, binder)
+        seen = _within_read(self._access, AUTHORS, binder)
         statement = _readable_statement(seen, self._reader.dialect)
         parameters = {**access_parameters(self._access, Reach.COMPARTMENT), **binder.values, "keys": list(keys)}
         rows = await self._fetch(statement, parameters)
@@ -253,13 +259,21 @@ def _facts(rows: Any) -> Select[Any]:
     )
 
 
-def _within_read(access: Access, binder: Binder) -> tuple[TypesWithin, ...]:
-    """Return the types of authors in groups of how far the caller reads them; those out of reach are left out."""
+def _within_read(access: Access, types: Iterable[str], binder: Binder) -> tuple[TypesWithin, ...]:
+    """Return the types in groups of how far the caller reads them; those out of reach are left out."""
     by_reach: dict[Reach, list[str]] = {}
-    for each in AUTHORS:
+    for each in types:
         by_reach.setdefault(access.reach(each, Right.READ), []).append(each)
     by_reach.pop(Reach.NONE, None)
     return tuple(TypesWithin(*binder.bind_list(group), reach) for reach, group in sorted(by_reach.items()))
+
+
+@lru_cache(maxsize=64)
+def _visible_statement(seen: tuple[TypesWithin, ...], dialect: str) -> Prepared:
+    rows = fhir.resources
+    within = or_(false(), *(of_types(kind, rows) for kind in seen))
+    named = (rows.c.organization_id == _ORGANIZATION, member_of(rows.c.self_key, "keys"))
+    return prepare(select(rows.c.self_key).where(*named, within), dialect)
 
 
 @lru_cache(maxsize=64)

@@ -148,6 +148,22 @@ def test_fhir_provenance_is_found_by_id_patient_and_time(fhir, person, weight):
     assert matched(fhir.get(f"{asked}&_id={of_person['id']}")) == []
 
 
+def test_fhir_criteria_together_name_what_each_of_them_names(fhir, person):
+    made = fhir.post("/Observation", json=observation(f"Patient/{person}")).json()
+    name = f"Observation/{made['id']}"
+    for status in ("amended", "corrected"):
+        assert fhir.put(f"/{name}", json={**made, "status": status}).status_code == 200
+
+    def versions(query):
+        return [each["target"][0]["reference"].rpartition("/")[2] for each in matched(fhir.get(f"/Provenance?{query}"))]
+
+    assert versions(f"target={name}&target={name}/_history/1,{name}/_history/3") == ["1", "3"]
+    assert versions(f"target={name}/_history/1&target={name}/_history/3") == []
+    assert versions(f"target={name}/_history/2,{name}") == ["3", "2", "1"]
+    assert versions(f"target={name}&target=Patient/{person}") == []
+    assert versions(f"target=urn:uuid:0f9b3dd2-6d5c-4f0c-8c4c-6d0d7c2f7f01,{name}/_history/x") == []
+
+
 @pytest.mark.parametrize("query", ["", "?agent=Practitioner/1", "?recorded=ge2020", "?target:identifier=x|y"])
 def test_fhir_what_the_index_alone_can_answer_is_said(fhir, query):
     assert any("stored Provenance only" in each for each in told(fhir.get(f"/Provenance{query}")))

@@ -6,13 +6,14 @@ The Provenance of versions is not indexed: it is found through its target, which
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final, TypeAlias
 
 from fhir_server.fhir.provenance.read import provenances
 from fhir_server.fhir.service import Service
-from storage.access import Access, Reach, Right
+from storage.access import Access, Right
 from storage.errors import ResourceNotFound
 from storage.history.instance import FIRST_PAGE, HistoryQuery
 from storage.provenance import ProvenanceReader, parse_provenance_id
@@ -45,6 +46,9 @@ _CHUNK: Final = 100
 
 Target: TypeAlias = tuple[ResourceKey, int | None]
 """A resource, and one version of it or all."""
+Place: TypeAlias = tuple[str, int, int]
+"""`_order` of a target, and the version that a page begins below."""
+BEGINNING: Final[Place] = ("", 0, FIRST_PAGE)
 Test: TypeAlias = Callable[[int], bool]
 """Whether an instant, in milliseconds, is meant."""
 
@@ -81,7 +85,7 @@ async def find_provenance(search: Search, access: Access, service: Service) -> P
         page = await service.searcher.search(search, access)
         if page.next_cursor is not None:
             return await _with_total(page, search, walk)
-        place = (0, FIRST_PAGE)
+        place = BEGINNING
     else:
         page = Page([], [], None, None, ())
     found, last = await walk.take(place, search.count - len(page.matches))
@@ -107,11 +111,11 @@ async def _with_total(page: Page, search: Search, walk: _Walk) -> Page:
     return replace(page, total=(stored.total or 0) + await walk.count())
 
 
-def _place(values: Sequence[object]) -> tuple[int, int] | None:
+def _place(values: Sequence[object]) -> Place | None:
     """Return the place among the Provenance of versions; None for one among what is stored."""
     match values:
-        case [[mark, int(index), int(before)]] if mark == MARK:
-            return index, before
+        case [[mark, str(name), int(number), int(before)]] if mark == MARK:
+            return name, number, before
         case _:
             return None
 
@@ -124,32 +128,33 @@ class _Walk:
     access: Access
     service: Service
 
-    async def take(self, place: tuple[int, int], room: int) -> tuple[list[Version], tuple[int, int] | None]:
+    async def take(self, place: Place, room: int) -> tuple[list[Version], Place | None]:
         """Return at most `room` versions from a place on, and the place to go on at; None when that was all."""
         found: list[Version] = []
         last = place
-        async for index, version in self._versions(place):
+        async for here, version in self._versions(place):
             if len(found) == room:
                 return found, last
             found.append(version)
-            last = (index, version.version)
+            last = here
         return found, None
 
     async def count(self) -> int:
         """Return how many there are."""
         total = 0
-        async for _ in self._versions((0, FIRST_PAGE)):
+        async for _ in self._versions(BEGINNING):
             total += 1
         return total
 
-    async def _versions(self, place: tuple[int, int]) -> AsyncIterator[tuple[int, Version]]:
-        start, before = place
-        for index, (key, number) in enumerate(self.asked.targets):
-            if index < start or self.access.reach(key.resource_type, Right.READ) is Reach.NONE:
+    async def _versions(self, place: Place) -> AsyncIterator[tuple[Place, Version]]:
+        *start, before = place
+        for target in self.asked.targets:
+            order = _order(target)
+            if order < tuple(start):
                 continue
-            async for version in self._of(key, number, before if index == start else FIRST_PAGE):
+            async for version in self._of(*target, before if order == tuple(start) else FIRST_PAGE):
                 if self.asked.wants(version):
-                    yield index, version
+                    yield (*order, version.version), version
 
     async def _of(self, key: ResourceKey, number: int | None, before: int) -> AsyncIterator[Version]:
         """Yield the versions of one resource that the caller may see, below one of them; only `number` if it is one."""
@@ -171,7 +176,7 @@ class _Walk:
 
 async def _asked(search: Search, access: Access, service: Service) -> _Asked | None:
     """Return what the Provenance of versions can answer; None where it cannot be found by these criteria."""
-    targets: list[Mapping[Target, None]] = []
+    targets: list[dict[Target, None]] = []
     tests: list[Test] = []
     for criterion in search.criteria:
         test = _time_test(criterion)
@@ -184,33 +189,36 @@ async def _asked(search: Search, access: Access, service: Service) -> _Asked | N
         targets.append(named)
     if not targets:
         return None
-    first, *others = targets
-    wanted = (each for each in (_within(target, others) for target in first) if each is not None)
-    ordered = sorted(dict.fromkeys(wanted), key=lambda each: (str(each[0]), each[1] or 0))
-    return _Asked(tuple(_once(ordered)), tuple(tests))
+    wanted = _once(reduce(_both, targets))
+    readable = await ProvenanceReader(service.store.database, access).readable(key for key, _ in wanted)
+    return _Asked(tuple(sorted((each for each in wanted if each[0] in readable), key=_order)), tuple(tests))
 
 
-def _within(target: Target, others: Sequence[Mapping[Target, None]]) -> Target | None:
-    """Return the target narrowed to what every other criterion names as well; None when one names another."""
+def _order(target: Target) -> tuple[str, int]:
     key, number = target
-    for other in others:
-        numbers = {its for its_key, its in other if its_key == key}
-        if not numbers or (number is not None and not numbers & {None, number}):
-            return None
-        if number is None and None not in numbers:
-            if len(numbers) > 1:
-                continue
-            (number,) = numbers
-    return key, number
+    return str(key), number or 0
 
 
-def _once(targets: Sequence[Target]) -> list[Target]:
+def _both(one: Iterable[Target], other: Iterable[Target]) -> dict[Target, None]:
+    """Return what two criteria name: of a version and its whole resource the version."""
+    numbers: dict[ResourceKey, set[int | None]] = {}
+    for key, number in other:
+        numbers.setdefault(key, set()).add(number)
+    found: dict[Target, None] = {}
+    for key, number in one:
+        for theirs in numbers.get(key, ()):
+            if number is None or theirs is None or number == theirs:
+                found[key, theirs if number is None else number] = None
+    return found
+
+
+def _once(targets: Collection[Target]) -> list[Target]:
     """Leave out single versions of resources that are asked for as a whole."""
     whole = {key for key, number in targets if number is None}
     return [(key, number) for key, number in targets if number is None or key not in whole]
 
 
-async def _targets(criterion: Criterion, access: Access, service: Service) -> Mapping[Target, None] | None:
+async def _targets(criterion: Criterion, access: Access, service: Service) -> dict[Target, None] | None:
     match criterion:
         case Ids(_, ids):
             return await _named_by_ids(ids, access, service)
@@ -232,7 +240,7 @@ async def _targets(criterion: Criterion, access: Access, service: Service) -> Ma
             return None
 
 
-async def _named_by_ids(ids: Sequence[str], access: Access, service: Service) -> Mapping[Target, None]:
+async def _named_by_ids(ids: Sequence[str], access: Access, service: Service) -> dict[Target, None]:
     reader = ProvenanceReader(service.store.database, access)
     named: dict[Target, None] = {}
     for each in ids:
