@@ -5,6 +5,7 @@ Values carry MARK, so that an answer that repeats one is found out.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from copy import deepcopy
@@ -353,6 +354,33 @@ def bundles(pick: Random) -> Wrong:
     return Wrong("POST", "", {"Content-Type": JSON}, encoded(made))
 
 
+BOMB = gzip.compress(b" " * 40_000_000, mtime=0)
+"""More than a body may have, from 40 KB."""
+
+
+def encodings(pick: Random) -> Wrong:
+    """A body that is not packed, or not in pieces, as its headers say."""
+    data = encoded(resource(pick))
+    packed = gzip.compress(data, mtime=0)
+    gzipped = {"Content-Type": JSON, "Content-Encoding": "gzip"}
+    pieces = {"Content-Type": JSON, "Transfer-Encoding": "chunked"}
+    whole = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+    headers, body = pick.choice(
+        (
+            (gzipped, data),
+            (gzipped, packed[: pick.randrange(len(packed))]),
+            (gzipped, packed + pick.randbytes(20)),
+            (gzipped, BOMB),
+            (gzipped, b""),
+            (pieces, data + b"\r\n\r\n"),
+            (pieces, b"-1\r\n" + whole),
+            (pieces, whole.replace(b"\r\n", b"\r\n\r\n", 1)),
+            (pieces | {"Content-Length": "3"}, whole),
+        )
+    )
+    return Wrong("POST", pick.choice(("Patient", "", "Patient/$validate")), headers, body)
+
+
 KINDS: tuple[Callable[[Random], Wrong], ...] = (
     methods_and_paths,
     parameters,
@@ -364,4 +392,5 @@ KINDS: tuple[Callable[[Random], Wrong], ...] = (
     json_patches,
     parameters_bodies,
     bundles,
+    encodings,
 )

@@ -20,6 +20,8 @@ from tests.site import patient
 COUNT = int(os.environ.get("FHIR_TEST_MALFORMED", "1000"))
 """Requests on each engine; more of them by hand."""
 FIRST = int(os.environ.get("FHIR_TEST_MALFORMED_FIRST", "0"))
+CALLERS = (0, 0, 1, 0, 2)
+"""Whose token is sent, by turns of ten requests: who may do everything, a patient, a clinician with few scopes."""
 CODES = {
     "invalid", "structure", "required", "value", "invariant", "security", "login", "unknown", "expired", "forbidden",
     "suppressed", "processing", "not-supported", "duplicate", "multiple-matches", "not-found", "deleted", "too-long",
@@ -32,7 +34,8 @@ def exchange(base: str, token: str, wrong: Wrong) -> tuple[int, dict[str, str], 
     parts = urlsplit(base)
     target = quote(f"{parts.path}/{wrong.target}", safe="/%?&=:$,;|*~+_.-#[]@!'()<>\"^`{}\\")
     fields = {"Host": parts.netloc, "Authorization": f"Bearer {token}", **wrong.headers, "Connection": "close"}
-    if wrong.body or wrong.method in {"POST", "PUT", "PATCH"}:
+    chunked = any(name.lower() == "transfer-encoding" for name in fields)
+    if not chunked and (wrong.body or wrong.method in {"POST", "PUT", "PATCH"}):
         fields["Content-Length"] = str(len(wrong.body))
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     with socket.create_connection((str(parts.hostname), int(parts.port or 80)), timeout=30) as connection:
@@ -70,12 +73,16 @@ def fault(wrong: Wrong, status: int, headers: dict[str, str], body: bytes) -> st
 def answered(site, fhir):
     """All requests with their answers."""
     assert fhir.put("/Patient/stored", json=patient("Stored", id="stored")).status_code == 201
-    token = site.token()
+    tokens = [
+        site.token(),
+        site.token("patient/*.cruds", role="PATIENT", patient="stored", fhir_user="Patient/stored"),
+        site.token("user/Observation.rs user/Patient.rs", role="CLINICIAN"),
+    ]
     found = []
     for number in range(FIRST, FIRST + COUNT):
         wrong = wrong_request(number)
         try:
-            found.append((number, wrong, *exchange(site.base, token, wrong)))
+            found.append((number, wrong, *exchange(site.base, tokens[CALLERS[number // 10 % len(CALLERS)]], wrong)))
         except (OSError, HTTPException) as error:
             found.append((number, wrong, 599, {}, repr(error).encode()))
     return found
