@@ -110,7 +110,8 @@ _DEFINED: Final = (
         frozenset({Level.TYPE, Level.INSTANCE}),
         title="What is wrong with a resource",
         text="Checks the resource that is sent, as the body or in Parameters, or the one that the address names: R4, "
-        "the profiles asked for and those it claims; with a mode also whether this server would do it. Nothing is stored.",
+        "the profiles asked for and those it claims; with a mode also whether this server would do it. Nothing is "
+        "stored.",
         parameters=(
             OperationParameter("resource", "Resource", "What is checked; without it the resource of the address."),
             OperationParameter("mode", "code", "create, update, delete or profile."),
