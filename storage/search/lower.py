@@ -22,7 +22,7 @@ from storage.projection.coverage import (
 )
 from storage.search.bodies import BodyPart, has_part
 from storage.search.keys import parameter_key, self_key
-from storage.search.predicates.body import bind_source
+from storage.search.predicates.body import source_of
 from storage.search.predicates.composite import composite_test, expect_composite
 from storage.search.predicates.date import clinical_date_test, date_test, updated_test
 from storage.search.predicates.quantity import quantity_test
@@ -136,7 +136,7 @@ class Lowering:
         if not has_part(parameter, BodyPart.TEXT):
             return Constant(value=False)
         beginnings = [fold(value.text) for value in values if isinstance(value, Text)]
-        return BodyStarts(bind_source(parameter, BodyPart.TEXT, self.binder), self.binder.bind(beginnings))
+        return BodyStarts(source_of(parameter, BodyPart.TEXT), self.binder.bind(beginnings))
 
     def _lower_tokens(self, parameter: SearchParameter, modifier: Modifier, values: tuple[Value, ...]) -> Test:
         """Return the test for tokens: by rows, save for texts and `system|`, which only identifiers have rows for."""
@@ -161,7 +161,7 @@ class Lowering:
         part = BodyPart.IDENTIFIER_SYSTEM if modifier is Modifier.IDENTIFIER else BodyPart.SYSTEM
         if not has_part(parameter, part):
             return Constant(value=False)
-        return BodyIs(bind_source(parameter, part, self.binder), self.binder.bind(systems))
+        return BodyIs(source_of(parameter, part), self.binder.bind(systems))
 
     def _lower_conjunction(self, parameter: SearchParameter, value: Value) -> Test:
         pairs = zip(parameter.components, expect_composite(value).parts, strict=True)

@@ -20,7 +20,7 @@ from storage.projection.coverage import Answer, answer, variants
 from storage.search.bodies import BodyPart, is_ordered_by_body
 from storage.search.keys import parameter_key
 from storage.search.lower import Lowering
-from storage.search.predicates.body import bind_source
+from storage.search.predicates.body import source_of
 from storage.search.predicates.date import occurs_once
 from storage.search.query import (
     Chain,
@@ -388,7 +388,7 @@ def _sort_shape(key: SortKey, binder: Binder) -> SortShape:
     if answer(parameter.resource_type, parameter.code) is Answer.DATE_COLUMNS:
         return SortShape(SortKind.CLINICAL_DATE, key.descending)
     if is_ordered_by_body(parameter):
-        source = bind_source(parameter, BodyPart.ORDER, binder)
+        source = source_of(parameter, BodyPart.ORDER)
         exact = parameter.exact or parameter.type is SearchType.REFERENCE
         return SortShape(SortKind.BODY, key.descending, source=source, exact=exact)
     codes = variants(parameter.resource_type, parameter.code)

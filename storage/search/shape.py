@@ -234,10 +234,11 @@ class PresentTest:
 
 @dataclass(frozen=True, slots=True)
 class BodySource:
-    """A part of a parameter's values in the body: its name for SQLite, its ways in SQL/JSON for PostgreSQL."""
+    """A part of a parameter's values in the body, a BodyPart: the statement itself says how it is reached."""
 
-    name: Name
-    paths: Name
+    resource_type: str
+    code: str
+    part: str
 
 
 @dataclass(frozen=True, slots=True)

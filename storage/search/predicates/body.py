@@ -19,16 +19,14 @@ from sqlalchemy.types import Boolean, Text
 
 from capability.search_parameters import SearchParameter
 from storage.search.bodies import LONGEST_ORDER, BodyPart, body_name, body_paths
-from storage.search.shape import Binder, BodyIs, BodySource, BodyStarts
+from storage.search.shape import BodyIs, BodySource, BodyStarts
 from storage.search.values import LONGEST_TEXT, folded_letter
 from storage.tables.metadata import Identifier
 
 
-def bind_source(parameter: SearchParameter, part: BodyPart, binder: Binder) -> BodySource:
-    """Return where a part of a parameter's values stands in bodies, for either engine."""
-    resource_type, code = parameter.resource_type, parameter.code
-    paths = [path.written for path in body_paths(resource_type, code, part)]
-    return BodySource(binder.bind(body_name(resource_type, code, part)), binder.bind(paths))
+def source_of(parameter: SearchParameter, part: BodyPart) -> BodySource:
+    """Return where a part of a parameter's values stands in bodies."""
+    return BodySource(parameter.resource_type, parameter.code, part)
 
 
 def body_condition(test: BodyStarts | BodyIs, body: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -49,22 +47,38 @@ class _Body(ColumnElement[Any]):
 
     def __init__(self, body: ColumnElement[Any], source: BodySource) -> None:
         self.body = body
-        self.name: BindParameter[Any] = bindparam(source.name, type_=Identifier)
-        self.paths: BindParameter[Any] = bindparam(source.paths, type_=Identifier)
+        self.source = source
 
     @property
     def _from_objects(self) -> list[Any]:
         return list(self.body._from_objects)  # noqa: SLF001 what a statement has to read from
 
+    @property
+    def paths(self) -> list[str]:
+        """The ways to the values, in the language of SQL/JSON."""
+        source = self.source
+        return [path.written for path in body_paths(source.resource_type, source.code, BodyPart(source.part))]
+
+    def content(self, compiler: SQLCompiler, **options: Any) -> str:
+        """Return the body in JSON."""
+        return f"convert_from({compiler.process(self.body, **options)}, 'UTF8')::jsonb"
+
     def values(self, compiler: SQLCompiler, **options: Any) -> str:
         """Return the FROM clause of PostgreSQL that gives the values, as `body_value.value` in JSON."""
-        body = compiler.process(self.body, **options)
-        compiler.process(self.paths, **options)  # registers the parameter
-        return (
-            f"(SELECT convert_from({body}, 'UTF8')::jsonb AS content OFFSET 0) AS whole, "
-            f"unnest(%({self.paths.key})s::text[]) AS way(path), "
-            "jsonb_path_query(whole.content, way.path::jsonpath) AS body_value(value)"
-        )
+        content = self.content(compiler, **options)
+        if len(self.paths) == 1:
+            return f"jsonb_path_query({content}, {_path(self.paths[0])}) AS body_value(value)"
+        ways = (f"SELECT jsonb_path_query(whole.content, {_path(each)}) AS value" for each in self.paths)
+        return f"(SELECT {content} AS content OFFSET 0) AS whole, LATERAL ({' UNION ALL '.join(ways)}) AS body_value"
+
+
+def _path(written: str) -> str:
+    """Return a path as a literal of PostgreSQL; `%` is doubled, for it begins the names of parameters."""
+    return f"{_quoted(written).replace('%', '%%')}::jsonpath"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 class _Folded(ColumnElement[str]):
@@ -122,10 +136,13 @@ _VALUE: Final = "(body_value.value #>> '{}')"
 def _test_by_path(element: _BodyTest, compiler: SQLCompiler, **options: Any) -> str:
     compiler.process(element.asked, **options)  # registers the parameter
     asked = f"%({element.asked.key})s::text[]"
-    values = element.values(compiler, **options)
     if not element.folded:
-        return f"EXISTS (SELECT 1 FROM {values} WHERE {_VALUE} = ANY({asked}))"  # noqa: S608 compiled parts
+        content = element.content(compiler, **options)
+        wanted = f"jsonb_build_object('asked', to_jsonb({asked}))"
+        ways = (_path(f"{each} ? (@ == $asked[*])") for each in element.paths)
+        return f"({' OR '.join(f'jsonb_path_exists({content}, {way}, {wanted})' for way in ways)})"
     bare = f"LATERAL (SELECT {_folded(_VALUE, compiler)} AS text OFFSET 0) AS bare"
+    values = element.values(compiler, **options)
     return (
         f"EXISTS (SELECT 1 FROM {values}, {bare}, unnest({asked}) AS beginning(text) "  # noqa: S608 compiled parts
         "WHERE starts_with(bare.text, beginning.text))"
@@ -135,7 +152,7 @@ def _test_by_path(element: _BodyTest, compiler: SQLCompiler, **options: Any) -> 
 @compiles(_BodyTest, "sqlite")
 def _test_by_function(element: _BodyTest, compiler: SQLCompiler, **options: Any) -> str:
     name = "fhir_body_starts" if element.folded else "fhir_body_is"
-    return _call(name, compiler, element.body, element.name, element.asked, **options)
+    return _call(name, compiler, element, element.asked, **options)
 
 
 @compiles(_BodyExtreme, "postgresql")
@@ -149,11 +166,14 @@ def _extreme_by_path(element: _BodyExtreme, compiler: SQLCompiler, **options: An
 @compiles(_BodyExtreme, "sqlite")
 def _extreme_by_function(element: _BodyExtreme, compiler: SQLCompiler, **options: Any) -> str:
     name = f"fhir_body_{'highest' if element.descending else 'lowest'}{'_exact' if element.exact else ''}"
-    return _call(name, compiler, element.body, element.name, **options)
+    return _call(name, compiler, element, **options)
 
 
-def _call(function: str, compiler: SQLCompiler, *arguments: ClauseElement, **options: Any) -> str:
-    return f"{function}({', '.join(compiler.process(each, **options) for each in arguments)})"
+def _call(function: str, compiler: SQLCompiler, element: _Body, *more: ClauseElement, **options: Any) -> str:
+    source = element.source
+    name = _quoted(body_name(source.resource_type, source.code, BodyPart(source.part)))
+    body, *others = (compiler.process(each, **options) for each in (element.body, *more))
+    return f"{function}({', '.join((body, name, *others))})"
 
 
 # --- folding in SQL ---------------------------------------------------------------------------------------------------
