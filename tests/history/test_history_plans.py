@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from storage.engine import PLANNED_ONCE, create_database
 from storage.history.stream import StreamQuery, Streams
 from storage.resources import ResourceKey
 from storage.rls import ROLE
+from storage.search.everything import Everything
+from storage.search.searcher import Searcher
 from storage.sql import Prepared
 from tests.postgres import PostgresServer
 from tests.search.library import SECRET, Library
@@ -192,3 +195,37 @@ async def test_on_sqlite_too(
     assert any(index in step for step in steps), steps
     whole = [step for step in steps if step.startswith("SCAN fhir_") or step.endswith("_idx (organization_id=?)")]
     assert whole == []
+
+
+@dataclass
+class ExplainingReader:
+    """What `Explaining` is, for what reads on the pools."""
+
+    driver: Explaining
+    dialect = "postgresql"
+    base_url = ""
+
+    async def fetch(self, organization_id: str, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
+        async with self.driver.read(organization_id) as driver:
+            return await driver.fetch(statement, parameters)
+
+    def read(self, organization_id: str) -> AbstractAsyncContextManager[Explaining]:
+        return self.driver.read(organization_id)
+
+
+@pytest.mark.parametrize("by_app", [False, True])
+@pytest.mark.parametrize("age", [0, 10**9])
+async def test_a_record_of_the_past_is_read_by_its_patient(
+    stocked: tuple[Library, psycopg.AsyncConnection[Any]], by_app: bool, age: int
+) -> None:
+    library, connection = stocked
+    explaining = Explaining(connection)
+    searcher = Searcher(ExplainingReader(explaining), SECRET, lambda: library.now)  # type: ignore[arg-type]
+    access = library.patient_access("p5") if by_app else library.access
+    whole = await library.searcher.everything(Everything("p5", 1000), access)
+    at = min(each.last_updated for each in whole.matches) + 1 + age  # before the second versions, or long after
+    page = await searcher.everything(Everything("p5", 1000, at=at), access)
+    assert page.matches[0].key.resource_type == "Patient"
+    scans = [node for plan in explaining.plans for node in nodes(plan) if "Relation Name" in node]
+    assert [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 1] == []
+    assert sum(map(touched, scans)) <= 12 * len(whole.matches)

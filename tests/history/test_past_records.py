@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 import httpx
@@ -219,3 +220,35 @@ def test_everything_at_an_instant_over_http(fhir: httpx.Client, site: Any) -> No
         "entry": [{"request": {"method": "GET", "url": f"Patient/{own}/$everything?_at={at}"}}],
     }
     assert fhir.post("/", json=bundle).json()["entry"][0]["resource"]["entry"] == first
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_was_answered_then_is_answered_for_then(record: Record, seed: int) -> None:
+    random, shop = Random(seed), record.shop
+    doctors = [f"Practitioner/{name}" for name in ("x", "y", "z")]
+    await shop.put("Patient/a", person())
+    for name in doctors:
+        await shop.put(name, {"resourceType": "Practitioner"})
+    app = replace(bound("a"), rights={"Patient": OWN, "Observation": OWN, "Practitioner": ALL})
+    answered: dict[int, list[list[str]]] = {}
+    for step in range(25):
+        name = f"Observation/o{random.randrange(5)}"
+        match random.randrange(5):
+            case 0:
+                await shop.delete(name)
+            case 1:
+                await shop.put(random.choice(doctors), {"resourceType": "Practitioner", "language": f"x-{step}"})
+            case 2:
+                general = [{"reference": each} for each in random.sample(doctors, 1)]
+                await shop.put("Patient/a", person(f"Name{step}", generalPractitioner=general))
+            case _:
+                by = [{"reference": each} for each in random.sample(doctors, random.randrange(3))]
+                await shop.put(
+                    name, observed("Patient/a", note=[{"text": str(step)}], **({"performer": by} if by else {}))
+                )
+        if step % 4 == 0:
+            now = await record.instant()
+            answered[now] = [await record.at(None, access, count=50) for access in (SYSTEM, app)]
+    for at, answers in answered.items():
+        for count in (1, 3, 50):
+            assert [await record.at(at, access, count=count) for access in (SYSTEM, app)] == answers
