@@ -40,6 +40,7 @@ class Included:
     rid: int
     self_key: int
     patient: int
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,20 @@ class ByPatient:
 
 
 @dataclass(frozen=True, slots=True)
+class ByUrl:
+    """To resources whose `url` is one of these; `keys` name the parameter of each type."""
+
+    urls: Name
+    many_urls: bool
+    keys: Name
+    many_keys: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One include: the way, and what may be found at its end."""
 
-    way: ByRows | ByPatient
+    way: ByRows | ByPatient | ByUrl
     found: tuple[TypesWithin, ...]
 
 
@@ -96,7 +107,7 @@ def plan_includes(
 
 
 def _forward_steps(include: Include, starts: list[Included], access: Access, binder: Binder) -> Iterable[Step]:
-    parameters = _parameters(include)
+    parameters = include_parameters(include)
     if include.target is not None:
         targets: tuple[str, ...] = (include.target,)
     elif any("*" in parameter.targets for parameter in parameters):
@@ -120,7 +131,7 @@ def _forward_steps(include: Include, starts: list[Included], access: Access, bin
 def _reverse_steps(
     include: Include, by_type: dict[str, list[Included]], access: Access, binder: Binder
 ) -> Iterable[Step]:
-    parameters = _parameters(include)
+    parameters = include_parameters(include)
     found = within_reach((include.source,), access, binder)
     wanted = [kind for kind in by_type if include.target in {None, kind}]
     for kind in wanted if found else ():
@@ -134,7 +145,8 @@ def _reverse_steps(
             yield Step(ByPatient(True, name, many), found)
 
 
-def _parameters(include: Include) -> list[SearchParameter]:
+def include_parameters(include: Include) -> list[SearchParameter]:
+    """Return the reference parameters that an include goes along."""
     if include.parameter is not None:
         return [include.parameter]
     known = search_parameters(include.source).values()
@@ -179,7 +191,15 @@ def of_types(kind: TypesWithin, row: FromClause) -> ColumnElement[bool]:
     return seen if kind.types is None else and_(is_one_of(row.c.resource_type, kind.types, kind.many), seen)
 
 
-def _reached(way: ByRows | ByPatient, row: FromClause) -> ColumnElement[bool]:
+def _reached(way: ByRows | ByPatient | ByUrl, row: FromClause) -> ColumnElement[bool]:
+    if isinstance(way, ByUrl):
+        urls = fhir.index_strings.alias()
+        named = select(urls.c.rid).where(
+            urls.c.organization_id == ORGANIZATION,
+            is_one_of(urls.c.key, way.keys, way.many_keys),
+            is_one_of(urls.c.value, way.urls, way.many_urls),
+        )
+        return row.c.rid.in_(named)
     if isinstance(way, ByPatient):
         return is_one_of(row.c.patient if way.reverse else row.c.self_key, way.patients, way.many)
     references = fhir.index_references.alias()

@@ -13,10 +13,11 @@ from storage.driver import Driver, Row
 from storage.history.record import PastRecordReader
 from storage.reading import Reader
 from storage.resources import ResourceKey, Version
+from storage.search.canonicals import CanonicalIncludes
 from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan, is_of_one_type
 from storage.search.cursor import CursorSigner
 from storage.search.everything import Everything
-from storage.search.includes import INCLUDE_COLUMNS, Included, compile_includes, plan_includes
+from storage.search.includes import INCLUDE_COLUMNS, Included, Step, compile_includes, plan_includes
 from storage.search.latest import LatestReader
 from storage.search.lower import Lowering
 from storage.search.page import Page
@@ -167,18 +168,25 @@ class Searcher:
             rows = [row for row in await self._round(includes, starts, access) if row[_RID] not in seen]
             unique = {row[_RID]: row for row in sorted(rows, key=itemgetter(_RID))}
             seen.update(unique)
-            found.extend(_version(row[0], row[1:]) for row in unique.values())
+            brought = [_version(row[0], row[1:]) for row in unique.values()]
+            found.extend(brought)
             if len(found) > MAX_INCLUDED:
                 return found[:MAX_INCLUDED], (TOO_MANY_INCLUDED,)
             includes = [include for include in search.includes if include.iterate]
-            starts = [_start(row[0], row[1:]) for row in unique.values()]
+            starts = [_start(version, row[1:]) for version, row in zip(brought, unique.values(), strict=True)]
             if not includes or not starts:
                 return found, ()
         return found, (TOO_MANY_ROUNDS,)
 
     async def _round(self, includes: Sequence[Include], starts: Sequence[Included], access: Access) -> list[Row]:
         binder = Binder()
-        steps = plan_includes(includes, starts, access, binder)
+        rows = await self._included(plan_includes(includes, starts, access, binder), binder, access)
+        binder, canonicals = Binder(), CanonicalIncludes()
+        canonicals.plan(includes, starts, access, binder)
+        named = await self._included(canonicals.steps, binder, access)
+        return rows + [row for row in named if canonicals.keeps(row)]
+
+    async def _included(self, steps: Sequence[Step], binder: Binder, access: Access) -> list[Row]:
         if not steps:
             return []
         statement = compile_includes(tuple(steps), self.reader.dialect)
@@ -216,7 +224,8 @@ def _found(resource_type: str | None, row: Row, plan: Plan) -> _Found:
     kind, own = (row[0], row[1:]) if resource_type is None else (resource_type, row)
     place, mark = (own[len(VERSION_COLUMNS) : -1], own[-1]) if plan.marked else (own[len(VERSION_COLUMNS) :], None)
     is_unchanged = mark is None or not plan.after or bool(mark)
-    return _Found(_version(kind, own), _start(kind, own), place, mark, is_unchanged)
+    version = _version(kind, own)
+    return _Found(version, _start(version, own), place, mark, is_unchanged)
 
 
 def _parameters(access: Access, binder: Binder) -> dict[str, Any]:
@@ -233,6 +242,6 @@ def _version(resource_type: str, row: Row) -> Version:
     return Version(ResourceKey(resource_type, resource_id), version, last_updated, deleted=False, body=bytes(body))
 
 
-def _start(resource_type: str, row: Row) -> Included:
+def _start(version: Version, row: Row) -> Included:
     rid, self_key, patient = row[4:7]
-    return Included(resource_type, rid, self_key, patient)
+    return Included(version.key.resource_type, rid, self_key, patient, version.body)

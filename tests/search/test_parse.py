@@ -229,6 +229,8 @@ def test_fhir_S4_what_is_not_supported_is_refused_visibly(query: str) -> None:
         ("Patient?_sort=nonsense", "_sort"),
         ("Observation?_sort=code-value-quantity", "_sort"),
         ("Patient?_include=Patient:nonsense", "_include"),
+        ("Patient?_include=Observation:subject", "_include"),
+        ("Patient?_revinclude=Observation:subject:Group", "_revinclude"),
         ("Patient?_filter=name eq x", "_filter"),
         ("Patient?_contained=true", "_contained"),
         ("Patient?_contained=both", "_contained"),

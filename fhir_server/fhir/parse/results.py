@@ -149,4 +149,6 @@ class ResultParameters:
             raise UnknownParameter(name)
         if target is not None and parameter is not None and not parameter.permits(target):
             raise MalformedValue(f"{source}:{code} does not refer to {target}")
+        if not modifier and (target if reverse else source) not in {None, *self.types}:
+            raise UnknownParameter(name)  # it starts from what no match is, and would silently bring nothing
         self.includes.append(Include(source, parameter, target, reverse, iterate=bool(modifier)))
