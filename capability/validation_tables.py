@@ -17,3 +17,6 @@ BINDINGS: Final[Mapping[str, Binding]] = {
     },
 }
 """Every required binding that is checked on writes: those of `capability.bindings`, and of more types."""
+
+SIMPLE_QUANTITIES: Final[frozenset[str]] = frozenset(read_data("validation_simple_quantities.json"))
+"""Paths of elements whose Quantity has no comparator (datatypes.html#SimpleQuantity)."""

@@ -6,6 +6,7 @@ DEFINITIONS is the folder that holds `r4/` (default: `../shared/data/definitions
 invariants of severity `error` per element path, with their text; which of them are checked is up to
 `fhir_server/validation`. validation_bindings.json has the required bindings that bindings.json lacks (run
 `generate_capability.py` first): their codes are those that the short definition of the element lists.
+validation_simple_quantities.json lists the elements whose Quantity may have no comparator.
 """
 
 import gzip
@@ -83,7 +84,18 @@ def bindings(definitions: Path, known: set[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def write(name: str, value: dict[str, Any]) -> None:
+def simple_quantities(definitions: Path) -> list[str]:
+    """Return the paths of elements that are a SimpleQuantity, choices without `[x]`."""
+    return sorted(
+        element["path"].removesuffix("[x]")
+        for structure in structures(definitions)
+        for element in structure["snapshot"]["element"]
+        for kind in element.get("type", [])
+        if any(url.endswith("/SimpleQuantity") for url in kind.get("profile", []))
+    )
+
+
+def write(name: str, value: dict[str, Any] | list[str]) -> None:
     """Write one data file."""
     path = DATA / name
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", "utf-8")
@@ -94,6 +106,7 @@ def main() -> None:
     """Write the data files."""
     definitions = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared" / "data" / "definitions"
     write("validation_rules.json", rules(definitions))
+    write("validation_simple_quantities.json", simple_quantities(definitions))
     known = set(json.loads((DATA / "bindings.json").read_text("utf-8")))
     write("validation_bindings.json", bindings(definitions, known))
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from capability import elements
 from capability.bindings import Binding
-from capability.validation_tables import BINDINGS, INVARIANTS
+from capability.validation_tables import BINDINGS, INVARIANTS, SIMPLE_QUANTITIES
 from fhir_server.errors import MAX_ISSUES, Issue
 from fhir_server.validation.invariants import Invariant, invariants_of
 from fhir_server.validation.narrative import narrative_fault
@@ -148,6 +148,8 @@ def _visit_of(datatype: str, path: str) -> Visit | None:
     binding = BINDINGS.get(path)
     if binding is not None and datatype in _BOUND:
         return _BOUND[datatype](binding)
+    if datatype == "Quantity" and path in SIMPLE_QUANTITIES:
+        return _simple_quantity
     if datatype == "Reference":
         return _reference(elements.REFERENCE_TARGETS.get(path, ()))
     if datatype == "Resource":
@@ -178,6 +180,12 @@ def _xhtml(value: Any, place: Place, walk: Walk) -> None:
     fault = narrative_fault(value) if type(value) is str and value else None
     if fault:
         walk.add("invariant", f"txt-1: {fault}", place)
+
+
+def _simple_quantity(value: Any, place: Place, walk: Walk) -> None:
+    table_of("Quantity").visit(value, place, walk)
+    if walk.rules and "comparator" in value:
+        walk.add("invariant", "sqty-1: The comparator is not used on a SimpleQuantity; leave it out.", place)
 
 
 def _refuse_comments(_: Any, place: Place, walk: Walk) -> None:

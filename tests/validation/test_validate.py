@@ -395,3 +395,22 @@ keys = [
 def test_whatever_a_resource_holds_faults_are_found_and_nothing_fails(resource_type, members):
     resource = {**members, "resourceType": resource_type, "contained": [{"resourceType": {}}, members]}
     assert resource_issues(resource)
+
+
+def test_fhir_18_a_simple_quantity_has_no_comparator():
+    low = {"value": 1, "comparator": "<"}
+    resource = {**OBSERVATION, "referenceRange": [{"low": low}], "valueRange": {"high": low}}
+    assert sorted(faults(resource)) == [
+        ("invariant", "Observation.referenceRange[0].low"),
+        ("invariant", "Observation.value.high"),
+    ]
+    assert faults({**OBSERVATION, "valueQuantity": low, "referenceRange": [{"low": {"value": 1}}]}) == []
+    dose = {"doseAndRate": [{"doseQuantity": low}]}
+    request = {
+        "status": "active",
+        "intent": "order",
+        "medicationCodeableConcept": {"text": "x"},
+        "dosageInstruction": [dose],
+    }
+    found = faults({"resourceType": "MedicationRequest", "subject": {"reference": "Patient/a"}, **request})
+    assert found == [("invariant", "MedicationRequest.dosageInstruction[0].doseAndRate[0].dose")]
