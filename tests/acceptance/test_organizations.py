@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.fhir.routing import Interaction
+from storage.provenance import provenance_id
+from storage.resources import ResourceKey
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.site import observation, patient
 
@@ -384,6 +386,25 @@ def everything(tenant: Tenant, slot: int, _other: int) -> None:
         assert keys_in(answer) == {key} | tenant.about(key)
 
 
+def provenance(tenant: Tenant, slot: int, other: int) -> None:
+    """Both organizations have versions of the same names, so their Provenance has the same ids."""
+    key = tenant.key(("Patient", "Observation")[other], slot)
+    kept = tenant.kept.get(key, Kept())
+    answer = tenant.ask("GET", f"/Provenance?target={key}")
+    assert answer.json()["total"] == len(kept.versions)
+    numbers = range(len(kept.versions) + 1, 0, -1)
+    names = [f"Provenance/{provenance_id(ResourceKey(*key.split('/')), number)}" for number in numbers]
+    assert [tenant.ask("GET", f"/{name}").status_code for name in names] == [404, *[200] * len(kept.versions)]
+    assert keys_in(answer) == set(names[1:])
+
+
+def lineage(tenant: Tenant, slot: int, other: int) -> None:
+    key = tenant.key(("Patient", "Observation")[other], slot)
+    kept = tenant.kept.get(key, Kept())
+    answer = tenant.ask("GET", f"/{key}/$lineage")
+    assert answer.status_code == (200 if kept.now is not None else 410 if kept.versions else 404)
+
+
 def metadata(tenant: Tenant, _slot: int, _other: int) -> None:
     assert tenant.ask("GET", "/metadata").status_code == 200
 
@@ -413,6 +434,8 @@ ACTS = {
     refer_by_condition: Interaction.BUNDLE,
     batch: Interaction.BUNDLE,
     everything: Interaction.OPERATION,
+    provenance: Interaction.SEARCH_TYPE,
+    lineage: Interaction.OPERATION,
     metadata: Interaction.CAPABILITIES,
 }
 
