@@ -85,15 +85,17 @@ class InQuery(ColumnElement[bool]):
     """`column` is among what a query of its own gives.
 
     SQLite gets such queries side by side (WITH) instead of one inside the other: its parser stops at a depth of 100
-    symbols, some six queries.
+    symbols, some six queries. With `few` PostgreSQL asks the query first and looks up what it gave: a plan for any
+    value takes every value for as frequent as the mean, and would rather read the whole table of `column`.
     """
 
     inherit_cache = True
     type = Boolean()
 
-    def __init__(self, column: ColumnElement[Any], query: SelectBase) -> None:
+    def __init__(self, column: ColumnElement[Any], query: SelectBase, *, few: bool = False) -> None:
         self.column = column
         self.query = query
+        self.few = few
 
     @property
     def _from_objects(self) -> list[FromClause]:
@@ -106,6 +108,9 @@ class InQuery(ColumnElement[bool]):
 
 @compiles(InQuery, "postgresql")
 def _in_nested(element: InQuery, compiler: SQLCompiler, **options: Any) -> str:
+    if element.few:
+        asked = compiler.process(element.query.scalar_subquery(), **options)
+        return f"{compiler.process(element.column, **options)} = ANY(ARRAY{asked})"
     return compiler.process(element.column.in_(element.query), **options)
 
 

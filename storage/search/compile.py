@@ -43,7 +43,7 @@ from storage.search.predicates.parameters import is_one_of
 from storage.search.shape import IdTest, IndexTable, IndexTest, TokenIs
 from storage.search.snapshots import mark, was_there
 from storage.search.values import HIGHEST, LOWEST, OPEN_HIGH, OPEN_LOW
-from storage.sql import Prepared, prepare
+from storage.sql import InQuery, Prepared, prepare
 from storage.tables import fhir
 from storage.transaction_ids import OLDEST_RUNNING
 from storage.visibility import visible
@@ -211,7 +211,7 @@ def _row_lead(branch: Branch, plan: Plan) -> tuple[Node, list[Condition], bool]:
         visible(row, plan.reach),
     ]
     if branch.lead is not None:
-        conditions.append(row.c.rid.in_(rids_of(branch.lead)))
+        conditions.append(InQuery(row.c.rid, rids_of(branch.lead), few=branch.few))
     if branch.patient is not None:
         conditions.append(patient_condition(branch.patient, row.c.patient))
     return resource_node(row, led=branch.lead is not None), conditions, False

@@ -144,7 +144,7 @@ def condition_of(test: Test, node: Node) -> Condition:  # noqa: C901, PLR0911, P
         case BodyStarts() | BodyIs():
             return node.of_row(lambda row: body_condition(test, row.c.body))
         case ReferredByPatient(inner):
-            return node.of_row(lambda row: InQuery(row.c.self_key, _inner_rows(inner, "patient")))
+            return node.of_row(lambda row: InQuery(row.c.self_key, _inner_rows(inner, "patient"), few=inner.few))
         case ReferredByRows():
             return node.of_row(lambda row: InQuery(row.c.self_key, _referred_keys(test)))
         case Constant(value):
@@ -197,8 +197,9 @@ def _row_condition(condition: RowCondition, rows: FromClause) -> Condition:
             return reference_condition(condition, rows.c)
         case ReferenceLinked(key, inners):
             queries = [_inner_rows(inner, "self_key") for inner in inners]
+            few = all(inner.few for inner in inners)
             targets = queries[0] if len(queries) == 1 else union_all(*queries)
-            return and_(rows.c.key == parameter_like(rows.c.key, key), InQuery(rows.c.target, targets))
+            return and_(rows.c.key == parameter_like(rows.c.key, key), InQuery(rows.c.target, targets, few=few))
 
 
 def _probe(test: IndexTest, node: Node) -> Condition:
@@ -244,7 +245,7 @@ def _referred_keys(test: ReferredByRows) -> Select[Any]:
     return select(rows.c.target).where(
         rows.c.organization_id == ORGANIZATION,
         rows.c.key == parameter_like(rows.c.key, test.key),
-        InQuery(rows.c.rid, referring),
+        InQuery(rows.c.rid, referring, few=test.inner.few),
     )
 
 

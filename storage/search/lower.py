@@ -204,7 +204,18 @@ class Lowering:
         return ReferredByRows(key, apart=False, inner=inner)
 
     def _inner(self, resource_type: str, reach: Reach, criterion: Criterion) -> Inner:
-        return Inner(self.binder.bind(resource_type), reach, self.lower(criterion))
+        return Inner(self.binder.bind(resource_type), reach, self.lower(criterion), _finds_few(criterion))
+
+
+def _finds_few(criterion: Criterion) -> bool:
+    """Say whether a criterion names a resource or a handful: by id, identifier or name."""
+    match criterion:
+        case Ids():
+            return True
+        case Match(parameter, Modifier.NONE | Modifier.EXACT | Modifier.OF_TYPE, _):
+            return parameter.exact or parameter.type is SearchType.STRING
+        case _:
+            return False
 
 
 def _known(parameter: SearchParameter, code: str) -> SearchParameter:

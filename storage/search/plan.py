@@ -54,6 +54,7 @@ from storage.search.shape import (
     Not,
     PatientIs,
     PatientTest,
+    ReferenceLinked,
     ReferredByPatient,
     SubjectTest,
     Test,
@@ -93,12 +94,14 @@ class SortShape:
 class Branch:
     """One way to the matches.
 
-    `lead` gives the rows to begin with, None the resources' own rows; `patient` narrows either further.
+    `lead` gives the rows to begin with, None the resources' own rows; `patient` narrows either further. `few` says that
+    the lead gives a handful of rows at most, whatever is asked for.
     """
 
     lead: IndexTest | InCompartment | None
     patient: PatientTest | None
     tests: tuple[Test, ...]
+    few: bool = False
 
 
 class Wanted(Enum):
@@ -253,14 +256,20 @@ def plan_branches(
     if subject is not None:
         tests.remove(subject)
         by_column = _led_by_token(subject.column, tests)
-        return by_column, Branch(subject.rows, None, tuple(tests))
+        return by_column, Branch(subject.rows, None, tuple(tests), few=_is_chain_to_few(subject.rows))
     if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
         by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
-        return by_column, Branch(InCompartment(ACCESS_PATIENT), None, tuple(tests))
+        return by_column, Branch(InCompartment(ACCESS_PATIENT), None, tuple(tests), few=True)
     rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))
     if rank < _RANK_NEVER and isinstance(test, IndexTest):
-        return (Branch(test, None, tuple(tests[1:])),)
+        return (Branch(test, None, tuple(tests[1:]), few=_is_chain_to_few(test)),)
     return (Branch(None, None, tuple(tests)),)
+
+
+def _is_chain_to_few(test: IndexTest | InCompartment) -> bool:
+    return isinstance(test, IndexTest) and all(
+        isinstance(each, ReferenceLinked) and all(one.few for one in each.inners) for each in test.alternatives
+    )
 
 
 def _is_referred_by_patient(test: Test) -> bool:

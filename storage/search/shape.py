@@ -327,11 +327,15 @@ Test = (
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """A search inside a search: current resources of a type, within the caller's reach, that meet the test."""
+    """A search inside a search: current resources of a type, within the caller's reach, that meet the test.
+
+    `few` says that a handful at most are expected, whatever is asked for.
+    """
 
     resource_type: Name
     reach: Reach
     test: Test
+    few: bool = False
 
 
 def any_of(tests: Iterable[Test]) -> Test:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, closing
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg.sql
 import pytest
 
 from fhir_server.fhir.parse.search import parse_pairs, parse_search
@@ -36,6 +38,7 @@ OBSERVATIONS = 60
 STRANGERS = 2000
 """Patients without a record."""
 LOINC = "http://loinc.org"
+PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 def concept(system: str, code: str) -> dict[str, Any]:
@@ -108,11 +111,24 @@ class Explaining:
     async def fetch(self, organization_id: str, statement: Prepared, parameters: Mapping[str, Any]) -> list[Row]:
         values = dict(statement.bind(parameters)) | {"organization_id": organization_id}
         sql = in_context(statement.sql)
-        explained = await self.connection.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql, values)
-        ((found,),) = await explained.fetchall()
-        self.plans.append(found[0]["Plan"])
+        self.plans.append(await self._plan_for_any(sql, values))
         cursor = await self.connection.cursor(binary=True).execute(sql, values)
         return await cursor.fetchall()
+
+    async def _plan_for_any(self, sql: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the plan as the server has it: made once, before any value is known."""
+        names = list(dict.fromkeys(PARAMETER.findall(sql)))
+        numbered = PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", sql).replace("%%", "%")
+        given = psycopg.sql.SQL(", ").join([psycopg.sql.Literal(values[name]) for name in names])
+        await self.connection.execute(f"PREPARE explained AS {numbered}".encode())
+        try:
+            asked = psycopg.sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE explained ({})").format(given)
+            explained = await self.connection.execute(asked)
+            ((found,),) = await explained.fetchall()
+        finally:
+            await self.connection.execute("DEALLOCATE explained")
+        plan: dict[str, Any] = found[0]["Plan"]
+        return plan
 
     def read(self, organization_id: str) -> AbstractAsyncContextManager[Driver]:
         raise NotImplementedError
