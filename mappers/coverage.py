@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mappers import isos, systems
 from mappers.care_rows import Patient
-from mappers.fields import Context, constant, derived, field, reference
+from mappers.fields import Context, constant, derived, enrich, field, reference
 from mappers.json_values import ABSENT, Json
 from mappers.lens import ResourceMapper, Split
 from mappers.lookups import Lookups
@@ -69,6 +69,16 @@ def _payor(values: tuple[Any, ...], context: Context) -> Node:
     return [{"extension": [systems.data_absent()]}]
 
 
+def _profile(values: tuple[Any, ...], _: Context) -> Node:
+    """Claim the profile where there is a member number: US Core wants one (us-core-15)."""
+    return [f"{systems.US_CORE}us-core-coverage"] if values[0] is not None else ABSENT
+
+
+def _relationship(_values: tuple[Any, ...], _context: Context) -> Node:
+    """Say that nobody knows how the patient is related to the subscriber: US Core wants to know (us_core.md M4)."""
+    return {"coding": [{"system": systems.DATA_ABSENT_CODE, "code": "unknown"}]}
+
+
 COVERAGE: Final = ResourceMapper(
     "Coverage",
     table="patients",
@@ -79,10 +89,12 @@ COVERAGE: Final = ResourceMapper(
     internal_endpoint="/care/patients/{id}",
     about="One Coverage for each patient whose insurance_info says something: type, payer, memberId.",
     fields=(
+        enrich(("member_id",), "meta.profile", _profile, note="US Core, where there is a member number"),
         constant("status", "active"),
         derived(("type",), "type", _type, note="in words; coded where the patient pays"),
         field("member_id", "subscriberId"),
         reference("id", "beneficiary", "Patient", "patients"),
+        enrich((), "relationship", _relationship, note="unknown: no column has it"),
         derived(("payer", "type", "id"), "payor", _payor, note="unknown where nobody is named"),
     ),
 )
