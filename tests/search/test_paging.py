@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from fhir_server.fhir.parse.search import Scope, parse_search
 from storage.errors import CursorExpired, CursorInvalid
-from tests.search.library import NOW, Library
+from storage.search.cursor import LIFETIME_MILLISECONDS
+from storage.search.page import Page
+from storage.search.searcher import Searcher
+from tests.search.library import BASE, NOW, SECRET, Library
 
 SORTS = (
     "",
@@ -165,3 +169,25 @@ async def test_sec_AZ_10_a_cursor_survives_a_new_token_and_expires_after_half_an
     library.now += 1
     with pytest.raises(CursorExpired):
         await library.page("Patient?_count=1", cursor=cursor)
+
+
+async def test_fhir_Q3_a_place_survives_a_restart_and_ends_after_half_an_hour_whatever_is_searched(
+    library: Library,
+) -> None:
+    await library.add(*({"resourceType": "Patient", "id": f"p{n}"} for n in range(3)))
+    scope = Scope(("Patient", "Group"), "")
+    pairs = (("_count", "1"),)
+
+    async def page(searcher: Searcher, cursor: str | None) -> Page:
+        asked = pairs + ((("_cursor", cursor),) if cursor else ())
+        return await searcher.search(parse_search(scope, asked, strict=True, base_url=BASE).search, library.access)
+
+    first = await page(library.searcher, None)
+    restarted = Searcher(library.database, SECRET, lambda: library.now)
+    second = await page(restarted, first.next_cursor)
+    assert [version.key.id for version in second.matches] == ["p1"]
+    library.now += LIFETIME_MILLISECONDS
+    assert [version.key.id for version in (await page(restarted, second.previous_cursor)).matches] == ["p2"]
+    library.now += 1
+    with pytest.raises(CursorExpired):
+        await page(restarted, first.next_cursor)

@@ -17,7 +17,9 @@ import psycopg
 import psycopg.sql
 import pytest
 
-from fhir_server.fhir.parse.search import parse_pairs, parse_search
+from capability.compartments import types_within
+from capability.elements import RESOURCE_TYPES
+from fhir_server.fhir.parse.search import Scope, parse_pairs, parse_search
 from storage.access import system_access
 from storage.clock import IdSource
 from storage.driver import Driver, Row
@@ -27,6 +29,7 @@ from storage.search.compile import compile_plan
 from storage.search.everything import Everything
 from storage.search.lower import Lowering
 from storage.search.plan import plan_page
+from storage.search.query import InPatient
 from storage.search.searcher import Searcher
 from storage.sql import Prepared
 from tests.postgres import PostgresServer
@@ -227,6 +230,42 @@ async def test_a_patients_app_begins_with_its_own_rows(
     assert len(page.matches) == 10
     scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
     assert sum(touched(node) for node in scans) <= 120
+
+
+OBSERVATIONS_OF = Scope(("Observation",), "Patient/p5/Observation", {"Observation": InPatient("p5")})
+WHOLE = types_within("Patient")
+SCOPES = [
+    # (scope, parameters, index of the rows to begin with, matches, most rows to look at)
+    (OBSERVATIONS_OF, "category=vital-signs&_sort=-date&_count=10", "fhir_index_tokens_pkey", 10, 30),
+    (OBSERVATIONS_OF, "_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 40),
+    (
+        Scope(WHOLE, "Patient/p5/*", dict.fromkeys(WHOLE, InPatient("p5"))),
+        "_count=20",
+        "fhir_resources_rid_idx",
+        20,
+        240,
+    ),
+    (Scope(("Observation", "CarePlan"), ""), "patient=p5&_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 50),
+    (Scope(("Observation", "Condition"), ""), "patient=p5&code=c3", "fhir_index_tokens_pkey", 5, 20),
+    (Scope(RESOURCE_TYPES, ""), "_count=20", "fhir_resources_rid_idx", 20, 60),
+    (Scope(RESOURCE_TYPES, ""), "_tag=urn:x|y", "fhir_index_tokens_pkey", 0, 5),
+    (Scope(RESOURCE_TYPES, ""), "_id=p5,o5-1", "fhir_resources_pkey", 2, 10),
+]
+
+
+@pytest.mark.parametrize(("scope", "query", "index", "matches", "rows"), SCOPES)
+async def test_a_search_over_types_or_in_a_compartment_reads_index_ranges_only(
+    stocked: tuple[Library, psycopg.AsyncConnection[Any]], scope: Scope, query: str, index: str, matches: int, rows: int
+) -> None:
+    library, connection = stocked
+    reader = Explaining(connection)
+    search = parse_search(scope, parse_pairs(query), strict=True, base_url="").search
+    page = await Searcher(reader, SECRET, lambda: library.now).search(search, library.access)
+    assert len(page.matches) == matches
+    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
+    assert index in {node.get("Index Name") for plan in reader.plans for node in nodes(plan)}
+    assert [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
+    assert sum(touched(node) for node in scans) <= rows
 
 
 async def test_a_record_is_read_by_its_patient(stocked: tuple[Library, psycopg.AsyncConnection[Any]]) -> None:

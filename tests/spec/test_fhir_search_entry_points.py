@@ -206,6 +206,20 @@ def test_fhir_Q3_a_place_of_one_search_is_none_of_another(fhir, record):
         assert fhir.get(address, params={**asked, "_cursor": cursor}).status_code == 400
 
 
+@pytest.mark.parametrize("address", ["/?_type=Observation,Condition&_tag={}", "/Patient/a-{}/*?_tag={}"])
+def test_sec_AZ_10_a_place_is_its_callers_alone_and_survives_a_new_token(site: Site, fhir, record, address):
+    following = str(link(fhir.get(address.format(record, record) + "&_count=1"), "next"))
+    assert site.client("system/*.rs").get(following).status_code == 200
+    for other in (
+        site.client("patient/*.rs", role="PATIENT", patient=f"a-{record}"),
+        site.client("patient/*.rs", role="PATIENT", patient=f"b-{record}"),
+    ):
+        refused = other.get(following)
+        assert refused.status_code in {400, 404}  # the compartment of another is not there at all
+    altered = following[:-3] + ("AAA" if not following.endswith("AAA") else "BBB")
+    assert fhir.get(altered).status_code == 400
+
+
 # --- who may see what -------------------------------------------------------------------------------------------------
 
 
