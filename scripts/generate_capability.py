@@ -351,9 +351,9 @@ def derived_identifier(name: str, tables: dict[str, dict[str, str]]) -> Json | N
 
 
 CONFORMANCE = {
-    "CapabilityStatement", "CodeSystem", "CompartmentDefinition", "ConceptMap", "GraphDefinition", "ImplementationGuide",
-    "MessageDefinition", "NamingSystem", "OperationDefinition", "SearchParameter", "StructureDefinition", "StructureMap",
-    "TerminologyCapabilities", "ValueSet",
+    "CapabilityStatement", "CodeSystem", "CompartmentDefinition", "ConceptMap", "GraphDefinition",
+    "ImplementationGuide", "MessageDefinition", "NamingSystem", "OperationDefinition", "SearchParameter",
+    "StructureDefinition", "StructureMap", "TerminologyCapabilities", "ValueSet",
 }  # fmt: skip
 """Types whose canonical parameters share one definition (`conformance-url`); others have their own (`Measure-url`)."""
 CANONICAL = {
