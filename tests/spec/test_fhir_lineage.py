@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.site import issues, observation, patient
-
-PROFILE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-organization"
 
 
 def elements(answer):
@@ -91,10 +91,11 @@ def test_lineage_after_a_deletion_begins_anew(fhir):
 
 
 def test_lineage_tells_what_the_mapper_adds(fhir):
-    for _ in range(100):
+    for _ in range(400):
         found = fhir.get("/Organization").json()
         if found["total"]:
             break
+        time.sleep(0.02)
     name = found["entry"][0]["resource"]["id"]
     told = elements(fhir.get(f"/Organization/{name}/$lineage"))
     assert told["Organization.meta.profile[0]"]["source"] == "constant"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.site import issues, observation, patient
@@ -13,10 +15,11 @@ TRANSMITTER = "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-partici
 @pytest.fixture(scope="module")
 def tenant(fhir):
     """The organization's own resource, which the projector makes."""
-    for _ in range(100):
+    for _ in range(400):
         found = fhir.get("/Organization").json()
         if found["total"]:
             return f"Organization/{found['entry'][0]['resource']['id']}"
+        time.sleep(0.02)
     raise AssertionError("the organization is not shown")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url
 
 from capability.profiles import find_profile
 from fhir_server.validation.profiles import profile_issues
 from tests.conftest import ORGANIZATION
+from tests.foreign_rows import insert, parents
 from tests.site import patient
 
 PROFILE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-provenance"
@@ -32,11 +35,7 @@ def sql(site):
 
 @pytest.fixture(scope="module")
 def tenant(fhir):
-    for _ in range(100):
-        found = fhir.get("/Organization").json()
-        if found["total"]:
-            return f"Organization/{found['entry'][0]['resource']['id']}"
-    raise AssertionError("the organization is not shown")
+    return "Organization/" + waited_for(fhir, f"/Organization/{ORGANIZATION}", "1")["id"]
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +142,39 @@ def test_provenance_of_a_row_that_another_program_changed(fhir, sql, record, ten
         if part["name"] == "row"
     }
     sql(f"UPDATE customer_profiles SET first_name = 'Other' WHERE id = '{key}'")
-    for _ in range(200):
-        if fhir.get(f"/Patient/{record}").json()["meta"]["versionId"] == "2":
-            break
+    waited_for(fhir, f"/Patient/{record}", "2")
     found = trail(fhir, record)
     assert found["activity"]["coding"][0]["code"] == "UPDATE"
     assert author(fhir, record)["who"]["reference"] == tenant
     client = agent(found, "composer")
     assert client["role"][0]["coding"][0]["code"] == "projector"
+
+
+def test_settled_3_2_telemetry_has_the_provenance_of_its_current_version(fhir, sql):
+    """No superseded version of a reading is kept, so neither its Provenance nor since when an element is as it is."""
+    readings = "patient_wearable_readings"
+    sql(*parents(readings), insert(readings, "reading"))
+    reading = waited_for(fhir, "/Observation/reading", "1")
+    (first,) = matches(fhir.get("/Provenance?target=Observation/reading"))
+    sql(f"UPDATE {readings} SET value = 2 WHERE id = 'reading'")
+    assert waited_for(fhir, "/Observation/reading", "2")["valueQuantity"] != reading["valueQuantity"]
+    (second,) = matches(fhir.get("/Provenance?target=Observation/reading"))
+    assert second["target"] == [{"reference": "Observation/reading/_history/2"}]
+    assert fhir.get(f"/Provenance/{second['id']}").json() == second
+    assert fhir.get(f"/Provenance/{first['id']}").status_code == 404
+    told = fhir.get("/Observation/reading/$lineage").json()["parameter"][1:]
+    assert not any(part["name"] == "version" for each in told for part in each["part"])
+
+
+def waited_for(client, path, version):
+    """Return a resource when the projector has made a version of it."""
+    for _ in range(400):
+        answer = client.get(path).json()
+        if answer.get("meta", {}).get("versionId") == version:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError("the projector did not come")
+
+
+def matches(answer):
+    return [each["resource"] for each in answer.json().get("entry", ()) if each["search"]["mode"] == "match"]
