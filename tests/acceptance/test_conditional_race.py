@@ -59,11 +59,7 @@ def at_once(site: Site, send: Callable[[httpx.Client, int], httpx.Response]) -> 
         with httpx.Client(base_url=site.base, headers=headers, timeout=120) as client:
             client.get("/metadata?mode=terminology")  # the connection is open
             ready.wait(60)
-            answer = send(client, number)
-            while answer.status_code == 503:  # as Retry-After bids; nothing was done
-                time.sleep(0.2)
-                answer = send(client, number)
-            return answer
+            return send(client, number)
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         return list(pool.map(ask, range(CLIENTS)))

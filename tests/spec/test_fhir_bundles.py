@@ -131,6 +131,22 @@ def test_fhir_B3_a_transaction_is_all_or_nothing(fhir, bad, status, code, place)
     assert total(fhir, "Patient") == before
 
 
+def test_fhir_B3_others_see_nothing_of_a_transaction_before_its_end_and_then_all(site, fhir):
+    """Whoever reads meanwhile finds none of it or all of it."""
+    code = {"coding": [{"system": SYSTEM, "code": "b3-seen"}]}
+    entries = [entry("POST", "Basic", {"resourceType": "Basic", "code": code}) for _ in range(1_500)]
+    seen: list[int] = []
+    other = site.client()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(fhir.post, "/", json=bundle("transaction", *entries), timeout=60)
+        while not writing.done():
+            seen.append(total(other, f"Basic?code={SYSTEM}|b3-seen"))
+    assert writing.result().status_code == 200
+    seen.append(total(other, f"Basic?code={SYSTEM}|b3-seen"))
+    assert set(seen) == {0, 1_500}
+    assert seen == sorted(seen)
+
+
 def test_fhir_B4_deletes_come_first_and_reads_last_whatever_the_order(fhir):
     identifier = [{"system": SYSTEM, "value": "b4"}]
     old = fhir.post("/Patient", json=patient("Old", identifier=identifier)).json()["id"]
