@@ -24,16 +24,7 @@ def targeted_includes(resource_type: str) -> tuple[str, ...]:
     return tuple(each for each in _ROWS.get(resource_type, {}).get("includes", ()) if each.count(":") == 2)
 
 
-UNCLAIMED: Final = frozenset(
-    {
-        "us-core-coverage",
-        "us-core-diagnosticreport-note",
-        "us-core-documentreference",
-        "us-core-immunization",
-        "us-core-procedure",
-        "us-core-servicerequest",
-    }
-)
+UNCLAIMED: Final = frozenset({"vitalspanel"})
 """Profiles that no row and no sample of ours follows. Resources that claim them are stored and checked all the same."""
 
 

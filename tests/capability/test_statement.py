@@ -1,6 +1,7 @@
 """CapabilityStatement (FHIR R4 capabilitystatement.html): valid, and only what exists."""
 
 from datetime import UTC, datetime
+from importlib import resources
 
 import fhirkit
 import msgspec
@@ -42,6 +43,19 @@ def test_uscore_C2_C3_version_and_formats():
 def test_uscore_C4_supported_profiles_are_those_of_the_registry():
     for name, resource in RESOURCES.items():
         assert tuple(resource.get("supportedProfile", ())) == REGISTRY[name].profiles
+
+
+def test_uscore_C4_every_profile_that_the_sample_data_claims_is_told():
+    sample = (resources.files("fhir_server.demo") / "data" / "us_core.json").read_text("utf-8")
+    claimed = {
+        canonical.partition("|")[0]
+        for entry in msgspec.json.decode(sample)["entry"]
+        for canonical in entry["resource"].get("meta", {}).get("profile", ())
+    }
+    told = {profile for resource in RESOURCES.values() for profile in resource.get("supportedProfile", ())}
+    assert claimed
+    assert claimed <= told
+    assert "http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient" in told
 
 
 def test_uscore_C5_the_server_is_an_instance_of_us_core():
