@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -145,3 +146,20 @@ async def test_who_may_not_update_a_resource_may_not_label_it(shop: Shop) -> Non
     with pytest.raises(VersionConflict):
         await label(shop, "Patient/a", version=2, tag=None)
     assert (await shop.read("Patient/a"))["meta"]["tag"] == [TAG]
+
+
+async def test_labels_added_at_the_same_time_are_all_there(shop: Shop) -> None:
+    await shop.put("Patient/p", customer("Old"))
+    key = ResourceKey("Patient", "p")
+
+    async def add(number: int) -> None:
+        def changed(before: Any) -> Any:
+            return {**before, "tag": [*before.get("tag", ()), {"code": f"t{number}"}]}
+
+        await shop.database.transact(ORGANIZATION, CHANGE, lambda unit: change_labels(unit, key, changed, SYSTEM))
+
+    await asyncio.gather(*(add(number) for number in range(8)), rename(shop))
+    meta = (await shop.read("Patient/p"))["meta"]
+    assert {f"t{number}" for number in range(8)} <= {each["code"] for each in meta["tag"]}
+    assert (await shop.read("Patient/p"))["name"][0]["family"] == "Newest"
+    assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
