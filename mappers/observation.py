@@ -17,7 +17,7 @@ from mappers.fields import Context, Field, derived, enrich, field, lens, referen
 from mappers.json_values import ABSENT, Json
 from mappers.lens import ResourceMapper, Shows
 from mappers.lookups import TIME_ZONE, Lookups
-from mappers.nodes import Node, Slot, Whole, plain
+from mappers.nodes import Node, Slot, Whole
 from mappers.observation_profiles import observation_profiles
 from mappers.quantities import Measured, plain_number, quantity, quantity_unit
 from mappers.rows import WearableDailyStat, WearableReading
@@ -31,8 +31,8 @@ READING_STATUS: Final = isos.status_table(
 )
 
 
-def _metric(codes: Mapping[str, Code | None], types: Mapping[str, str]) -> Field:
-    """The metric as a code; a code that no metric has is not claimed."""
+def _metric(codes: Mapping[str, Code | None], types: Mapping[str, str], *also: str) -> Field:
+    """The metric as a code; a code that no metric has is not claimed. `also` say whether a LOINC code is exact."""
 
     def show(_values: tuple[Any, ...], context: Context) -> tuple[Node]:
         return (wearables.concept(context.view, codes, context.bare),)
@@ -44,7 +44,8 @@ def _metric(codes: Mapping[str, Code | None], types: Mapping[str, str]) -> Field
         return (name,)
 
     note = "LOINC where it is exact, and a local code"
-    return lens(("data_type",), ("code",), show, take, needed=True, note=note)
+    sources = (("data_type", *also),)
+    return lens(("data_type",), ("code",), show, take, needed=True, note=note, sources=sources)
 
 
 def _category() -> Field:
@@ -121,17 +122,18 @@ def _device() -> Field:
     )
 
 
-def _profiles(shown: Node, absent: Node, codes: Mapping[str, Code | None], row: Any) -> Node:
-    """Return the profiles that a reading or statistic follows, by what is shown of it."""
-    value = {"valueQuantity": shown, "dataAbsentReason": absent}
-    said = {name: plain(node) for name, node in value.items() if node is not ABSENT}
-    codings = plain(wearables.concept(row, codes, bare=False)).get("coding", [])
-    return observation_profiles(codings, wearables.category(row.data_type).guard, said) or ABSENT
+@lru_cache(maxsize=4096)
+def _claims(data_type: str, unit: str | None, *shown: str) -> tuple[str, ...]:
+    """Return the profiles that a reading or statistic follows; `shown` names the elements that say its value."""
+    amount = quantity(Measured(0), unit).value
+    elements = {"valueQuantity": amount, "dataAbsentReason": {}, "component": [{"valueQuantity": amount}]}
+    said = {name: elements[name] for name in shown}
+    return tuple(observation_profiles(wearables.loinc_codings(data_type), wearables.category(data_type).guard, said))
 
 
-def _profiles_of_reading(values: tuple[Any, ...], context: Context) -> Node:
-    _, *measured = values
-    return _profiles(*_show_value(tuple(measured), context), wearables.READING_CODES, context.view)
+def _profiles_of_reading(values: tuple[Any, ...], _: Context) -> Node:
+    data_type, value, unit = values
+    return list(_claims(data_type, unit, "valueQuantity" if value.is_finite() else "dataAbsentReason")) or ABSENT
 
 
 WEARABLE_READING: Final = ResourceMapper(
@@ -149,7 +151,7 @@ WEARABLE_READING: Final = ResourceMapper(
         enrich(("data_type", "value", "unit"), "meta.profile", _profiles_of_reading, note="by metric and unit"),
         status("status", "status", READING_STATUS),
         _category(),
-        _metric(wearables.READING_CODES, wearables.READING_TYPES),
+        _metric(wearables.READING_CODES, wearables.READING_TYPES, "unit", "device_type", "source"),
         _subject(),
         field("recorded_at", "effectiveDateTime", isos.instant, needed=True),
         lens(
@@ -273,14 +275,14 @@ def _nothing_measured(values: tuple[Any, ...], _: Context) -> Node:
 
 
 def _profiles_of_day(values: tuple[Any, ...], context: Context) -> Node:
-    *statistics, _ = values
-    average = _show_statistics(values, context)[0]
-    absent = _nothing_measured(tuple(statistics), context)
-    claims = _profiles(average, absent, wearables.DAILY_CODES, context.view)
-    if claims is ABSENT:
-        return ABSENT
-    # The vital signs of R4 bind the units of components, and the number of readings has none of those.
-    return [url for url in claims if not url.startswith(systems.FHIR_PROFILE)]
+    *statistics, unit = values
+    average, *parts = (node is not ABSENT for node in _show_statistics(values, context))
+    shown = ["valueQuantity"] if average else []
+    if any(value is not None for value in statistics):
+        shown += ["component"] if any(parts) else []
+    else:
+        shown.append("dataAbsentReason")
+    return list(_claims(context.view.data_type, unit, *shown)) or ABSENT
 
 
 def _statistic(code: str) -> Slot:
@@ -325,7 +327,7 @@ DAILY_STATISTIC: Final = ResourceMapper(
             note="open day → preliminary, closed → final, changed after it was closed → corrected",
         ),
         _category(),
-        _metric(wearables.DAILY_CODES, wearables.DAILY_TYPES),
+        _metric(wearables.DAILY_CODES, wearables.DAILY_TYPES, "unit", "count"),
         _subject(),
         lens(
             ("date",),

@@ -87,6 +87,15 @@ def concept(row: Any, codes: Mapping[str, Code | None], bare: bool) -> Node:
     return Whole(value, [row.data_type, loinc.code if loinc else None])
 
 
+def loinc_codings(data_type: str) -> list[Json]:
+    """Return the LOINC codings that rows of a metric may have; those of vital signs are exact for every row."""
+    metric = METRICS.get(data_type)
+    codes = [metric.code] if metric is not None and metric.code is not None else []
+    if data_type == "resting_heart_rate":
+        codes.append(HEART_RATE)
+    return list(map(_loinc, codes))
+
+
 def _always(_: Any) -> bool:
     return True
 
