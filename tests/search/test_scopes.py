@@ -13,7 +13,7 @@ from storage.engine import Database
 from storage.search.query import InPatient, Search
 from tests.search.library import BASE, NOW, Library
 from tests.search.oracle import World
-from tests.search.test_oracle import LAW, in_compartment
+from tests.search.test_oracle import LAW, in_compartment, written_at
 from tests.search.worlds import Draw
 
 COMMON = (
@@ -51,7 +51,8 @@ async def test_fhir_S1_a_compartment_narrows_every_search_to_what_access_would_s
     resources = draw.world()
     await library.add(*resources)
     own = {f"{each['resourceType']}/{each['id']}" for each in resources if in_compartment(each, "p1")}
-    world = World([each for each in resources if in_compartment(each, "p1")] if bound else resources, NOW * 1000)
+    seen = [each for each in resources if in_compartment(each, "p1")] if bound else resources
+    world = World(seen, NOW * 1000, await written_at(library))
     access = library.patient_access("p1") if bound else library.access
     for _ in range(20):
         kind, _, query = draw.query(terminology=not bound).partition("?")
@@ -71,7 +72,7 @@ async def test_fhir_S1_a_search_over_types_finds_what_searches_of_each_would(
     resources = draw.world()
     await library.add(*resources)
     own = {f"{each['resourceType']}/{each['id']}" for each in resources if in_compartment(each, "p1")}
-    world = World(resources, NOW * 1000)
+    world = World(resources, NOW * 1000, await written_at(library))
     access = library.patient_access("p1") if bound else library.access
     types = ("Observation", "Encounter") if "date" in query else ("Observation", "Encounter", "Condition")
     scope = Scope(types, "", dict.fromkeys(types, InPatient("p1")) if within else {})
