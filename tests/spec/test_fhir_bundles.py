@@ -133,16 +133,16 @@ def test_fhir_B3_a_transaction_is_all_or_nothing(fhir, bad, status, code, place)
 
 def test_fhir_B3_others_see_nothing_of_a_transaction_before_its_end_and_then_all(site, fhir):
     """Whoever reads meanwhile finds none of it or all of it."""
-    code = {"coding": [{"system": SYSTEM, "code": "b3-seen"}]}
-    entries = [entry("POST", "Basic", {"resourceType": "Basic", "code": code}) for _ in range(1_500)]
+    resource = {"resourceType": "Basic", "code": {"text": "x"}, "identifier": [{"system": SYSTEM, "value": "b3-seen"}]}
+    entries = [entry("POST", "Basic", resource) for _ in range(1_500)]
     seen: list[int] = []
     other = site.client()
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(fhir.post, "/", json=bundle("transaction", *entries), timeout=60)
         while not writing.done():
-            seen.append(total(other, f"Basic?code={SYSTEM}|b3-seen"))
+            seen.append(total(other, f"Basic?identifier={SYSTEM}|b3-seen"))
     assert writing.result().status_code == 200
-    seen.append(total(other, f"Basic?code={SYSTEM}|b3-seen"))
+    seen.append(total(other, f"Basic?identifier={SYSTEM}|b3-seen"))
     assert set(seen) == {0, 1_500}
     assert seen == sorted(seen)
 
@@ -448,7 +448,8 @@ def test_fhir_B12_five_thousand_entries_with_circular_references_are_one_transac
             "Basic",
             {
                 "resourceType": "Basic",
-                "code": {"coding": [{"system": SYSTEM, "code": "b12"}]},
+                "code": {"text": "x"},
+                "identifier": [{"system": SYSTEM, "value": "b12"}],
                 "subject": {"reference": urns[number - 1]},
             },
             urn,
@@ -461,7 +462,7 @@ def test_fhir_B12_five_thousand_entries_with_circular_references_are_one_transac
     assert len(set(keys)) == 5_000
     for number in (0, 1, 4_999):
         assert fhir.get(f"/{keys[number]}").json()["subject"]["reference"] == keys[number - 1]
-    assert total(fhir, f"Basic?code={SYSTEM}|b12") == 5_000
+    assert total(fhir, f"Basic?identifier={SYSTEM}|b12") == 5_000
 
 
 def test_fhir_B12_more_than_the_limit_of_entries_is_413(fhir):
