@@ -45,6 +45,8 @@ class Kit:
             bundle = answer.json()
             self.check(bundle)
             entries += bundle.get("entry", [])
+            matched = [entry["resource"] for entry in entries if entry["search"]["mode"] == "match"]
+            assert {each["resourceType"] for each in matched} <= {path}
             following = [link["url"] for link in bundle["link"] if link["relation"] == "next"]
             if not following:
                 return entries

@@ -91,6 +91,13 @@ def test_uscore_C9_resources_claim_the_profiles_they_are_made_for(kit: Kit, grou
     assert not any("|" in profile for profile in claimed)
 
 
+def test_uscore_C4_every_profile_that_is_claimed_is_told_in_metadata(kit: Kit):
+    statement = kit.client.get("metadata").json()
+    told = {each["type"]: set(each.get("supportedProfile", [])) for each in statement["rest"][0]["resource"]}
+    for resource in kit.resources.values():
+        assert set(resource["meta"].get("profile", [])) <= told[resource["resourceType"]]
+
+
 @pytest.mark.parametrize(
     "base",
     sorted(g.profile for g in GROUPS if g.version == "3.1.1" and g.type == "Observation" and "-" not in g.profile),

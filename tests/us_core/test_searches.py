@@ -168,6 +168,14 @@ def test_uscore_G8_all_intents_in_one_request(kit: Kit):
     assert len(found) == 8
 
 
+def test_uscore_G8_several_codes_of_observations_in_one_request(kit: Kit):
+    codes = ("8302-2", "http://loinc.org|29463-7", "http://loinc.org|85354-9")
+    found = kit.matches("Observation", {"patient": MARA, "code": ",".join(codes)})
+    apart = [kit.matches("Observation", {"patient": MARA, "code": code}) for code in codes]
+    assert all(apart)
+    assert ids(found) == sorted(each for some in apart for each in ids(some))
+
+
 def test_uscore_G9_a_search_without_status_is_answered(kit: Kit):
     found = kit.matches("MedicationRequest", {"patient": MARA, "intent": "order"})
     assert {each["status"] for each in found} == {"active", "stopped", "completed", "on-hold", "entered-in-error"}
