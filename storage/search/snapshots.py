@@ -37,7 +37,7 @@ def mark(dialect: str) -> ColumnElement[Any]:
     """Return the expression of the mark; null inside a transaction that wrote, whose own rows no mark covers."""
     if dialect == "postgresql":
         return literal_column(
-            "CASE WHEN pg_current_xact_id_if_assigned() IS NULL THEN pg_current_snapshot()::text END", Text
+            "(SELECT CASE WHEN pg_current_xact_id_if_assigned() IS NULL THEN pg_current_snapshot()::text END)", Text
         )
     changes = fhir.changes.alias()
     return select(func.max(changes.c.id)).where(changes.c.organization_id == ORGANIZATION).scalar_subquery()
