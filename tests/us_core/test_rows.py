@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from capability.profiles import find_profile
+from capability.us_core import claimed_profiles
 from fhir_server.demo.cast import CARE_ORGANIZATION
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.docs.round_trips import load_samples
@@ -52,6 +53,11 @@ def test_uscore_8_rows_follow_every_profile_that_they_claim(rows: Resources, res
                 profile = find_profile(f"{url}|{version}")
                 assert profile is not None or version == "6.1.0"
                 assert profile is None or errors(resource, profile) == []
+
+
+@pytest.mark.parametrize("resource_type", TYPES)
+def test_uscore_C4_every_profile_that_a_row_claims_is_told_in_metadata(rows: Resources, resource_type: str):
+    assert {url for each in rows[resource_type] for url in profiles_of(each)} <= set(claimed_profiles(resource_type))
 
 
 @pytest.mark.parametrize(
