@@ -1,6 +1,7 @@
 """REGISTRY → CapabilityStatement (FHIR R4 capabilitystatement.html, http.html#capabilities): what exists, no more."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -47,14 +48,24 @@ _SECURITY: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What an installation decides about writes: `conditional_delete` is single or multiple."""
+
+    conditional_delete: str = "single"
+    update_create: bool = True
+
+
+DEFAULT_CHOICES = Choices()
+
+
 def capability_statement(
-    base_url: str, version: str, date: datetime, mode: str = "full", conditional_delete: str = "single"
+    base_url: str, version: str, date: datetime, mode: str = "full", choices: Choices = DEFAULT_CHOICES
 ) -> Json:
     """Return the CapabilityStatement of this instance.
 
     `base_url` is the FHIR base without trailing slash, `version` that of the software, `date` when its abilities last
     changed (aware). `mode` is full, or normative for the resource types that R4 calls so (http.html#capabilities).
-    `conditional_delete` is single or multiple.
     """
     sources = _sources()
     served = [each for name, each in REGISTRY.items() if mode == "full" or name in NORMATIVE]
@@ -72,9 +83,7 @@ def capability_statement(
             {
                 "mode": "server",
                 "security": {"cors": True, "service": [{"coding": [_SMART]}], "description": _SECURITY},
-                "resource": [
-                    _resource(each, sources.get(each.name, []), base_url, conditional_delete) for each in served
-                ],
+                "resource": [_resource(each, sources.get(each.name, []), base_url, choices) for each in served],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
                 **_compartments(),
                 "searchParam": [_parameter(REGISTRY["Patient"].search_parameters[code]) for code in COMMON],
@@ -110,7 +119,7 @@ def _preface(base_url: str, version: str, date: datetime) -> Json:
     }
 
 
-def _resource(served: ResourceType, sources: list[str], base_url: str, conditional_delete: str) -> Json:
+def _resource(served: ResourceType, sources: list[str], base_url: str, choices: Choices) -> Json:
     own = [each for code, each in served.search_parameters.items() if code not in COMMON]
     conditional = set(CONDITIONAL_INTERACTIONS) & set(served.interactions)
     statement: Json = {
@@ -121,11 +130,11 @@ def _resource(served: ResourceType, sources: list[str], base_url: str, condition
         "interaction": [_interaction(code) for code in served.interactions],
         "versioning": "versioned-update",
         "readHistory": True,
-        "updateCreate": "update" in served.interactions,
+        "updateCreate": choices.update_create and "update" in served.interactions,
         "conditionalCreate": "create" in conditional,
         "conditionalRead": "full-support",
         "conditionalUpdate": "update" in conditional,
-        "conditionalDelete": conditional_delete if "delete" in conditional else "not-supported",
+        "conditionalDelete": choices.conditional_delete if "delete" in conditional else "not-supported",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": _includes(served),
         "searchRevInclude": sources,

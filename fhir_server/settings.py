@@ -127,6 +127,9 @@ class Settings(BaseSettings):
         References.SHAPE,
         description="`shape`: a literal reference must be well formed; `enforce`: and its target known.",
     )
+    update_as_create: bool = Field(
+        True, description="Whether an update of an id that never was creates the resource; else 404."
+    )
     conditional_delete: ConditionalDelete = Field(
         ConditionalDelete.SINGLE,
         description="`single`: a conditional delete that finds several resources is refused (412); `multiple`: it "

@@ -108,7 +108,7 @@ class Written:
 class Write:
     """One intended write: `resource` is a validated resource whose id is `key.id`, or None for a deletion.
 
-    `expected_version` is that of If-Match (ANY_VERSION: whichever); `must_exist` refuses update-as-create;
+    `expected_version` is that of If-Match (ANY_VERSION: whichever); `must_exist` refuses an id that never was;
     `must_not_exist` is a create with a new id, which skips the look-up of what is stored.
     """
 

@@ -171,7 +171,7 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     if write.must_not_exist and exists:
         raise ResourceExists(write.key.resource_type, write.key.id)
     creates = not exists and not write.must_not_exist
-    if hidden or (creates and (write.must_exist or reach is not Reach.ORGANIZATION)):
+    if hidden or (creates and ((write.must_exist and stored is None) or reach is not Reach.ORGANIZATION)):
         raise ResourceNotFound(write.key.resource_type, write.key.id)
     resource = _with_kept_meta(write.resource, stored)
     values = index_values(resource, base_url)

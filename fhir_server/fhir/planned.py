@@ -29,7 +29,8 @@ class PlannedWrite:
 
     `resource` is validated; that of a patch is known when the stored one is. With `criteria` the write is conditional:
     a create by `If-None-Exist`, any other by the query of its address. Then `key` has the id that it gets if it
-    creates, and `chosen_id` is the one that the body of an update names. `entry` is its place in the bundle that
+    creates, and `chosen_id` is the one that the body of an update names. `must_exist` tells that its id may not be a
+    new one. `entry` is its place in the bundle that
     brought it, None for a request of its own.
     """
 
@@ -41,6 +42,7 @@ class PlannedWrite:
     chosen_id: str | None = None
     expected_version: int | None = None
     full_url: str | None = None
+    must_exist: bool = False
     links: Links = NO_LINKS
     entry: int | None = None
 
@@ -50,7 +52,7 @@ class PlannedWrite:
             self.key,
             self.resource,
             expected_version=self.expected_version,
-            must_exist=self.patch is not None,
+            must_exist=self.must_exist,
             must_not_exist=self.interaction is Interaction.CREATE,
         )
 

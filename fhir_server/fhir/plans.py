@@ -117,6 +117,7 @@ def _planned(request: FhirRequest, service: Service) -> PlannedWrite:
         key,
         criteria=None if condition is None else _criteria(route.resource_type, condition, service),
         expected_version=expected_version(request.headers.get("if-match")),
+        must_exist=route.interaction is Interaction.PATCH or not service.settings.update_as_create,
         entry=request.entry,
     )
 

@@ -19,10 +19,11 @@ from fhir_server.fhir.references import find_links
 from fhir_server.fhir.request import BIG
 from fhir_server.fhir.routing import Interaction
 from fhir_server.settings import ConditionalDelete
-from storage.access import Right
+from storage.access import Access, Right
 from storage.conditional import required, serialise
 from storage.errors import ConcurrencyConflict, ResourceExists, SearchTooCostly
 from storage.resources import ResourceKey, Stored
+from storage.search.lower import reach_of
 from storage.store import is_visible
 from storage.versions import load_current
 
@@ -73,6 +74,8 @@ async def resolve_updates(run: Run, left: Left) -> None:
     for place, keys in found.items():
         each = left[place]
         with as_entry(each.entry):
+            if not keys and each.patch is None:
+                run.access.require(each.key.resource_type, Right.CREATE)  # under whatever id (smart.md E2)
             left[place] = run.writes[place] = _aimed(each, keys, existing)
 
 
@@ -94,7 +97,7 @@ def _aimed(each: PlannedWrite, keys: list[ResourceKey], existing: Collection[Res
             raise IdMismatch(f"{resource_type}.id")
         made = replace(each, key=keys[0])
     elif each.chosen_id is None:
-        made = replace(each, interaction=Interaction.CREATE)
+        made = replace(each, interaction=Interaction.CREATE, must_exist=False)
     else:
         made = replace(each, key=ResourceKey(resource_type, each.chosen_id))
         if made.key in existing:
@@ -136,7 +139,10 @@ async def _search(run: Run, writes: Mapping[int, PlannedWrite], most: int) -> di
 
 
 async def match_creates(run: Run, left: Left) -> None:
-    """Take out of `left` the creates whose condition is met: they answer with the match (C4)."""
+    """Take out of `left` the creates whose condition is met: they answer with the match (C4).
+
+    Whoever may search it may see it, so that is the right that counts (smart.md E2).
+    """
     reading = run.service.within(run.unit)
     for place, each in list(left.items()):
         if each.criteria is None or not _creates(each):
@@ -146,8 +152,13 @@ async def match_creates(run: Run, left: Left) -> None:
             if len(keys) > 1:
                 raise MultipleMatches
             if keys:
-                run.done[place] = Done(200, await reading.store.read(keys[0], run.access))
+                run.done[place] = Done(200, await reading.store.read(keys[0], _as_searched(run, keys[0])))
                 del left[place]
+
+
+def _as_searched(run: Run, key: ResourceKey) -> Access:
+    """Return the access for one read of what a search of the caller's found."""
+    return replace(run.access, rights={key.resource_type: {Right.READ: reach_of(run.access, key.resource_type)}})
 
 
 async def apply_patches(run: Run, left: Left, full_urls: Collection[str]) -> None:

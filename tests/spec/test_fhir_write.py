@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.site import issues, observation, patient
+from tests.site import issues, observation, patient, running_site
 
 SYSTEM = "http://example.org/mrn"
 
@@ -108,6 +108,23 @@ def test_fhir_U2_update_is_200_update_as_create_201_with_location(fhir, site):
     assert answer.headers["location"] == f"{site.base}/Patient/chosen/_history/1"
     again = fhir.put("/Patient/chosen", json=patient("Other", id="chosen"))
     assert (again.status_code, again.headers["etag"]) == (200, 'W/"2"')
+
+
+def test_fhir_U2_an_update_creates_nothing_where_that_is_switched_off(database_url):
+    with running_site(database_url, update_as_create=False) as site:
+        fhir = site.client()
+        absent = fhir.put("/Patient/u2-off", json=patient(id="u2-off"))
+        assert (absent.status_code, issues(absent)[0]["code"]) == (404, "not-found")
+        by_condition = fhir.put("/Patient?identifier=u2|off", json=patient(id="u2-off"))
+        assert by_condition.status_code == 404
+        made = fhir.put("/Patient?identifier=u2|off", json=patient(identifier=[{"system": "u2", "value": "off"}]))
+        assert made.status_code == 201
+        key = made.json()["id"]
+        assert fhir.put(f"/Patient/{key}", json=patient("Two", id=key)).status_code == 200
+        fhir.delete(f"/Patient/{key}")
+        assert fhir.put(f"/Patient/{key}", json=patient("Three", id=key)).headers["etag"] == 'W/"4"'
+        resources = fhir.get("/metadata").json()["rest"][0]["resource"]
+        assert {each["updateCreate"] for each in resources} == {False}
 
 
 def test_fhir_U2_X5_update_of_what_was_deleted_revives_it_and_the_version_continues(fhir):

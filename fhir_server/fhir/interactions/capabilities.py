@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import capability
-from capability.statement import capability_statement, terminology_capabilities
+from capability.statement import Choices, capability_statement, terminology_capabilities
 from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.conditions import names_tag
 from fhir_server.fhir.json_body import encode_json
@@ -34,19 +34,19 @@ class _Statement(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _statement(base_url: str, mode: str, conditional_delete: str) -> _Statement:
+def _statement(base_url: str, mode: str, choices: Choices) -> _Statement:
     software, date = installed_version("fhir-server"), changed_at()
     if mode == "terminology":
         body = encode_json(terminology_capabilities(base_url, software, date))
     else:
-        body = encode_json(capability_statement(base_url, software, date, mode, conditional_delete))
+        body = encode_json(capability_statement(base_url, software, date, mode, choices))
     return _Statement.of(body)
 
 
 @lru_cache(maxsize=8)
-def _part(base_url: str, mode: str, conditional_delete: str, asked: Subset) -> _Statement:
+def _part(base_url: str, mode: str, choices: Choices, asked: Subset) -> _Statement:
     kind = "TerminologyCapabilities" if mode == "terminology" else "CapabilityStatement"
-    return _Statement.of(subset(kind, _statement(base_url, mode, conditional_delete).body, asked))
+    return _Statement.of(subset(kind, _statement(base_url, mode, choices).body, asked))
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +62,8 @@ def capabilities(settings: Settings, pairs: Pairs = (), if_none_match: str = "")
     if mode not in MODES:
         raise InvalidParameter("mode", "mode is full, normative or terminology")
     asked = asked_subset(pairs)
-    instance = (settings.fhir_base, mode, settings.conditional_delete.value)
+    choices = Choices(settings.conditional_delete.value, settings.update_as_create)
+    instance = (settings.fhir_base, mode, choices)
     statement = _statement(*instance) if asked is None else _part(*instance, asked)
     headers = {"ETag": statement.etag}
     if if_none_match and names_tag(if_none_match, statement.etag):
