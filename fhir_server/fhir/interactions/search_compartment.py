@@ -12,6 +12,7 @@ from fhir_server.fhir.response import Response
 from fhir_server.fhir.routing import ALL_TYPES
 from fhir_server.fhir.searchset import answer_search, read_parameters
 from fhir_server.fhir.service import Service
+from storage.access import Right
 from storage.resources import ResourceKey
 from storage.search.query import Criterion, Either, Ids, InPatient, Match, Modifier, Reference
 
@@ -28,6 +29,8 @@ async def search_compartment(request: FhirRequest, service: Service) -> Response
     if wanted == ALL_TYPES:
         named, pairs, shown = split_types(pairs, frozenset(known))
         types = named or searchable_types(known, request.access)
+    for each in types:  # whoever may not search them does not learn whether the owner is there (AZ-4)
+        request.access.require(each, Right.SEARCH)
     await service.store.read(owner, access_for_read(request.access, owner.resource_type, owner.id))
     within = {each: _criterion(owner, each) for each in types}
     return await answer_search(Scope(types, f"{owner}/{wanted}", within, shown), pairs, request, service)

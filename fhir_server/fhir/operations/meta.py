@@ -49,7 +49,8 @@ async def meta_delete(request: FhirRequest, service: Service) -> Response:
 
 async def _changed(request: FhirRequest, service: Service, change: Any) -> Response:
     access, key = request.access, request.route.key
-    access.require(key.resource_type, Right.UPDATE)
+    updating = access.require(key.resource_type, Right.UPDATE)
+    reading = access.require(key.resource_type, Right.READ)  # the answer shows all labels
     body = await request.json(service.settings.max_body_bytes)
     validate_resource(body.value, body.data or None, expected_type="Parameters")
     given = (await operation_parameters(request, service.settings.max_body_bytes)).value("meta", "Meta")
@@ -57,6 +58,8 @@ async def _changed(request: FhirRequest, service: Service, change: Any) -> Respo
     expected = expected_version(request.headers.get("if-match"))
 
     async def work(unit: UnitOfWork) -> Version:
+        if reading < updating:
+            await service.within(unit).store.read(key, access)
         version = await change_labels(unit, key, lambda before: change(before, labels), access, expected)
         touched = touched_by(key.resource_type, (version,))
         await service.audit.insert(unit, [record_of(access, request.route, request.origin, touched, 200)])

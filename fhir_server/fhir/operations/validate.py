@@ -90,14 +90,14 @@ async def validate(request: FhirRequest, service: Service) -> Response:
 
 def _require_right(request: FhirRequest) -> None:
     resource_type = request.route.resource_type
-    if not any(request.access.reach(resource_type, right) is not Reach.NONE for right in _ENOUGH):
+    access = access_for_read(request.access, resource_type, request.route.id)
+    if not any(access.reach(resource_type, right) is not Reach.NONE for right in _ENOUGH):
         raise InteractionForbidden(resource_type, Right.READ.name.lower())
 
 
 async def _ask(request: FhirRequest, service: Service) -> _Asked:
     """Return what is asked; raises InteractionForbidden before a body is read, then what is wrong with the call."""
-    if not request.route.id:
-        _require_right(request)
+    _require_right(request)
     limit = service.settings.max_body_bytes
     resource: Any = None
     data: bytes | None = None
