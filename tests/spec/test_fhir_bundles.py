@@ -405,6 +405,18 @@ def test_fhir_B10_operations_by_post_take_the_resource_of_their_entry(fhir, kind
     assert outcome["issue"][0]["code"] == "code-invalid"
 
 
+def test_fhir_B10_what_changes_something_and_could_not_be_undone_is_no_entry_of_a_transaction(fhir):
+    key = fhir.post("/Patient", json=patient()).json()["id"]
+    meta = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "b10"}]}}]}
+    call = entry("POST", f"Patient/{key}/$meta-add", meta)
+    together = fhir.post("/", json=bundle("transaction", call))
+    assert (together.status_code, issues(together)[0]["expression"]) == (400, ["Bundle.entry[0].request.url"])
+    assert "tag" not in fhir.get(f"/Patient/{key}").json()["meta"]
+    alone = fhir.post("/", json=bundle("batch", call)).json()["entry"][0]
+    assert alone["response"]["status"] == "200"
+    assert fhir.get(f"/Patient/{key}").json()["meta"]["tag"] == [{"code": "b10"}]
+
+
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
 def test_fhir_B10_head_is_get_without_the_resource(fhir, kind):
     key = fhir.post("/Patient", json=patient()).json()["id"]
