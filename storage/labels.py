@@ -19,9 +19,8 @@ from mappers.registry import mapper_of
 from storage.access import Access, Reach, Right
 from storage.codec import SERVER_META
 from storage.conditional import required
-from storage.errors import InteractionForbidden, MapperStopped, MappingRefused, SearchTooCostly, WriteOutsideAccess
+from storage.errors import InteractionForbidden, MapperStopped, MappingRefused, SearchTooCostly
 from storage.projection.facts import open_facts
-from storage.projection.index_values import index_values
 from storage.projection.lineage import row_with_facts
 from storage.projection.project import UNMAPPABLE, residual_bytes, residual_of
 from storage.reading import Reader
@@ -31,6 +30,7 @@ from storage.search.includes import TypesWithin
 from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.shape import Binder
 from storage.sql import Prepared, prepare
+from storage.store import require_sole
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import load_current, replace_in_place
@@ -60,11 +60,8 @@ async def change_labels(
     found = (await load_current(unit, [key])).get(key)
     stored = required(key, found, access, unit.base_url, expected_version)
     resource = stored.resource()
-    values = index_values(resource, unit.base_url)
     if access.reach(key.resource_type, Right.UPDATE) is not Reach.ORGANIZATION:
-        own = access_parameters(access, Reach.COMPARTMENT).get(ACCESS_PATIENT)
-        if values.patients != (own,):  # as an update of it would be (AZ-8)
-            raise WriteOutsideAccess(key.resource_type)
+        require_sole(stored, access, unit.base_url)
     meta = own_meta(resource)
     changed = change(meta)
     if changed == meta:

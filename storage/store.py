@@ -166,6 +166,8 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     exists = stored is not None and not stored.deleted
     require_stored(write.key, stored)
     _check_version(write, stored if exists else None)
+    if stored is not None and exists and reach is not Reach.ORGANIZATION:
+        require_sole(stored, access, base_url)
     if write.resource is None:
         return Pending(write.key, None, stored) if exists else None
     if write.must_not_exist and exists:
@@ -204,6 +206,16 @@ def _check_version(write: Write, stored: Stored | None) -> None:
     expected = write.expected_version
     if expected is not None and (stored is None or expected not in (ANY_VERSION, stored.version)):
         raise VersionConflict(write.key.resource_type, write.key.id)
+
+
+def require_sole(stored: Stored, access: Access, base_url: str) -> None:
+    """Refuse changes by a caller bound to one compartment to what lies in others as well (AZ-8).
+
+    It would be taken from the other patients, too. Raises WriteOutsideAccess.
+    """
+    own = access_parameters(access, Reach.COMPARTMENT).get(ACCESS_PATIENT)
+    if stored.patient != own and _patients(stored, base_url) != (own,):
+        raise WriteOutsideAccess(stored.key.resource_type)
 
 
 def _require_own(values: IndexValues, own: int | None, key: ResourceKey) -> None:

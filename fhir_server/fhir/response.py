@@ -18,6 +18,7 @@ from storage.resources import Version
 _RELATIVE: Final = b'"reference":"Patient/'
 _ABSOLUTE: Final = b"/Patient/"
 _REFERENCE: Final = b'"reference":'
+_CHANGES: Final = frozenset({Interaction.UPDATE, Interaction.PATCH})
 _ID: Final = re.compile(rb"([A-Za-z0-9\-.]{1,64})[\"/]")
 
 
@@ -124,7 +125,7 @@ def location(version: Version, base_url: str) -> str:
 
 
 def _preferred_body(version: Version, request: FhirRequest) -> bytes:
-    if request.route.interaction is Interaction.PATCH and not _may_read(request):
+    if request.route.interaction in _CHANGES and not _may_read(request):
         return b""
     match request.preferences.returns:
         case Return.MINIMAL:
@@ -136,7 +137,7 @@ def _preferred_body(version: Version, request: FhirRequest) -> bytes:
 
 
 def _may_read(request: FhirRequest) -> bool:
-    """Say whether what the caller may patch is what the caller may read: the client does not know what it left."""
+    """Say whether what the caller may change is what the caller may read: something of it may have stayed."""
     access, resource_type = request.access, request.route.resource_type
     return access.reach(resource_type, Right.READ) >= access.reach(resource_type, Right.UPDATE)
 

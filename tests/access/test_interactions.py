@@ -205,3 +205,16 @@ def test_sec_AZ_4_a_compartment_is_refused_before_its_owner_is_looked_for(world,
         answers = [reader.get(f"/{absent}/{name}/{within}", headers={"X-Request-Id": "x"}) for name in (OWN, "never")]
         assert [each.status_code for each in answers] == [403, 403]
         assert answers[0].content == answers[1].content
+
+
+@pytest.mark.parametrize(("letters", "shown"), [("u", False), ("cus", False), ("ru", True)])
+def test_smart_E3_who_may_not_read_is_not_shown_what_an_update_left(world, site: Site, letters: str, shown: bool):
+    tag = {"system": "http://example.org/labels", "code": "hidden"}
+    world.put(f"/Observation/{SEEN}", json=about_own(SEEN, meta={"tag": [tag]})).raise_for_status()
+    writer = site.client(f"system/Observation.{letters}")
+    headers = {"Prefer": "return=representation"}
+    addresses = [f"/Observation/{SEEN}", *(f"/Observation?_id={SEEN}" for _ in letters if _ == "s")]
+    for address in addresses:
+        answer = writer.put(address, json=named_body(SEEN, str(next(_numbers))), headers=headers)
+        assert (answer.status_code, "hidden" in answer.text) == (200, shown)
+        assert answer.headers["etag"]

@@ -85,3 +85,22 @@ async def test_settled_3_5_who_may_create_for_everyone_need_not_refer_to_what_is
     await shop.create("Observation/o", observed("Patient/not-yet"), creator)
     with pytest.raises(WriteOutsideAccess):
         await shop.create("Observation/p", observed("Patient/not-yet"), bound("a"))
+
+
+async def test_sec_AZ_8_what_lies_in_other_compartments_as_well_is_not_taken_from_them(shop: Shop) -> None:
+    """A patient's app sees what is shared, and neither deletes it nor keeps it for itself alone."""
+    for name in ("a", "b"):
+        await shop.put(f"Patient/{name}", person())
+    shared = [{"reference": f"Patient/{name}"} for name in ("a", "b")]
+    await shop.put("Observation/both", observed(None, performer=shared))
+    assert await shop.ids("Observation", bound("a")) == ["both"]
+    with pytest.raises(WriteOutsideAccess):
+        await shop.put("Observation/both", observed("Patient/a"), bound("a"))
+    with pytest.raises(WriteOutsideAccess):
+        await shop.delete("Observation/both", access=bound("a"))
+    assert await shop.versions("Observation/both") == [1]
+    await shop.put("Observation/one", observed(None, performer=shared[:1]))
+    await shop.put("Observation/one", observed("Patient/a"), bound("a"))
+    await shop.put("Observation/one", observed(None, performer=shared[:1]))
+    await shop.delete("Observation/one", access=bound("a"))
+    assert await shop.versions("Observation/one") == [4, 3, 2, 1]
