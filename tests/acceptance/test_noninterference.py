@@ -2,15 +2,16 @@
 
 Two servers are told the same about one patient, with the same clock and the same ids. One of them is told much more in
 between: about another patient of the organization, and about patients of another organization with the same ids. Then
-an app of the first patient asks both the same. Every byte of the answers is the same.
+an app of the first patient asks both the same. Every byte of the answers is the same; in place of a sealed cursor
+stands what it holds, without the mark of the first page, which nobody can read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +22,13 @@ import pytest
 
 from fhir_server.app import create_app
 from fhir_server.settings import Settings
+from storage.access import Access
 from storage.clock import IdSource
 from storage.provenance import provenance_id
 from storage.resources import ResourceKey
 from storage.rls import ROLE
+from storage.search.cursor import CursorSigner
+from storage.search.query import Search
 from tests.acceptance.inside import Inside
 from tests.conftest import ENGINES, ORGANIZATION, OTHER_ORGANIZATION, new_database_url
 from tests.postgres import execute
@@ -361,6 +365,7 @@ def refer(query: str) -> dict[str, Any]:
     return transaction({"request": {"method": "POST", "url": "Observation"}, "resource": resource})
 
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 NOTE = [{"op": "add", "path": "/valueString", "value": "noted"}]
 METHOD = [{"op": "add", "path": "/method", "value": {"text": "noted"}}]
@@ -377,6 +382,9 @@ def patched(url: str) -> dict[str, Any]:
     part = [{"name": "type", "valueCode": "delete"}, path]
     resource = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]}
     return transaction({"request": {"method": "PATCH", "url": url}, "resource": resource})
+
+
+CALLS: list[tuple[str, Any]] = []
 
 
 WRITES: list[tuple[str, str, Any, dict[str, str]]] = [
@@ -427,27 +435,58 @@ WRITES: list[tuple[str, str, Any, dict[str, str]]] = [
 ]
 
 Answer = tuple[str, int, dict[str, str], bytes]
+CURSOR_IN = re.compile(r"(?<=_cursor=)[A-Za-z0-9_-]+")
 
 
-async def asked(fhir: httpx.AsyncClient, method: str, path: str, body: Any = None, headers: Any = None) -> Answer:
-    """Return an answer with all its bytes."""
-    answer = await fhir.request(method, path, json=body, headers=headers)
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What every cursor holds, save the mark, as the server makes them."""
+    made: dict[str, str] = {}
+    make = CursorSigner.make
+
+    def noted(self: CursorSigner, search: Search, access: Access, place: Sequence[Any], now: int) -> str:
+        cursor = make(self, search, access, place, now)
+        of_search = search.parameters[:1] and search.parameters[0][0] in {"$everything", "_history"}
+        place = place if of_search or not isinstance(place[0], bool) else [place[0], *place[2:]]
+        made[cursor] = repr((now, place, search.address, search.parameters)).replace('"', "'")
+        return cursor
+
+    monkeypatch.setattr(CursorSigner, "make", noted)
+    return made
+
+
+async def asked(
+    fhir: httpx.AsyncClient, places: dict[str, str], method: str, path: str, body: Any = None, headers: Any = None
+) -> tuple[Answer, httpx.Response]:
+    """Return an answer with all its bytes, and as it came."""
+    if isinstance(body, str):
+        answer = await fhir.request(method, path, content=body, headers=FORM)
+    else:
+        answer = await fhir.request(method, path, json=body, headers=headers)
     assert answer.status_code < 500, answer.text
-    return f"{method} {path}", answer.status_code, dict(answer.headers), answer.content
+    text, cursors = CURSOR_IN.subn(lambda found: places[found[0]], answer.text)
+    shown = {name: value for name, value in answer.headers.items() if not cursors or name != "content-length"}
+    named = CURSOR_IN.sub(lambda found: places[found[0]], path)
+    return (f"{method} {named}", answer.status_code, shown, text.encode()), answer
 
 
-async def all_pages(fhir: httpx.AsyncClient, query: str) -> list[Answer]:
-    """Return the pages of a search."""
-    pages = [await asked(fhir, "GET", f"/{query}")]
-    while pages[-1][1] == 200:
-        link = next((each["url"] for each in json.loads(pages[-1][3])["link"] if each["relation"] == "next"), None)
-        if link is None:
-            break
-        pages.append(await asked(fhir, "GET", link))
-    return pages
+async def all_pages(fhir: httpx.AsyncClient, places: dict[str, str], query: str) -> list[Answer]:
+    """Return the pages of a search, and the one before the last once more."""
+    page, answer = await asked(fhir, places, "GET", f"/{query}")
+    pages = [page]
+    back = None
+    while answer.status_code == 200 and (links := links_of(answer)).get("next"):
+        page, answer = await asked(fhir, places, "GET", links["next"])
+        pages.append(page)
+        back = links_of(answer).get("previous") if answer.status_code == 200 else None
+    return pages if back is None else [*pages, (await asked(fhir, places, "GET", back))[0]]
 
 
-async def everything_asked(here: World) -> list[Answer]:
+def links_of(answer: httpx.Response) -> dict[str, str]:
+    return {each["relation"]: each["url"] for each in answer.json().get("link", ())}
+
+
+async def everything_asked(here: World, places: dict[str, str]) -> list[Answer]:
     """Ask all there is to ask, reads and writes and reads again, as two kinds of caller."""
     here.set(1000, hidden=False)
     callers = [
@@ -456,14 +495,17 @@ async def everything_asked(here: World) -> list[Answer]:
     ]
     answers: list[Answer] = []
     for fhir in callers:
-        answers += [await asked(fhir, "GET", f"/{path}") for path in READS]
+        answers += [(await asked(fhir, places, "GET", f"/{path}"))[0] for path in READS]
         for query in SEARCHES:
-            answers += await all_pages(fhir, query)
+            answers += await all_pages(fhir, places, query)
+        for path, body in CALLS:
+            answers.append((await asked(fhir, places, "POST", path, body))[0])
         for tick, (method, path, body, headers) in enumerate(WRITES, start=1001):
             here.set(tick, hidden=False)
-            answers.append(await asked(fhir, method, path, body, headers))
+            answers.append((await asked(fhir, places, method, path, body, headers))[0])
         for name in TYPES:
-            answers += await all_pages(fhir, f"{name}?_sort=_lastUpdated")
+            answers += await all_pages(fhir, places, f"{name}?_sort=_lastUpdated")
+            answers += await all_pages(fhir, places, f"{name}/_history?_count=4")
     return answers
 
 
@@ -495,7 +537,7 @@ async def build(here: World, *, with_hidden: bool) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_settled_4_8_every_byte_is_the_same_with_and_without_hidden_rows(
-    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path, places: dict[str, str]
 ):
     answers: list[list[Answer]] = []
     for with_hidden in (False, True):
@@ -504,7 +546,7 @@ async def test_settled_4_8_every_byte_is_the_same_with_and_without_hidden_rows(
         async with AsyncExitStack() as stack:
             here = await stack.enter_async_context(world(new_database_url(engine, request, folder)))
             await build(here, with_hidden=with_hidden)
-            answers.append(await everything_asked(here))
+            answers.append(await everything_asked(here, places))
             assert with_hidden is await hides_something(here)
     without, with_hidden_rows = answers
     assert len(without) == len(with_hidden_rows)
