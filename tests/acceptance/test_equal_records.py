@@ -17,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mappers import systems
+from storage.provenance import provenance_id
+from storage.resources import ResourceKey
 from tests.acceptance import test_organizations as plain
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.site import Site, running_site
@@ -132,6 +134,12 @@ def told(fhir: httpx.Client) -> dict[str, str]:
     """Return everything that a client is answered about the person, by request."""
     paths = [
         *(f"/Patient/{key}{rest}" for key in KEYS for rest in ("", "/_history", "/_history/1", "/$everything")),
+        *(f"/Patient/{key}{rest}" for key in KEYS for rest in ("/$lineage", "/$meta", "/$validate", "/*?_type=Patient")),
+        *(f"/Patient/{key}/$everything?_at=2100-01-01&_revinclude=Provenance:target" for key in KEYS),
+        *(f"/Provenance?target=Patient/{key}" for key in KEYS),
+        *(f"/Provenance/{provenance_id(ResourceKey('Patient', key), 1)}" for key in KEYS),
+        "/?_type=Patient&_id=same-c,same-p,same-f,same-g&_sort=-_lastUpdated,_id&_elements=link",
+        "/Patient?_id=same-c,same-p,same-f,same-g&_sort=-link&_total=accurate",
         "/Patient?_id=same-c,same-p,same-f,same-g&_sort=_id",
         "/Patient?family=same&_sort=_id&_total=accurate",
         "/Patient?name=same&_include=Patient:link&_sort=_id",

@@ -405,6 +405,63 @@ def lineage(tenant: Tenant, slot: int, other: int) -> None:
     assert answer.status_code == (200 if kept.now is not None else 410 if kept.versions else 404)
 
 
+def latest(tenant: Tenant, slot: int, _other: int) -> None:
+    key = tenant.key("Patient", slot)
+    about = tenant.about(key)
+    newest = found(tenant, f"Observation/$lastn?patient={key}&code={SYSTEM}|{tenant.run}&max=1000")
+    assert newest == about
+
+
+def label(tenant: Tenant, slot: int, other: int) -> None:
+    """Labels of the own organization are added, listed and taken away; those of the other one are not there."""
+    key = tenant.key(("Patient", "Observation")[other], slot)
+    kept = tenant.kept.get(key, Kept())
+    value = {"tag": [{"system": SYSTEM, "code": f"{tenant.word}-{tenant.run}"}]}
+    body = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": value}]}
+    for operation in ("$meta-add", "$meta", "$meta-delete"):
+        answer = tenant.ask("POST", f"/{key}/{operation}", body if operation != "$meta" else None)
+        assert answer.status_code == (200 if kept.now is not None else 410 if kept.versions else 404)
+        if kept.now is not None:
+            assert (tenant.word in answer.text) is (operation != "$meta-delete")
+    assert tenant.ask("GET", f"/{key.partition('/')[0]}/$meta").status_code in {200, 400}
+
+
+def check(tenant: Tenant, slot: int, _other: int) -> None:
+    """Whatever is tried is undone, and answered as the own organization has it."""
+    key = tenant.key("Patient", slot)
+    kept = tenant.kept.get(key, Kept())
+    exists = kept.now is not None
+    resource = {**tenant.patient(slot), "id": key.partition("/")[2]}
+    answers = [tenant.ask("POST", f"/{key}/$validate?mode={mode}", resource) for mode in ("create", "update")]
+    answers.append(tenant.ask("POST", f"/{key}/$validate?mode=delete", resource))
+    wrong = [any(each["severity"] == "error" for each in answer.json()["issue"]) for answer in answers]
+    assert wrong == [False, False, exists and bool(tenant.about(key))]
+
+
+def past_record(tenant: Tenant, slot: int, _other: int) -> None:
+    key = tenant.key("Patient", slot)
+    now = tenant.kept.get(key, Kept()).now
+    answer = tenant.ask("GET", f"/{key}/$everything?_at=2100-01-01")
+    if now is not None:
+        assert keys_in(answer) == {key} | tenant.about(key)
+    assert tenant.ask("GET", f"/{key}/$everything?_at=2000-01-01").status_code in {404, 410}
+
+
+def search_owners(tenant: Tenant, slot: int, other: int) -> None:
+    """Compartments of what only one organization has, totals and orders by what bodies say."""
+    patients = {key for key, _ in tenant.alive("Patient")}
+    observations = {key for key, _ in tenant.alive("Observation")}
+    mine = f"code={SYSTEM}|{tenant.run}"
+    assert found(tenant, f"Observation?{mine}&_sort=-code,subject") == observations
+    ids = ",".join(f"{tenant.run}-{each}" for each in SLOTS)
+    several = f"?_type=Patient,Observation&_id={ids}&_total=accurate&_count=1&_sort=-_lastUpdated"
+    named = {key for key in patients | observations if key.partition("/")[2] in ids.split(",")}
+    assert tenant.ask("GET", f"/{several}").json()["total"] == len(named)
+    key = tenant.key("Patient", slot)
+    if key in patients:
+        assert found(tenant, f"{key}/*?_type=Observation&{mine}&_sort=code") == tenant.about(key)
+
+
 def metadata(tenant: Tenant, _slot: int, _other: int) -> None:
     assert tenant.ask("GET", "/metadata").status_code == 200
 
@@ -436,6 +493,11 @@ ACTS = {
     everything: Interaction.OPERATION,
     provenance: Interaction.SEARCH_TYPE,
     lineage: Interaction.OPERATION,
+    latest: Interaction.OPERATION,
+    label: Interaction.OPERATION,
+    check: Interaction.OPERATION,
+    past_record: Interaction.OPERATION,
+    search_owners: Interaction.SEARCH_COMPARTMENT,
     metadata: Interaction.CAPABILITIES,
 }
 
