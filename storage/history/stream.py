@@ -27,7 +27,7 @@ from storage.history.statements import (
 from storage.reading import Reader
 from storage.resources import Creation, ResourceKey, Version
 from storage.search.conditions import ORGANIZATION
-from storage.search.cursor import CursorSigner
+from storage.search.cursor import CursorSealer
 from storage.search.includes import TypesWithin
 from storage.search.query import Search
 from storage.search.shape import Binder
@@ -79,7 +79,7 @@ class Streams:
         self.reader = reader
         self.clock = clock
         self._signing_secret = signing_secret
-        self._signer = CursorSigner(signing_secret)
+        self._sealer = CursorSealer(signing_secret)
 
     def reading(self, reader: Reader) -> Streams:
         """Return the same histories, read elsewhere: inside a unit of work, for instance."""
@@ -95,7 +95,7 @@ class Streams:
         place: list[Any] = []
         total: int | None = None
         if query.cursor is not None:
-            *place, total = self._signer.read(query.as_search(), access, self.clock())
+            *place, total = self._sealer.read(query.as_search(), access, self.clock())
         if query.listed is not None:
             seen = {key.resource_type: seen[key.resource_type] for key in query.listed if key.resource_type in seen}
         async with self.reader.read(access.organization_id) as driver:  # bodies and versions in one snapshot
@@ -108,7 +108,7 @@ class Streams:
         cursor = None
         if more and shown:
             kept = [*shown[-1][: len(PLACE)], total]
-            cursor = self._signer.make(query.as_search(), access, kept, self.clock())
+            cursor = self._sealer.make(query.as_search(), access, kept, self.clock())
         return StreamPage(tuple(map(_version, shown)), total, cursor)
 
 

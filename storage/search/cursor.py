@@ -25,7 +25,7 @@ LONGEST_CURSOR: Final = 16_384
 """More than five sort keys of the longest text take, so that no link of our own is refused."""
 
 
-class CursorSigner:
+class CursorSealer:
     """Makes and reads cursors. They are bound to organization, user, client, patient and search, not to the token."""
 
     def __init__(self, secret: bytes) -> None:

@@ -15,7 +15,7 @@ from storage.errors import ResourceGone, ResourceNotFound
 from storage.reading import Reader
 from storage.resources import ResourceKey, Version
 from storage.search.conditions import ORGANIZATION
-from storage.search.cursor import CursorSigner
+from storage.search.cursor import CursorSealer
 from storage.search.everything import (
     BEFORE_ALL,
     PLACE,
@@ -41,7 +41,7 @@ class RecordReader:
     """Reads records for one caller at one time, `now` in milliseconds since 1970 UTC."""
 
     reader: Reader
-    signer: CursorSigner
+    sealer: CursorSealer
     access: Access
     now: int
 
@@ -56,14 +56,14 @@ class RecordReader:
             found, in_directory, place = patient, False, list(BEFORE_ALL)
         else:
             found = []
-            in_directory, *place = self.signer.read(search, self.access, self.now)
+            in_directory, *place = self.sealer.read(search, self.access, self.now)
         for directory in (True,) if in_directory else (False, True):
             room = asked.count - len(found)
             rows = await self.rows(asked, place, directory=directory, limit=room + 1)
             found.extend(_version(row) for row in rows[:room])
             if len(rows) > room:
                 last = [rows[room - 1][at] for at in _PLACE_AT] if room else place
-                cursor = self.signer.make(search, self.access, [directory, *last], self.now)
+                cursor = self.sealer.make(search, self.access, [directory, *last], self.now)
                 return Page(found, [], None, cursor, ())
             place = list(BEFORE_ALL)
         return Page(found, [], None, None, ())

@@ -15,7 +15,7 @@ from storage.reading import Reader
 from storage.resources import ResourceKey, Version
 from storage.search.canonicals import CanonicalIncludes
 from storage.search.compile import VERSION_COLUMNS, after_name, compile_plan, is_of_one_type
-from storage.search.cursor import CursorSigner
+from storage.search.cursor import CursorSealer
 from storage.search.everything import Everything
 from storage.search.includes import INCLUDE_COLUMNS, Included, Step, compile_includes, plan_includes
 from storage.search.latest import LatestReader
@@ -45,7 +45,7 @@ class Searcher:
     def __init__(self, reader: Reader, signing_secret: bytes, clock: Callable[[], int]) -> None:
         self.reader = reader
         self.clock = clock
-        self._signer = CursorSigner(signing_secret)
+        self._sealer = CursorSealer(signing_secret)
 
     async def search(self, search: Search, access: Access) -> Page:
         """Return one page.
@@ -60,7 +60,7 @@ class Searcher:
         if search.count == 0:
             return Page([], [], await self._count(search, access), None, ())
         now = self.clock()
-        back, snapshot, *place = self._signer.read(search, access, now) if search.cursor is not None else (False, None)
+        back, snapshot, *place = self._sealer.read(search, access, now) if search.cursor is not None else (False, None)
         found, more, snapshot = await self._found(search, access, _From(back, snapshot, place))
         if back:
             found.reverse()
@@ -72,9 +72,9 @@ class Searcher:
             [row.version for row in shown],
             includes,
             total,
-            self._signer.make(search, access, [False, snapshot, *found[-1].place], now) if has_next else None,
+            self._sealer.make(search, access, [False, snapshot, *found[-1].place], now) if has_next else None,
             warnings,
-            self._signer.make(search, access, [True, snapshot, *found[0].place], now) if has_previous else None,
+            self._sealer.make(search, access, [True, snapshot, *found[0].place], now) if has_previous else None,
         )
 
     async def find(
@@ -97,7 +97,7 @@ class Searcher:
         Raises InteractionForbidden, ResourceNotFound, ResourceGone, CursorInvalid and CursorExpired.
         """
         reading = RecordReader if asked.at is None else PastRecordReader
-        return await reading(self.reader, self._signer, access, self.clock()).page(asked)
+        return await reading(self.reader, self._sealer, access, self.clock()).page(asked)
 
     async def latest(self, criteria: Sequence[Criterion], most: int, access: Access) -> list[Version]:
         """Return the newest `most` Observations of each kind among those that meet the criteria, ties included.

@@ -27,7 +27,7 @@ from storage.clock import IdSource
 from storage.provenance import provenance_id
 from storage.resources import ResourceKey
 from storage.rls import ROLE
-from storage.search.cursor import CursorSigner
+from storage.search.cursor import CursorSealer
 from storage.search.query import Search
 from tests.acceptance.inside import Inside
 from tests.conftest import ENGINES, ORGANIZATION, OTHER_ORGANIZATION, new_database_url
@@ -568,16 +568,16 @@ CURSOR_IN = re.compile(r"(?<=_cursor=)[A-Za-z0-9_-]+")
 def places(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What every cursor holds, save the mark, as the server makes them."""
     made: dict[str, str] = {}
-    make = CursorSigner.make
+    make = CursorSealer.make
 
-    def noted(self: CursorSigner, search: Search, access: Access, place: Sequence[Any], now: int) -> str:
+    def noted(self: CursorSealer, search: Search, access: Access, place: Sequence[Any], now: int) -> str:
         cursor = make(self, search, access, place, now)
         of_search = search.parameters[:1] and search.parameters[0][0] in {"$everything", "_history"}
         place = place if of_search or not isinstance(place[0], bool) else [place[0], *place[2:]]
         made[cursor] = repr((now, place, search.address, search.parameters)).replace('"', "'")
         return cursor
 
-    monkeypatch.setattr(CursorSigner, "make", noted)
+    monkeypatch.setattr(CursorSealer, "make", noted)
     return made
 
 

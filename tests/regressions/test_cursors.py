@@ -10,7 +10,7 @@ from string import ascii_letters, digits
 import pytest
 
 from storage.errors import CursorExpired, CursorInvalid
-from storage.search.cursor import LIFETIME_MILLISECONDS, CursorSigner
+from storage.search.cursor import LIFETIME_MILLISECONDS, CursorSealer
 from storage.search.query import Search
 from tests.regressions.shop import SYSTEM
 
@@ -18,36 +18,36 @@ from tests.regressions.shop import SYSTEM
 def test_fhir_Q3_a_cursor_over_the_longest_sort_keys_there_can_be_is_read_again() -> None:
     random = Random(7)
     place = ["".join(chr(random.randrange(0x10000, 0x110000)) for _ in range(200)) for _ in range(5)]
-    signer, search = CursorSigner(b"x" * 32), Search("Patient")
-    cursor = signer.make(search, SYSTEM, [*place, 2**62], 0)
+    sealer, search = CursorSealer(b"x" * 32), Search("Patient")
+    cursor = sealer.make(search, SYSTEM, [*place, 2**62], 0)
     assert len(cursor) > 4_096
-    assert signer.read(replace(search, cursor=cursor), SYSTEM, 0) == [*place, 2**62]
+    assert sealer.read(replace(search, cursor=cursor), SYSTEM, 0) == [*place, 2**62]
 
 
 def test_sec_AZ_10_a_cursor_tells_nothing_and_is_good_for_one_caller_and_one_search() -> None:
     """Its place holds sort keys, which are values of resources, and a mark of what others wrote."""
-    signer, search = CursorSigner(b"x" * 32), Search("Patient")
-    cursor = signer.make(search, SYSTEM, [False, "753:760:755", "chalmers", 7], 0)
+    sealer, search = CursorSealer(b"x" * 32), Search("Patient")
+    cursor = sealer.make(search, SYSTEM, [False, "753:760:755", "chalmers", 7], 0)
     opened = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     assert not any(word in opened for word in (b"753", b"chalmers", b"alse"))
-    assert signer.make(search, SYSTEM, [False, "753:760:755", "chalmers", 7], 0) == cursor
+    assert sealer.make(search, SYSTEM, [False, "753:760:755", "chalmers", 7], 0) == cursor
     same = replace(search, cursor=cursor)
-    assert signer.read(same, SYSTEM, 0) == [False, "753:760:755", "chalmers", 7]
+    assert sealer.read(same, SYSTEM, 0) == [False, "753:760:755", "chalmers", 7]
     foreign = [
-        (CursorSigner(b"y" * 32), same, SYSTEM),
-        (signer, replace(same, resource_type="Observation"), SYSTEM),
-        (signer, replace(same, address="Patient/a/Patient"), SYSTEM),
-        (signer, replace(same, parameters=(("name", "x"),)), SYSTEM),
-        (signer, same, replace(SYSTEM, actor="other")),
-        (signer, same, replace(SYSTEM, organization_id="other")),
-        (signer, same, replace(SYSTEM, patient="a")),
+        (CursorSealer(b"y" * 32), same, SYSTEM),
+        (sealer, replace(same, resource_type="Observation"), SYSTEM),
+        (sealer, replace(same, address="Patient/a/Patient"), SYSTEM),
+        (sealer, replace(same, parameters=(("name", "x"),)), SYSTEM),
+        (sealer, same, replace(SYSTEM, actor="other")),
+        (sealer, same, replace(SYSTEM, organization_id="other")),
+        (sealer, same, replace(SYSTEM, patient="a")),
     ]
-    foreign += [(signer, replace(search, cursor=text), SYSTEM) for text in _changed(cursor)]
+    foreign += [(sealer, replace(search, cursor=text), SYSTEM) for text in _changed(cursor)]
     for reader, asked, caller in foreign:
         with pytest.raises(CursorInvalid):
             reader.read(asked, caller, 0)
     with pytest.raises(CursorExpired):
-        signer.read(same, SYSTEM, LIFETIME_MILLISECONDS + 1)
+        sealer.read(same, SYSTEM, LIFETIME_MILLISECONDS + 1)
 
 
 def _changed(cursor: str) -> list[str]:

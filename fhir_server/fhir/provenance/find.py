@@ -18,7 +18,7 @@ from storage.errors import ResourceNotFound
 from storage.history.instance import FIRST_PAGE, HistoryQuery
 from storage.provenance import ProvenanceReader, parse_provenance_id
 from storage.resources import ResourceKey, Version
-from storage.search.cursor import CursorSigner
+from storage.search.cursor import CursorSealer
 from storage.search.page import Page
 from storage.search.query import (
     Criterion,
@@ -78,9 +78,9 @@ async def find_provenance(search: Search, access: Access, service: Service) -> P
     if search.count == 0:
         page = await service.searcher.search(search, access)
         return replace(page, total=(page.total or 0) + await walk.count())
-    signer = CursorSigner(service.settings.derive("cursors"))
+    sealer = CursorSealer(service.settings.derive("cursors"))
     now = service.database.ids.milliseconds()
-    place = _place(signer.read(search, access, now)) if search.cursor is not None else None
+    place = _place(sealer.read(search, access, now)) if search.cursor is not None else None
     if place is None:
         page = await service.searcher.search(search, access)
         if page.next_cursor is not None:
@@ -89,7 +89,7 @@ async def find_provenance(search: Search, access: Access, service: Service) -> P
     else:
         page = Page([], [], None, None, ())
     found, last = await walk.take(place, search.count - len(page.matches))
-    cursor = signer.make(search, access, [[MARK, *last]], now) if last is not None else None
+    cursor = sealer.make(search, access, [[MARK, *last]], now) if last is not None else None
     page.matches.extend(await provenances(found, access, service))
     page = replace(page, next_cursor=cursor, warnings=(*page.warnings, *_told(search, found)))
     if search.cursor is None and cursor is None and search.total is not Total.NONE:
