@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from capability.expressions import split_union
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "capability" / "data"
 BY_HAND = Path(__file__).with_name("search_parameters_by_hand.json")
@@ -287,20 +289,6 @@ def flagged(structure: Json, flag: str) -> list[str]:
 
 
 # --- search parameters ------------------------------------------------------------------------------------------------
-
-
-def split_union(expression: str) -> list[str]:
-    """Split at `|` outside parentheses and quotes."""
-    parts, depth, quoted, start = [], 0, False, 0
-    for at, char in enumerate(expression):
-        if char == "'":
-            quoted = not quoted
-        elif not quoted and char in "()":
-            depth += 1 if char == "(" else -1
-        elif char == "|" and not quoted and depth == 0:
-            parts.append(expression[start:at].strip())
-            start = at + 1
-    return [*parts, expression[start:].strip()]
 
 
 def restricted(expression: str, base: str) -> str:

@@ -7,10 +7,11 @@ index anew (FHIR R4 searchparameter.html; decision 22).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from capability.elements import RESOURCE_TYPES
+from capability.expressions import split_union
 from capability.search_parameters import MAXIMUM_PER_TYPE, SearchType, add_search_parameters, search_parameters
 from storage.projection.emitters import EMITTERS
 from storage.projection.paths import UnsupportedExpression, compile_paths
@@ -93,24 +94,6 @@ def _targets(resource: Json) -> list[str]:
 
 def _starts_at(alternative: str, base: str) -> bool:
     return alternative.lstrip("(").partition(".")[0].strip() == base
-
-
-def split_union(expression: str) -> list[str]:
-    """Return the alternatives of a FHIRPath expression: what stands between `|` outside parentheses and quotes."""
-    return [part.strip() for part in _alternatives(expression)]
-
-
-def _alternatives(expression: str) -> Iterator[str]:
-    depth, quoted, start = 0, False, 0
-    for at, character in enumerate(expression):
-        if character == "'":
-            quoted = not quoted
-        elif not quoted and character in "()":
-            depth += 1 if character == "(" else -1
-        elif character == "|" and not quoted and depth == 0:
-            yield expression[start:at]
-            start = at + 1
-    yield expression[start:]
 
 
 def _name(resource: Json) -> str:
