@@ -85,12 +85,11 @@ def capability_statement(
                 "security": {"cors": True, "service": [{"coding": [_SMART]}], "description": _SECURITY},
                 "resource": [_resource(each, sources.get(each.name, []), base_url, choices) for each in served],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
-                **_compartments(),
                 "searchParam": [_parameter(REGISTRY["Patient"].search_parameters[code]) for code in COMMON],
+                **_system_operations(base_url),
                 "compartment": [
                     f"http://hl7.org/fhir/CompartmentDefinition/{each[:1].lower()}{each[1:]}" for each in COMPARTMENTS
                 ],
-                **_system_operations(base_url),
             }
         ],
     }
@@ -163,12 +162,6 @@ def _operations(resource_type: str) -> list[Operation]:
     """Return the operations of a type; those of all types are told once, at the base."""
     of_type = (*operations_at(Level.TYPE, resource_type), *operations_at(Level.INSTANCE, resource_type))
     return [each for each in dict.fromkeys(of_type) if ANY_TYPE not in each.types]
-
-
-def _compartments() -> Json:
-    """Return the compartments that can be searched: that is served together with searches of several types."""
-    served = [f"http://hl7.org/fhir/CompartmentDefinition/{each[0].lower()}{each[1:]}" for each in COMPARTMENTS]
-    return {"compartment": served} if "search-system" in SYSTEM_INTERACTIONS else {}
 
 
 def _system_operations(base_url: str) -> Json:

@@ -22,6 +22,7 @@ EXAMPLES = [
     (errors.MalformedAuthorization("Send one."), 400, "invalid"),
     (errors.UnknownAddress(), 404, "not-found"),
     (errors.UnknownResourceType("Foo"), 404, "not-supported"),
+    (errors.NoCompartment("Patient", ["Observation"]), 404, "not-supported"),
     (errors.OperationNotSupported(), 404, "not-supported"),
     (errors.InteractionNotSupported(["GET", "HEAD"]), 405, "not-supported"),
     (errors.UnsupportedMediaType("Send JSON."), 415, "not-supported"),
