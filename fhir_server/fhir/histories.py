@@ -9,7 +9,7 @@ from typing import Final
 from fhir_server.access import access_for_read
 from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.negotiation import first
-from fhir_server.fhir.parameters import milliseconds, whole_number
+from fhir_server.fhir.parameters import milliseconds, page_size, since
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.routing import ID
 from fhir_server.fhir.service import Service
@@ -51,15 +51,14 @@ def history_parameters(request: FhirRequest, service: Service, place: str) -> Hi
         for name, _ in pairs:
             if name not in {*SHOWN, *GENERAL, place}:
                 raise InvalidParameter(name, f"a history has {', '.join(SHOWN)}")
-    since, at = first(pairs, "_since"), first(pairs, "_at")
-    if since and at:
+    at = first(pairs, "_at")
+    if at and first(pairs, "_since"):
         raise InvalidParameter("_at", "give _since or _at, not both")
     if (sort := first(pairs, "_sort")) and sort not in NEWEST_FIRST:
         raise InvalidParameter("_sort", "the newest version comes first; _lastUpdated is the only key")
-    settings = service.settings
     return HistoryParameters(
-        count=min(whole_number(pairs, "_count", settings.default_count), settings.max_count),
-        since=milliseconds(since, "_since")[0] if since else None,
+        count=page_size(pairs, service.settings),
+        since=since(pairs),
         at=milliseconds(at, "_at") if at else None,
         list_id=_list_id(first(pairs, "_list")),
         subset=asked_subset(pairs),

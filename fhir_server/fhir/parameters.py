@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.negotiation import first
 from fhir_server.fhir.parse.search import Pairs
+from fhir_server.settings import Settings
 from storage.search.values import date_range
 
 
@@ -33,6 +34,20 @@ def whole_number(pairs: Pairs, name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise InvalidParameter(name, "give a whole number, 0 or more")
     return int(text)
+
+
+def page_size(pairs: Pairs, settings: Settings) -> int:
+    """Return how many entries a page has: `_count`, or what is usual here, and no more than is allowed here.
+
+    Raises InvalidParameter.
+    """
+    return min(whole_number(pairs, "_count", settings.default_count), settings.max_count)
+
+
+def since(pairs: Pairs) -> int | None:
+    """Return the instant of `_since` in milliseconds, None where it is not given; raises InvalidParameter."""
+    text = first(pairs, "_since")
+    return milliseconds(text, "_since")[0] if text else None
 
 
 def address_with(address: str, pairs: Sequence[tuple[str, str]]) -> str:

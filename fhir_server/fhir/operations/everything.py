@@ -9,7 +9,7 @@ from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.bundles import bundle_bytes, search_entry
 from fhir_server.fhir.negotiation import first
 from fhir_server.fhir.operations.parameters import operation_parameters, search_pairs
-from fhir_server.fhir.parameters import address_with, microseconds, milliseconds, whole_number
+from fhir_server.fhir.parameters import address_with, microseconds, milliseconds, page_size, since
 from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.parse.search import Pairs
 from fhir_server.fhir.rendered import with_provenance
@@ -42,7 +42,8 @@ async def everything(request: FhirRequest, service: Service) -> Response:
     entries += [search_entry(version, b"include", base) for version in subset_versions(page.includes, part)]
     body = bundle_bytes("searchset", entries, total=page.total, links=_links(asked, page, service.base_url))
     shown = (*page.matches, *page.includes)
-    return Response(200, body, touched=touched_by("Patient", (), count=len(shown), others=shown))
+    touched = touched_by("Patient", (), count=len(shown), others=shown)
+    return Response(200, body, touched=touched.of_patient(request.route.id))
 
 
 def _asked(pairs: Pairs, request: FhirRequest, service: Service) -> Everything:
@@ -52,15 +53,14 @@ def _asked(pairs: Pairs, request: FhirRequest, service: Service) -> Everything:
                 raise InvalidParameter(name, "$everything has start, end, _since, _type, _count, _at and _revinclude")
     if any(name == REVINCLUDE and value not in {"", TRAIL} for name, value in pairs):
         raise InvalidParameter(REVINCLUDE, f"$everything has _revinclude={TRAIL} only")
-    start, end, since, at = (first(pairs, name) for name in ("start", "end", "_since", "_at"))
+    start, end, at = (first(pairs, name) for name in ("start", "end", "_at"))
     low = microseconds(start, "start")[0] if start else OPEN_LOW
     high = microseconds(end, "end")[1] if end else OPEN_HIGH
-    settings = service.settings
     return Everything(
         request.route.id,
-        max(min(whole_number(pairs, "_count", settings.default_count), settings.max_count), 1),
+        max(page_size(pairs, service.settings), 1),
         types=_types([value for name, value in pairs if name == "_type"]),
-        since=milliseconds(since, "_since")[0] if since else None,
+        since=since(pairs),
         period=(low, high) if start or end else None,
         cursor=first(pairs, CURSOR),
         parameters=tuple((name, value) for name, value in pairs if name in SHOWN and value),
