@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fhir_server.fhir.conditions import etag, http_date, is_unmodified
@@ -30,6 +30,10 @@ class Touched:
     ids: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
     count: int | None = None
+
+    def of_patient(self, patient_id: str) -> Touched:
+        """Return it with a patient who was asked about: that concerns the patient whatever was found."""
+        return self if patient_id in self.patients else replace(self, patients=(patient_id, *self.patients))
 
 
 @dataclass(slots=True)

@@ -15,6 +15,10 @@ import httpx
 import pytest
 
 from fhir_server.fhir.routing import Interaction, route
+from storage.audit_seals import export, open_trails
+from storage.rls import ROLE
+from tests.conftest import ORGANIZATION
+from tests.http.test_on_record import listed, records
 from tests.site import Site, observation, patient
 
 LETTERS = "cruds"
@@ -42,12 +46,12 @@ class Asked:
     def permits(self, letters: str) -> bool:
         return any(set(each) <= set(letters) for each in self.enough)
 
-    def of(self, fhir: httpx.Client, name: str) -> httpx.Response:
+    def of(self, fhir: httpx.Client, name: str, request_id: str = "same") -> httpx.Response:
         """Send it about one Observation."""
         number = str(next(_numbers))
         path = self.path.format(name, new=f"new-{number}")
         body = self.body(name, number) if callable(self.body) else self.body
-        headers = {key: value.format(name) for key, value in self.headers.items()} | {"X-Request-Id": "same"}
+        headers = {key: value.format(name) for key, value in self.headers.items()} | {"X-Request-Id": request_id}
         if self.form:
             return fhir.request(self.method, path, content=self.form.format(name), headers=headers)
         return fhir.request(self.method, path, json=body, headers=headers)
@@ -218,3 +222,89 @@ def test_smart_E3_who_may_not_read_is_not_shown_what_an_update_left(world, site:
         answer = writer.put(address, json=named_body(SEEN, str(next(_numbers))), headers=headers)
         assert (answer.status_code, "hidden" in answer.text) == (200, shown)
         assert answer.headers["etag"]
+
+
+# --- on record --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded(world: httpx.Client, site: Site) -> dict[str, dict[str, Any]]:
+    """Every interaction, allowed and denied, with its answer and what the trails say of it."""
+    reader = site.client("system/Basic.r")
+    found: dict[str, dict[str, Any]] = {}
+    for number, asked in enumerate(TABLE):
+        for kind, caller in (("allowed", world), ("denied", reader)):
+            name = f"on-record-{number}-{kind}"
+            found[name] = {"asked": asked, "answer": asked.of(caller, SEEN, name), "records": []}
+    for trail in open_trails(site.settings.database_url, role=ROLE):
+        for each in export(trail, ORGANIZATION):
+            if each.get("request_id") in found:
+                found[each["request_id"]]["records"].append(each)
+    return found
+
+
+@pytest.mark.parametrize("number", range(len(TABLE)), ids=lambda number: named(TABLE[number]))
+def test_sec_AD_1_who_asked_what_and_about_whom_is_on_record(recorded, number: int):
+    each = recorded[f"on-record-{number}-allowed"]
+    asked, answer = each["asked"], each["answer"]
+    assert answer.is_success or answer.status_code == 304, answer.text
+    (record,) = each["records"]
+    assert (record["actor_id"], record["client_id"], record["outcome"]) == ("tester", "tests", "allowed")
+    assert (record["status"], record["method"]) == (answer.status_code, asked.method)
+    assert record["action"] == expected_action(asked)
+    ids = {name.rpartition("/")[2] for name in listed(record["resource_ids"])}
+    patients = {record["customer_id"], *listed(record["patients"])}
+    shown = ids_in(answer.json()) if answer.content and answer.is_success else set()
+    assert shown <= ids
+    if SEEN in shown or (asked.path.startswith("/Observation/{}") and asked.body is None):
+        assert SEEN in ids
+        assert OWN in patients
+    assert OWN in patients or not asked.path.startswith(f"/Patient/{OWN}")
+
+
+@pytest.mark.parametrize("number", range(len(TABLE)), ids=lambda number: named(TABLE[number]))
+def test_sec_AD_2_what_is_denied_is_on_record(recorded, number: int):
+    each = recorded[f"on-record-{number}-denied"]
+    assert each["answer"].status_code == 403
+    (record,) = each["records"]
+    assert (record["outcome"], record["status"], record["actor_id"]) == ("denied", 403, "tester")
+    assert record["action"] == expected_action(each["asked"])
+    addressed = route(each["asked"].method, path_of(each["asked"])).id
+    assert [name.partition("-")[0] for name in listed(record["resource_ids"])] == ([addressed] if addressed else [])
+
+
+def path_of(asked: Asked) -> str:
+    return asked.path.partition("?")[0].removeprefix("/").format(SEEN, new="new").replace("new-seen", "new")
+
+
+def expected_action(asked: Asked) -> str:
+    if asked.method == "DELETE":
+        return "delete"
+    reads = asked.method in {"GET", "HEAD"} or asked.form or "$validate" in asked.path
+    return "read" if reads else "write"
+
+
+def ids_in(body: dict[str, Any]) -> set[str]:
+    """Return the ids of the resources that an answer shows."""
+    if body["resourceType"] == "Bundle":
+        entries = [each.get("resource", {}) for each in body.get("entry", ())]
+        return {each["id"] for each in entries if each.get("resourceType") != "OperationOutcome" and "id" in each}
+    return {body["id"]} if "id" in body else set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/Patient/{OWN}/Observation?_id=nothing", f"/Patient/{OWN}/$everything?_type=Flag", f"/Patient/{OWN}/*?_id=no"],
+)
+def test_sec_AD_1_whoever_was_asked_about_is_on_record_also_when_nothing_was_found(world, site: Site, path: str):
+    name = f"nothing-{len(path)}"
+    answer = world.get(path, headers={"X-Request-Id": name})
+    assert (answer.status_code, ids_in(answer.json())) == (200, set())
+    (record,) = records(site, name)
+    assert (record["customer_id"], record["count"]) == (OWN, 0)
+
+
+def test_sec_AD_1_a_history_without_versions_says_of_what(world, site: Site):
+    world.get(f"/Observation/{SEEN}/_history?_since=2100", headers={"X-Request-Id": "no-versions"}).raise_for_status()
+    (record,) = records(site, "no-versions")
+    assert (listed(record["resource_ids"]), record["count"]) == ([SEEN], 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from fhir_server.fhir.bundles import bundle_bytes, history_entry
@@ -36,7 +37,8 @@ async def history_instance(request: FhirRequest, service: Service) -> Response:
     entries = [history_entry(version, service.base_url) for version in subset_versions(shown, asked.subset)]
     links = _links(request, service, asked, before, page.next_before)
     body = bundle_bytes("history", entries, total=page.total, links=links)
-    return Response(200, body, touched=touched_by(request.route.resource_type, shown, count=len(shown)))
+    touched = touched_by(key.resource_type, shown, count=len(shown))
+    return Response(200, body, touched=touched if shown else replace(touched, ids=(key.id,)))
 
 
 def _links(

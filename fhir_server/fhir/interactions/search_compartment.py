@@ -33,7 +33,10 @@ async def search_compartment(request: FhirRequest, service: Service) -> Response
         request.access.require(each, Right.SEARCH)
     await service.store.read(owner, access_for_read(request.access, owner.resource_type, owner.id))
     within = {each: _criterion(owner, each) for each in types}
-    return await answer_search(Scope(types, f"{owner}/{wanted}", within, shown), pairs, request, service)
+    response = await answer_search(Scope(types, f"{owner}/{wanted}", within, shown), pairs, request, service)
+    if owner.resource_type == "Patient" and response.touched is not None:
+        response.touched = response.touched.of_patient(owner.id)
+    return response
 
 
 def _criterion(owner: ResourceKey, resource_type: str) -> Criterion:
