@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote_plus
 
 from fhir_server.fhir.bundles import bundle_bytes, outcome_entry, search_entry
 from fhir_server.fhir.negotiation import first, require_json_acceptable
@@ -74,10 +75,11 @@ def _included(versions: Sequence[Version], asked: Subset | None) -> list[Version
 def _links(parsed: ParsedSearch, page: Page, base_url: str) -> list[tuple[str, str]]:
     search = parsed.search
     address = f"{base_url}/{search.address or search.resource_type}".removesuffix("/")
-    used = list(search.parameters)
+    first_page = address_with(address, search.parameters)
+    continued = f"{first_page}{'&' if search.parameters else '?'}{CURSOR}="
 
     def at(cursor: str | None) -> str:
-        return address_with(address, [*used, (CURSOR, cursor)] if cursor else used)
+        return continued + quote_plus(cursor) if cursor else first_page
 
     links = [("self", at(search.cursor))]
     if search.count:

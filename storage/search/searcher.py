@@ -61,20 +61,19 @@ class Searcher:
             return Page([], [], await self._count(search, access), None, ())
         now = self.clock()
         back, snapshot, *place = self._sealer.read(search, access, now) if search.cursor is not None else (False, None)
-        found, more, snapshot = await self._found(search, access, _From(back, snapshot, place))
-        if back:
-            found.reverse()
-        shown = [row for row in found if row.is_unchanged]
-        has_next, has_previous = (bool(found), more) if back else (more, bool(place and found))
-        total = await self._total(search, access, len(shown), more=more)
-        includes, warnings = await self._includes(search, access, shown)
+        found = await self._found(search, access, _From(back, snapshot, place))
+        rows, snapshot, columns = found.rows, found.snapshot, found.columns
+        has_next, has_previous = (bool(rows), found.more) if back else (found.more, bool(place and rows))
+        shown = [columns.version(row) for row in found.shown]
+        total = await self._total(search, access, len(shown), more=found.more)
+        includes, warnings = await self._includes(search, access, found, shown)
         return Page(
-            [row.version for row in shown],
+            shown,
             includes,
             total,
-            self._sealer.make(search, access, [False, snapshot, *found[-1].place], now) if has_next else None,
+            self._sealer.make(search, access, [False, snapshot, *columns.place(rows[-1])], now) if has_next else None,
             warnings,
-            self._sealer.make(search, access, [True, snapshot, *found[0].place], now) if has_previous else None,
+            self._sealer.make(search, access, [True, snapshot, *columns.place(rows[0])], now) if has_previous else None,
         )
 
     async def find(
@@ -108,23 +107,26 @@ class Searcher:
             criteria = await self._terminology(access).criteria(criteria)
         return await LatestReader(self.reader, access, self.clock).find(criteria, most)
 
-    async def _found(self, search: Search, access: Access, start: _From) -> tuple[list[_Found], bool, Any]:
-        """Return the rows of a page, whether there are more, and the mark of the first page.
-
-        Rows changed since that mark are among them, to know where the page ends; of nothing else no page is made.
-        """
-        found: list[_Found] = []
+    async def _found(self, search: Search, access: Access, start: _From) -> _Found:
+        """Return the rows of a page; of rows that were changed alone no page is made."""
+        found: list[Row] = []
+        shown: list[Row] = []
         for _ in range(MOST_BARREN):
-            rows = await self._page_rows(search, access, start)
-            snapshot = rows[0].mark if rows and not start.place else start.snapshot
+            rows, columns = await self._page_rows(search, access, start)
+            snapshot = columns.mark(rows[0]) if rows and not start.place else start.snapshot
             more = len(rows) > search.count
-            found += rows[: search.count]
-            if not more or any(row.is_unchanged for row in found):
+            stretch = rows[: search.count]
+            found += stretch
+            shown += [row for row in stretch if columns.is_unchanged(row)] if columns.tells_changes else stretch
+            if not more or shown:
                 break
-            start = _From(start.back, snapshot, found[-1].place)
-        return found, more, snapshot
+            start = _From(start.back, snapshot, columns.place(found[-1]))
+        if start.back:
+            found.reverse()
+            shown.reverse()
+        return _Found(found, shown, more, snapshot, columns)
 
-    async def _page_rows(self, search: Search, access: Access, start: _From) -> list[_Found]:
+    async def _page_rows(self, search: Search, access: Access, start: _From) -> tuple[list[Row], _Columns]:
         lowering = self._lowering(access)
         plans = plan_page(search, access, lowering, after=bool(start.place), back=start.back, marked=True)
         parameters = _parameters(access, lowering.binder)
@@ -133,7 +135,7 @@ class Searcher:
             parameters[SNAPSHOT] = start.snapshot
         rows = await self._fetch(plans, access, parameters)
         resource_type = search.parts[0].resource_type if is_of_one_type(plans) else None
-        return [_found(resource_type, row, plans[0]) for row in rows]
+        return rows, _Columns(resource_type, plans[0].marked, tells_changes=plans[0].marked and plans[0].after)
 
     async def _count(self, search: Search, access: Access) -> int:
         lowering = self._lowering(access)
@@ -155,12 +157,12 @@ class Searcher:
         return await self.reader.fetch(access.organization_id, statement, parameters)
 
     async def _includes(
-        self, search: Search, access: Access, shown: Sequence[_Found]
+        self, search: Search, access: Access, page: _Found, shown: Sequence[Version]
     ) -> tuple[list[Version], tuple[str, ...]]:
         """Return what the includes bring, round by round; nothing comes twice, and no match comes again (Q7, Q8)."""
         if not search.includes or not shown:
             return [], ()
-        starts = [row.start for row in shown]
+        starts = [page.columns.start(version, row) for version, row in zip(shown, page.shown, strict=True)]
         seen = {start.rid for start in starts}
         found: list[Version] = []
         includes: Sequence[Include] = search.includes
@@ -209,23 +211,48 @@ class _From:
 
 
 @dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where the rows of a page have what: all of them are read, few are looked at.
+
+    Of searches over several types (`resource_type` is None) the type comes first. Then come VERSION_COLUMNS, the sort
+    keys, and with `marked` the mark of a first page, or with `tells_changes`, later, whether the row is unchanged.
+    """
+
+    resource_type: str | None
+    marked: bool
+    tells_changes: bool
+
+    def version(self, row: Row) -> Version:
+        """Return the version."""
+        return _version(row[0], row[1:]) if self.resource_type is None else _version(self.resource_type, row)
+
+    def start(self, version: Version, row: Row) -> Included:
+        """Return what includes start from."""
+        return _start(version, row[1:] if self.resource_type is None else row)
+
+    def place(self, row: Row) -> Sequence[Any]:
+        """Return the place in the order."""
+        keys = len(VERSION_COLUMNS) + (self.resource_type is None)
+        return row[keys:-1] if self.marked else row[keys:]
+
+    def mark(self, row: Row) -> Any:
+        """Return the mark of the first page; None where there is none."""
+        return row[-1] if self.marked else None
+
+    def is_unchanged(self, row: Row) -> bool:
+        """Say whether the row is as it was when the search began."""
+        return not self.tells_changes or row[-1] is None or bool(row[-1])
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
-    """A match: its version, what includes start from, its place in the order, the mark of the first page."""
+    """The rows of a page in order, those of them that are unchanged, whether there are more, the first page's mark."""
 
-    version: Version
-    start: Included
-    place: Sequence[Any]
-    mark: Any
-    is_unchanged: bool
-    """Whether it is as it was when the search began."""
-
-
-def _found(resource_type: str | None, row: Row, plan: Plan) -> _Found:
-    kind, own = (row[0], row[1:]) if resource_type is None else (resource_type, row)
-    place, mark = (own[len(VERSION_COLUMNS) : -1], own[-1]) if plan.marked else (own[len(VERSION_COLUMNS) :], None)
-    is_unchanged = mark is None or not plan.after or bool(mark)
-    version = _version(kind, own)
-    return _Found(version, _start(version, own), place, mark, is_unchanged)
+    rows: list[Row]
+    shown: list[Row]
+    more: bool
+    snapshot: Any
+    columns: _Columns
 
 
 def _parameters(access: Access, binder: Binder) -> dict[str, Any]:
