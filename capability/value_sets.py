@@ -53,12 +53,6 @@ def find_value_set(url: str, version: str | None = None) -> ValueSet | None:
     return versions.get(stated or version or "") or (None if stated else next(iter(versions.values())))
 
 
-def codes_of(url: str, version: str | None = None) -> Mapping[str, frozenset[str]] | None:
-    """Return all codes of a value set by system; None when it is not at hand or not all of its codes are."""
-    found = find_value_set(url, version)
-    return found.codes if found is not None and not found.whole and not found.open else None
-
-
 @cache
 def _value_sets() -> Mapping[str, Mapping[str, ValueSet]]:
     """Return the value sets by URL, then by version, the newest first."""

@@ -29,7 +29,6 @@ FLAGS: Final[Mapping[str, str]] = {
 }
 """`status` of a biomarker → code of v3-ObservationInterpretation."""
 
-_FLAGS_NOTE: Final = ", ".join(f"{flag} ⇄ {code}" for flag, code in FLAGS.items())
 _FLAG_OF: Final = {code: flag for flag, code in FLAGS.items()}
 LABORATORY: Final = Whole({"coding": [{"system": systems.OBSERVATION_CATEGORY, "code": "laboratory"}]}, "laboratory")
 LIMITS: Final = {"low": "min", "high": "max"}

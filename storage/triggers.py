@@ -18,7 +18,6 @@ from sqlalchemy import Table
 
 from storage.projection.declared import OWNED, STORED_TABLES
 from storage.tables import audit
-from storage.tables.metadata import metadata
 
 CHANNEL: Final = "fhir_outbox"
 """The NOTIFY channel that wakes the projector on PostgreSQL."""
@@ -230,8 +229,3 @@ def trigger_statements(dialect: str) -> tuple[str, ...]:
         LATE_DATA_SQLITE,
         *(statement for table in audit.APPEND_ONLY for statement in append_only_sqlite(table)),
     )
-
-
-def captured_tables() -> tuple[Table, ...]:
-    """Return the tables whose changes are captured."""
-    return tuple(metadata.tables[captured.table] for captured in CAPTURED)

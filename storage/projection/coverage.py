@@ -65,11 +65,6 @@ def answered_by_patient_column(resource_type: str, code: str) -> bool:
     return answer(resource_type, code) is Answer.PATIENT_COLUMN
 
 
-def answered_by_date_columns(resource_type: str, code: str) -> bool:
-    """Say whether a date parameter is the clinical date that the resource's row itself holds."""
-    return answer(resource_type, code) is Answer.DATE_COLUMNS
-
-
 @cache
 def variants(resource_type: str, code: str) -> tuple[str, ...]:
     """Return the parameters one of which must hold: for `combo-x` these are `x` and `component-x`, else itself."""

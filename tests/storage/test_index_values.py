@@ -16,7 +16,6 @@ from storage.projection.coverage import (
     PATIENT_BIT,
     Answer,
     answer,
-    answered_by_date_columns,
     answered_by_patient_column,
     answers_any_code,
     patient_element,
@@ -430,8 +429,8 @@ def test_parameters_are_answered_where_their_kind_says():
     assert answered_by_patient_column("Coverage", "beneficiary")
     assert not answered_by_patient_column("Observation", "performer")
     assert answered_by_patient_column("Device", "patient")
-    assert answered_by_date_columns("Observation", "date")
-    assert not answered_by_date_columns("Condition", "recorded-date")
+    assert answer("Observation", "date") is Answer.DATE_COLUMNS
+    assert answer("Condition", "recorded-date") is Answer.ROWS
     assert answer("Patient", "_id") is Answer.OWN_COLUMNS
     assert answer("Observation", "code-value-quantity") is Answer.CONJUNCTION
     assert answer("Observation", "component-code-value-quantity") is Answer.ROWS

@@ -12,7 +12,7 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from capability.profiles import PROFILES, ElementRule, find_profile, must_support, profiles_of, versions_of
-from capability.value_sets import codes_of, find_value_set
+from capability.value_sets import find_value_set
 from fhir_server.fhir.json_body import encode_json, parse_json
 from fhir_server.validation.fhirpath import NotEvaluated, holds
 from fhir_server.validation.profiles import extension_issues, profile_issues
@@ -104,12 +104,15 @@ def test_uscore_profiles_are_listed_by_type():
 
 
 def test_uscore_value_sets_are_expanded_where_their_codes_are_at_hand():
-    assert codes_of("http://hl7.org/fhir/ValueSet/ucum-bodytemp") == {"http://unitsofmeasure.org": {"Cel", "[degF]"}}
-    races = codes_of("http://hl7.org/fhir/us/core/ValueSet/omb-race-category", "6.1.0")
-    assert races[f"{TERMINOLOGY}v3-NullFlavor"] == {"ASKU", "UNK"}
-    assert codes_of("http://hl7.org/fhir/ValueSet/observation-codes") is None  # all of LOINC
-    assert codes_of("http://hl7.org/fhir/us/core/ValueSet/us-core-condition-code") is None  # a part of SNOMED CT
-    assert codes_of("http://example.org/nobody") is None
+    temperatures = find_value_set("http://hl7.org/fhir/ValueSet/ucum-bodytemp")
+    assert temperatures.codes == {"http://unitsofmeasure.org": {"Cel", "[degF]"}}
+    assert not temperatures.whole
+    assert not temperatures.open
+    races = find_value_set("http://hl7.org/fhir/us/core/ValueSet/omb-race-category", "6.1.0")
+    assert races.codes[f"{TERMINOLOGY}v3-NullFlavor"] == {"ASKU", "UNK"}
+    assert find_value_set("http://hl7.org/fhir/ValueSet/observation-codes").whole == {LOINC}
+    assert find_value_set("http://hl7.org/fhir/us/core/ValueSet/us-core-condition-code").open  # a part of SNOMED CT
+    assert find_value_set("http://example.org/nobody") is None
     assert find_value_set("http://hl7.org/fhir/ValueSet/observation-codes").has(LOINC, "8302-2") is True
     conditions = find_value_set("http://hl7.org/fhir/us/core/ValueSet/us-core-condition-code")
     assert [conditions.has(SNOMED, "1"), conditions.has("urn:x", "1")] == [None, False]
