@@ -99,6 +99,15 @@ def record(fhir: httpx.Client) -> str:
     return mark
 
 
+def test_fhir_S6_a_search_without_parameters_lists_all_that_is_visible(site: Site, fhir, record):
+    names = all_found(fhir, "/Observation")
+    assert len(names) == len(set(names)) == fhir.get("/Observation?_count=0").json()["total"]
+    assert {f"Observation/o{who}{n}-{record}" for who in "ab" for n in range(3)} < set(names)
+    own = site.client("patient/*.rs", role="PATIENT", patient=f"a-{record}")
+    assert sorted(all_found(own, "/Observation")) == [f"Observation/oa{n}-{record}" for n in range(3)]
+    assert all_found(own, "/Patient") == [f"Patient/a-{record}"]
+
+
 # --- several types ----------------------------------------------------------------------------------------------------
 
 

@@ -43,7 +43,7 @@ def references(resource: dict[str, Any]) -> list[str]:
 
 
 @every_group
-def test_uscore_M1_every_must_support_element_occurs(kit: Kit, group: Group):
+def test_uscore_M1_M11_every_must_support_element_occurs_all_of_those_of_which_one_would_do(kit: Kit, group: Group):
     resources = kit.of(group)
     missing = []
     for row in group.must_support:
