@@ -50,6 +50,19 @@ def since(pairs: Pairs) -> int | None:
     return milliseconds(text, "_since")[0] if text else None
 
 
+def page_links(
+    address: str, used: Sequence[tuple[str, str]], place: str, here: str | None, following: str | None
+) -> list[tuple[str, str]]:
+    """Return the links `self` and, where the answer goes on, `next` of one that only goes forward.
+
+    `place` is the parameter that carries where a page begins: this one `here`, the next at `following`.
+    """
+    links = [("self", address_with(address, [*used, (place, here)] if here else used))]
+    if following:
+        links.append(("next", address_with(address, [*used, (place, following)])))
+    return links
+
+
 def address_with(address: str, pairs: Sequence[tuple[str, str]]) -> str:
     """Return the address with a query."""
     return f"{address}?{urlencode(pairs)}" if pairs else address

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fhir_server.fhir.bundles import bundle_bytes, history_entry
 from fhir_server.fhir.histories import history_parameters, listed
 from fhir_server.fhir.negotiation import first
-from fhir_server.fhir.parameters import address_with
+from fhir_server.fhir.parameters import page_links
 from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
@@ -36,8 +36,4 @@ async def history_across(request: FhirRequest, service: Service) -> Response:
 
 def _links(query: StreamQuery, page: StreamPage, base_url: str) -> list[tuple[str, str]]:
     address = "/".join(part for part in (base_url, query.resource_type, "_history") if part)
-    used = list(query.parameters)
-    links = [("self", address_with(address, used + ([(CURSOR, query.cursor)] if query.cursor else [])))]
-    if page.next_cursor is not None:
-        links.append(("next", address_with(address, [*used, (CURSOR, page.next_cursor)])))
-    return links
+    return page_links(address, query.parameters, CURSOR, query.cursor, page.next_cursor)

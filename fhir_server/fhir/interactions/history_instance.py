@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from fhir_server.fhir.bundles import bundle_bytes, history_entry
-from fhir_server.fhir.histories import HistoryParameters, history_parameters, listed
-from fhir_server.fhir.parameters import address_with, whole_number
+from fhir_server.fhir.histories import history_parameters, listed
+from fhir_server.fhir.parameters import page_links, whole_number
 from fhir_server.fhir.rendered import refuse_history
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by
@@ -35,19 +35,9 @@ async def history_instance(request: FhirRequest, service: Service) -> Response:
         raise
     shown = page.versions
     entries = [history_entry(version, service.base_url) for version in subset_versions(shown, asked.subset)]
-    links = _links(request, service, asked, before, page.next_before)
+    here = None if before == FIRST_PAGE else str(before)
+    following = None if page.next_before is None else str(page.next_before)
+    links = page_links(f"{service.base_url}/{key}/_history", asked.used, BEFORE, here, following)
     body = bundle_bytes("history", entries, total=page.total, links=links)
     touched = touched_by(key.resource_type, shown, count=len(shown))
     return Response(200, body, touched=touched if shown else replace(touched, ids=(key.id,)))
-
-
-def _links(
-    request: FhirRequest, service: Service, asked: HistoryParameters, before: int, next_before: int | None
-) -> list[tuple[str, str]]:
-    address = f"{service.base_url}/{request.route.key}/_history"
-    kept = list(asked.used)
-    here = [] if before == FIRST_PAGE else [(BEFORE, str(before))]
-    links = [("self", address_with(address, kept + here))]
-    if next_before is not None:
-        links.append(("next", address_with(address, [*kept, (BEFORE, str(next_before))])))
-    return links

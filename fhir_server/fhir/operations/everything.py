@@ -9,7 +9,7 @@ from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.bundles import bundle_bytes, search_entry
 from fhir_server.fhir.negotiation import first
 from fhir_server.fhir.operations.parameters import operation_parameters, search_pairs
-from fhir_server.fhir.parameters import address_with, microseconds, milliseconds, page_size, since
+from fhir_server.fhir.parameters import microseconds, milliseconds, page_links, page_size, since
 from fhir_server.fhir.parse.results import CURSOR
 from fhir_server.fhir.parse.search import Pairs
 from fhir_server.fhir.rendered import with_provenance
@@ -78,8 +78,4 @@ def _types(values: list[str]) -> frozenset[str] | None:
 
 def _links(asked: Everything, page: Page, base_url: str) -> list[tuple[str, str]]:
     address = f"{base_url}/Patient/{asked.patient}/$everything"
-    used = list(asked.parameters)
-    links = [("self", address_with(address, used + ([(CURSOR, asked.cursor)] if asked.cursor else [])))]
-    if page.next_cursor is not None:
-        links.append(("next", address_with(address, [*used, (CURSOR, page.next_cursor)])))
-    return links
+    return page_links(address, asked.parameters, CURSOR, asked.cursor, page.next_cursor)
