@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fhir_server.fhir.plans import plan_write
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.service import Service
-from fhir_server.fhir.single import write_one
+from fhir_server.fhir.writes.plans import plan_write
+from fhir_server.fhir.writes.single import write_one
 
 
 async def patch(request: FhirRequest, service: Service) -> Response:

@@ -21,16 +21,16 @@ from fhir_server.fhir.entries import (
 )
 from fhir_server.fhir.entry_requests import entry_answer, entry_request, without_body
 from fhir_server.fhir.patch.patches import entry_patch
-from fhir_server.fhir.planned import PlannedWrite, as_entry
-from fhir_server.fhir.plans import planned_patch, planned_write, require_right
 from fhir_server.fhir.references import find_links
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
-from fhir_server.fhir.single import respond
 from fhir_server.fhir.trail import change_of, record_of, write_records
-from fhir_server.fhir.writing import carry_out
+from fhir_server.fhir.writes.planned import PlannedWrite, as_entry
+from fhir_server.fhir.writes.plans import planned_patch, planned_write, require_right
+from fhir_server.fhir.writes.single import respond
+from fhir_server.fhir.writes.writing import carry_out
 from fhir_server.validation.validate import takes_long, validate_resource
 from storage.audit import AuditRecord
 from storage.transaction import UnitOfWork

@@ -13,9 +13,10 @@ from typing import Any
 
 from fhir_server.errors import ConditionalReferenceFailed, EntryFailed, UnresolvedEntry
 from fhir_server.fhir.parse.search import parse_criteria
-from fhir_server.fhir.planned import Done, PlannedWrite, Run, as_entry
 from fhir_server.fhir.references import NO_LINKS, ConditionalReference, place_of, put_links
-from fhir_server.fhir.resolution import (
+from fhir_server.fhir.service import Service
+from fhir_server.fhir.writes.planned import Done, PlannedWrite, Run, as_entry
+from fhir_server.fhir.writes.resolution import (
     Left,
     apply_patches,
     match_creates,
@@ -24,7 +25,6 @@ from fhir_server.fhir.resolution import (
     resolve_updates,
     take_turns,
 )
-from fhir_server.fhir.service import Service
 from fhir_server.validation.places import from_json_names
 from storage.access import Access
 from storage.errors import StorageError

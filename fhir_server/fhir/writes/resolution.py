@@ -14,10 +14,10 @@ from typing import Any, Final
 from fhir_server.errors import DuplicateEntry, IdMismatch, MultipleMatches, NoMatch
 from fhir_server.fhir.entries import entry_path
 from fhir_server.fhir.patch.patches import Bounds, Patch, patched
-from fhir_server.fhir.planned import Done, PlannedWrite, Run, as_entry
 from fhir_server.fhir.references import find_links
 from fhir_server.fhir.request import BIG
 from fhir_server.fhir.routing import Interaction
+from fhir_server.fhir.writes.planned import Done, PlannedWrite, Run, as_entry
 from fhir_server.settings import ConditionalDelete
 from storage.access import Access, Right
 from storage.conditional import required, serialise

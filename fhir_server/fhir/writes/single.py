@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fhir_server.fhir.planned import Done, PlannedWrite
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, represent_deletion, represent_write
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.trail import change_of, write_records
-from fhir_server.fhir.writing import carry_out
+from fhir_server.fhir.writes.planned import Done, PlannedWrite
+from fhir_server.fhir.writes.writing import carry_out
 from storage.transaction import UnitOfWork
 
 

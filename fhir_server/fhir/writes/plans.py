@@ -12,11 +12,11 @@ from fhir_server.fhir.negotiation import is_json_patch, require_patch_body
 from fhir_server.fhir.parse.results import GENERAL
 from fhir_server.fhir.parse.search import parse_criteria
 from fhir_server.fhir.patch.patches import Patch, entry_patch, fhirpath_patch, json_patch
-from fhir_server.fhir.planned import Criteria, PlannedWrite
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.routing import Interaction
 from fhir_server.fhir.service import Service
 from fhir_server.fhir.whole import require_whole
+from fhir_server.fhir.writes.planned import Criteria, PlannedWrite
 from fhir_server.validation.validate import takes_long, validate_resource
 from storage.access import Right
 from storage.resources import ResourceKey
