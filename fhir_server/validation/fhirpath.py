@@ -1,6 +1,8 @@
 """FHIRPath constraints of profiles, by the library fhirpathpy: the only module that knows it.
 
-The library, its parser and its model of R4 take some 6 MB: they are loaded by the first constraint that is looked at.
+Constraints may use the whole language, of which search parameters (`storage/projection/paths.py`) and patches
+(`fhir_server/fhir/patch/paths.py`) need a part that has to be quick, or to know where its results stand. The library,
+its parser and its model of R4 take some 6 MB: they are loaded by the first constraint that is looked at.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ Understood: element paths, choice elements with `as`, `as()`, `ofType()`, unions
 `where(resolve() is Type)`, `where(hasExtension('url'))`, `extension('url')`, and the conditions made of `exists()`,
 `!=` and `and`. Element types come from the definitions, so every value is handed out with its FHIR data type. An
 expression outside this subset raises UnsupportedExpression when it is compiled, never when a resource is read.
+
+Two other evaluators stand apart on purpose: patches need the place of every result, constraints of profiles the whole
+language, and both belong to the server (`fhir_server/fhir/patch/paths.py`, `fhir_server/validation/fhirpath.py`). This
+one runs for every resource that is written, so it is a few look-ups, and its paths can be written as SQL/JSON too.
 """
 
 import json

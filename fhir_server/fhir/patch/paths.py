@@ -2,7 +2,8 @@
 
 Names, indices, `where(…)`, `first()`, `last()`, `tail()`, `skip(n)`, `take(n)`, `single()`, `ofType(T)`, `as(T)`,
 `extension(url)`; within conditions also literals, comparisons, `and`, `or`, `not()`, `exists(…)`, `empty()`,
-`startsWith(…)`. Every result knows where it stands, which values that a library computes do not.
+`startsWith(…)`. Every result knows where it stands, which neither the values that a library computes do
+(`fhir_server/validation/fhirpath.py`) nor those of search parameters (`storage/projection/paths.py`).
 """
 
 from __future__ import annotations
