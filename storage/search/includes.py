@@ -24,7 +24,7 @@ from storage.search.lower import reach_of
 from storage.search.predicates.parameters import is_one_of
 from storage.search.query import MAX_INCLUDED, Include
 from storage.search.shape import Binder, Name
-from storage.sql import Prepared, prepare
+from storage.sql import InQuery, Prepared, prepare
 from storage.tables import fhir
 from storage.visibility import visible
 
@@ -199,7 +199,7 @@ def _reached(way: ByRows | ByPatient | ByUrl, row: FromClause) -> ColumnElement[
             is_one_of(urls.c.key, way.keys, way.many_keys),
             is_one_of(urls.c.value, way.urls, way.many_urls),
         )
-        return row.c.rid.in_(named)
+        return InQuery(row.c.rid, named, few=True)
     if isinstance(way, ByPatient):
         return is_one_of(row.c.patient if way.reverse else row.c.self_key, way.patients, way.many)
     references = fhir.index_references.alias()
@@ -209,4 +209,4 @@ def _reached(way: ByRows | ByPatient | ByUrl, row: FromClause) -> ColumnElement[
         is_one_of(start, way.starts, way.many_starts),
         is_one_of(references.c.key, way.keys, way.many_keys),
     )
-    return (row.c.rid if way.reverse else row.c.self_key).in_(query)
+    return InQuery(row.c.rid if way.reverse else row.c.self_key, query, few=True)
