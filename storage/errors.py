@@ -145,26 +145,29 @@ class CursorExpired(StorageError):
 
 
 class SearchTooCostly(StorageError):
-    """A limit on searches was passed; `reason` names the limit and the remedy."""
+    """A limit on searches was passed; `reason` names the limit and the remedy, `parameter` what passed it, if known."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, parameter: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
+        self.parameter = parameter
 
 
 class ValueSetUnknown(StorageError):
-    """The codes of a value set that a search names are not at hand; `reason` says what and the remedy."""
+    """The codes of a value set that `parameter` names are not at hand; `reason` says what and the remedy."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.parameter = ""
 
 
 class HierarchyUnknown(StorageError):
-    """A search asks for what lies above or below a code, in a system whose hierarchy is not at hand."""
+    """`parameter` asks for what lies above or below a code, in a system whose hierarchy is not at hand."""
 
     def __init__(self) -> None:
         super().__init__("the hierarchy of the code system is not known: store a CodeSystem with this url")
+        self.parameter = ""
 
 
 class ConcurrencyConflict(StorageError):

@@ -122,9 +122,14 @@ class Terminology:
     async def _criterion(self, criterion: Criterion) -> Criterion:
         match criterion:
             case Match(parameter, modifier, values):
-                tokens = [token for value in values for token in await self._tokens(modifier, value)]
+                name = f"{parameter.code}:{modifier}"
+                try:
+                    tokens = [token for value in values for token in await self._tokens(modifier, value)]
+                except (ValueSetUnknown, HierarchyUnknown) as error:
+                    error.parameter = name
+                    raise
                 if len(tokens) > MOST_CODES:
-                    raise SearchTooCostly(f"the value set stands for more than {MOST_CODES} codes")
+                    raise SearchTooCostly(f"the value set stands for more than {MOST_CODES} codes", name)
                 return Match(parameter, _MEMBERSHIP.get(modifier, Modifier.NONE), tuple(dict.fromkeys(tokens)))
             case Chain(parameter, targets):
                 found = [replace(each, criterion=await self._criterion(each.criterion)) for each in targets]

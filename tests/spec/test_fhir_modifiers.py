@@ -112,6 +112,8 @@ def test_fhir_S4_what_cannot_be_answered_is_told(fhir: httpx.Client, query: str,
     for handling in ("lenient", "strict"):
         refused = fhir.get(f"/Observation?{query}", headers={"Prefer": f"handling={handling}"})
         assert (refused.status_code, issues(refused)[0]["code"]) == (400, code)
+        (place,) = issues(refused)[0]["location"]
+        assert place == f"http.{query.partition('=')[0][:80]}"
 
 
 def test_fhir_8_4_conditions_and_entries_of_bundles_take_them_too(fhir: httpx.Client, mark: str) -> None:
