@@ -256,7 +256,9 @@ def plan_branches(
     if subject is not None:
         tests.remove(subject)
         by_column = _led_by_token(subject.column, tests)
-        return by_column, Branch(subject.rows, None, tuple(tests), few=_is_chain_to_few(subject.rows))
+        # Of a patient's own resources the column tells: rows are left for what is about several patients, or none.
+        few = isinstance(subject.column, PatientIs) or _is_chain_to_few(subject.rows)
+        return by_column, Branch(subject.rows, None, tuple(tests), few=few)
     if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
         by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
         return by_column, Branch(InCompartment(ACCESS_PATIENT), None, tuple(tests), few=True)

@@ -198,6 +198,7 @@ CASES = [
     ("Patient?_id=p5&_revinclude=CarePlan:patient", "fhir_resources_pkey", 1, 20),
     ("Observation?encounter=Encounter/e5-1&code=c1", "fhir_index_references_pkey", 5, 40),
     ("Observation?patient=p5&_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 30),
+    ("Observation?patient=p5&_sort=-_lastUpdated&_count=10", "fhir_resources_patient_idx", 10, 80),
     ("Observation?patient=p5&date=ge2018&_sort=-date&_count=10", "fhir_resources_patient_idx", 10, 40),
     ("Observation?_id=o5-1,o6-1&status=final", "fhir_resources_pkey", 2, 10),
     # What is read from bodies is read of what the rest leaves, and nothing begins with it.
