@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from fhir_server.errors import MalformedBody, PatchFailed
+from fhir_server.errors import BodyTooComplex, MalformedBody, PatchFailed
 from fhir_server.fhir.patch.fhirpath_patch import FhirPathPatch
 from fhir_server.fhir.patch.paths import PathError, parse_path
 from fhir_server.fhir.patch.places import Node
@@ -284,3 +284,29 @@ def test_a_patch_can_be_applied_again_and_shares_nothing_with_what_it_made():
     given = operation("add", "Patient.name[2]", value(valueString="B"), name="given")
     patch = FhirPathPatch({"resourceType": "Parameters", "parameter": [name, given]})
     assert [patch.apply(deepcopy(PATIENT))["name"][2]["given"] for _ in range(2)] == [["A", "B"]] * 2
+
+
+NOTES = [{"authorString": "abc", "text": str(number)} for number in range(3_000)]
+NOTED = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "note": NOTES}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Observation.note.where(author = 'abc' and author != 'q').skip({}).first().text",
+        "Observation.note[{}].text",
+        "Observation.note.where(" + " and ".join(["1 = 1"] * 20) + ").skip({}).first().text",
+        "Observation.note.where($this.where($this.where(author.exists()).exists()).exists()).skip({}).first().text",
+    ],
+)
+def test_sec_RL_3_what_all_paths_of_a_patch_look_at_is_bounded(path: str):
+    many = [operation("replace", path.format(number), value(valueString="y")) for number in range(1_000)]
+    with pytest.raises(BodyTooComplex):
+        patched(NOTED, *many)
+    assert patched(NOTED, *many[:2])["note"][1]["text"] == "y"
+
+
+def test_fhir_P2_as_many_operations_as_there_may_be_fill_a_list():
+    more = value(valueAnnotation={"text": "more"})
+    several = [operation("add", "Observation", more, name="note") for _ in range(1_000)]
+    assert len(patched({**NOTED, "note": []}, *several)["note"]) == 1_000

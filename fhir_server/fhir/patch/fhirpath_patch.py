@@ -11,9 +11,11 @@ from capability.elements import Element, element
 from fhir_server.errors import BodyTooComplex, MalformedBody, PatchFailed
 from fhir_server.fhir.patch.json_patch import MAX_OPERATIONS
 from fhir_server.fhir.patch.paths import Path, PathError, parse_path
-from fhir_server.fhir.patch.places import Node, Pair, children, keys_of, pairs_at, put_pairs
+from fhir_server.fhir.patch.places import Node, Pair, Work, children, keys_of, pairs_at, put_pairs
 
 Part = dict[str, Any]
+_COPIED: Final = 64
+"""Members of a list that are copied in the time in which a path looks at one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,19 @@ class FhirPathPatch:
             raise BodyTooComplex("operations", MAX_OPERATIONS)
         self._operations = [_operation(each, place) for place, each in enumerate(sent)]
 
+    @property
+    def size(self) -> int:
+        """How many operations it has."""
+        return len(self._operations)
+
     def apply(self, resource: dict[str, Any]) -> dict[str, Any]:
-        """Return what the operations make of a resource, which is changed on the way; raises PatchFailed."""
+        """Return what the operations make of a resource, which is changed on the way.
+
+        Raises PatchFailed, and BodyTooComplex when their paths look at too much.
+        """
+        work = Work()
         for place, operation in enumerate(self._operations):
-            root = Node(resource, None, resource["resourceType"])
+            root = Node(resource, None, resource["resourceType"], work=work)
             try:
                 _KINDS[operation.kind](operation, root)
             except PathError as error:
@@ -121,6 +132,7 @@ def _insert(operation: _Operation, root: Node) -> None:
     owner, repeating = _list_of(operation, root)
     held = _object(owner)
     pairs = pairs_at(held, repeating.key)
+    root.spend(len(pairs) // _COPIED)
     position = _number(operation.parts, "index", len(pairs))
     _, pair = _pair(operation.parts.get("value", {}), repeating)
     pairs.insert(position, pair)
@@ -147,6 +159,7 @@ def _move(operation: _Operation, root: Node) -> None:
     owner, repeating = _list_of(operation, root)
     held = _object(owner)
     pairs = pairs_at(held, repeating.key)
+    root.spend(len(pairs) // _COPIED)
     source = _number(operation.parts, "source", len(pairs) - 1)
     destination = _number(operation.parts, "destination", len(pairs) - 1)
     pairs.insert(destination, pairs.pop(source))
@@ -188,7 +201,9 @@ def _put_new(owner: Node, name: str, part: Part) -> None:
         raise _Impossible("the element is there and does not repeat; replace it")
     key, pair = _pair(part, found)
     if found.repeats:
-        put_pairs(held, key, [*pairs_at(held, key), pair])
+        pairs = pairs_at(held, key)
+        owner.spend(len(pairs) // _COPIED)
+        put_pairs(held, key, [*pairs, pair])
     else:
         Node(None, None, "", held, key).put(pair)
 

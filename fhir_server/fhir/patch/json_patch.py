@@ -35,6 +35,11 @@ class JsonPatchDocument:
             raise BodyTooComplex("operations", MAX_OPERATIONS)
         self._operations = [_operation(each, place) for place, each in enumerate(document)]
 
+    @property
+    def size(self) -> int:
+        """How many operations it has."""
+        return len(self._operations)
+
     def apply(self, resource: dict[str, Any]) -> Any:
         """Return what the operations make of a resource, which may be changed on the way.
 

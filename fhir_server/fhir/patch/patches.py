@@ -22,6 +22,11 @@ _KEPT: Final = ("tag", "security", "profile")
 class Patch(Protocol):
     """One of the kinds of patch."""
 
+    @property
+    def size(self) -> int:
+        """How many operations it has."""
+        ...
+
     def apply(self, resource: dict[str, Any]) -> Any:
         """Return what becomes of a resource, which may be changed on the way; raises PatchFailed."""
         ...

@@ -45,7 +45,7 @@ class Path:
     name: str
 
     def nodes(self, root: Node) -> Nodes:
-        """Return what the path leads to in a resource; raises PathError."""
+        """Return what the path leads to in a resource; raises PathError and BodyTooComplex."""
         return self.whole([root], root)
 
 
@@ -253,6 +253,7 @@ def _truth(nodes: Nodes) -> bool | None:
 
 def _either(left: Expression, right: Expression) -> Expression:
     def either(nodes: Nodes, this: Node) -> Nodes:
+        this.spend()
         found = {_truth(left(nodes, this)), _truth(right(nodes, this))}
         return _computed(True) if True in found else [] if None in found else _computed(False)
 
@@ -261,6 +262,7 @@ def _either(left: Expression, right: Expression) -> Expression:
 
 def _both(left: Expression, right: Expression) -> Expression:
     def both(nodes: Nodes, this: Node) -> Nodes:
+        this.spend()
         found = {_truth(left(nodes, this)), _truth(right(nodes, this))}
         return _computed(False) if False in found else [] if None in found else _computed(True)
 
@@ -269,6 +271,7 @@ def _both(left: Expression, right: Expression) -> Expression:
 
 def _compared(left: Expression, operator: str, right: Expression) -> Expression:
     def compared(nodes: Nodes, this: Node) -> Nodes:
+        this.spend()
         one, other = ([each.value for each in side(nodes, this)] for side in (left, right))
         if not one or not other:
             return []
@@ -311,7 +314,12 @@ def _function(name: str, before: Expression, arguments: list[Expression], words:
     made = _FUNCTIONS.get((name, len(arguments)))
     if made is None:
         raise PathError("its path has a function that paths of patches do not take")
-    return lambda nodes, this: made(before(nodes, this), arguments, this)
+
+    def called(nodes: Nodes, this: Node) -> Nodes:
+        this.spend()
+        return made(before(nodes, this), arguments, this)
+
+    return called
 
 
 Function = Callable[[Nodes, Sequence[Expression], Node], Nodes]

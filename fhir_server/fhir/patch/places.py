@@ -8,12 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from capability.elements import Element, element
+from fhir_server.errors import BodyTooComplex
 
+MOST_WORK: Final = 500_000
+"""Values that all paths of one patch may look at together: about two seconds of a core."""
 Pair = tuple[Any, Any]
 """A value and what lies beside it under the key with `_`; None for what is not there."""
+
+
+class Work:
+    """Counts what the paths of one patch look at: many operations on a long list shall not keep a worker busy."""
+
+    def __init__(self) -> None:
+        self._left = MOST_WORK
+
+    def spend(self, steps: int) -> None:
+        """Take note of some steps; raises BodyTooComplex."""
+        self._left -= steps
+        if self._left < 0:
+            raise BodyTooComplex("values that its paths look at", MOST_WORK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +37,7 @@ class Node:
     """One value that a path leads to. `owner` is the object that holds it under `key` (in a list: at `index`).
 
     Literals and computed values have no owner. `type_name` is that of a data type, a backbone element
-    (`Patient.contact`) or a resource.
+    (`Patient.contact`) or a resource. `work` counts what is looked at below it.
     """
 
     value: Any
@@ -31,6 +47,12 @@ class Node:
     key: str = ""
     index: int | None = None
     element: Element | None = None
+    work: Work | None = None
+
+    def spend(self, steps: int = 1) -> None:
+        """Take note of some steps of work; raises BodyTooComplex."""
+        if self.work is not None:
+            self.work.spend(steps)
 
     def object(self) -> dict[str, Any]:
         """Return the object that has the children of this node; that of a primitive value is made when it is not there.
@@ -76,18 +98,21 @@ class Node:
 
 
 def children(node: Node, name: str) -> Iterator[Node]:
-    """Yield the elements of a name below a node, none when its type has no such element."""
+    """Yield the elements of a name below a node, none when its type has no such element; raises BodyTooComplex."""
     owner = node.value if isinstance(node.value, dict) else node.beside
     found = element(node.children_type, name) if isinstance(owner, dict) else None
     if found is None:
         return
     for key, datatype in keys_of(found):
         if found.repeats:
-            for index, (value, beside) in enumerate(pairs_at(owner, key)):
-                yield Node(value, beside, _type_of(value, datatype), owner, key, index, found)
+            pairs = pairs_at(owner, key)
+            node.spend(len(pairs))
+            for index, (value, beside) in enumerate(pairs):
+                yield Node(value, beside, _type_of(value, datatype), owner, key, index, found, node.work)
         elif key in owner or f"_{key}" in owner:
+            node.spend()
             value = owner.get(key)
-            yield Node(value, owner.get(f"_{key}"), _type_of(value, datatype), owner, key, None, found)
+            yield Node(value, owner.get(f"_{key}"), _type_of(value, datatype), owner, key, None, found, node.work)
 
 
 def keys_of(found: Element) -> Iterator[tuple[str, str]]:

@@ -181,7 +181,7 @@ async def apply_patches(run: Run, left: Left, full_urls: Collection[str]) -> Non
 
 
 async def _patched(patch: Patch, stored: bytes, bounds: Bounds) -> dict[str, Any]:
-    if len(stored) > BIG:
+    if len(stored) * patch.size > BIG:
         return await asyncio.to_thread(patched, patch, stored, bounds)
     return patched(patch, stored, bounds)
 
