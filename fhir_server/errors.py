@@ -221,7 +221,7 @@ class IdMismatch(RequestError):
     """The body of an update has no id, or not that of the address."""
 
     def __init__(self, expression: str) -> None:
-        super().__init__("Give the resource the id that the address names.")
+        super().__init__("Give the resource the id that the address names or the criteria find.")
         self.expression = expression
 
 

@@ -34,10 +34,14 @@ class StorageError(Exception):
 
 
 class ResourceNotFound(StorageError):
-    """No such resource, or none that the caller may know of: the two are never told apart (settled §4.3)."""
+    """No such resource, or none that the caller may know of: the two are never told apart (settled §4.3).
 
-    def __init__(self, resource_type: str, resource_id: str) -> None:
-        super().__init__(f"{resource_type}/{resource_id} is not known")
+    With `version` it is that version which there is not, of a resource that may be known.
+    """
+
+    def __init__(self, resource_type: str, resource_id: str, version: int | None = None) -> None:
+        of_version = "" if version is None else f"/_history/{version}"
+        super().__init__(f"{resource_type}/{resource_id}{of_version} is not known")
         self.resource_type = resource_type
         self.resource_id = resource_id
 
@@ -57,7 +61,7 @@ class VersionConflict(StorageError):
     """The current version is not the one the writer expected (http.html#concurrency)."""
 
     def __init__(self, resource_type: str, resource_id: str) -> None:
-        super().__init__(f"{resource_type}/{resource_id} is not at the expected version")
+        super().__init__(f"{resource_type}/{resource_id} is not at the expected version: read it again first")
         self.resource_type = resource_type
         self.resource_id = resource_id
 
@@ -139,9 +143,15 @@ class InteractionForbidden(StorageError):
 class CursorInvalid(StorageError):
     """A page cursor was altered, or was made for another caller or query."""
 
+    def __init__(self) -> None:
+        super().__init__("this page is not of this search and caller: follow links as they are, or search again")
+
 
 class CursorExpired(StorageError):
     """A page cursor is older than its life time."""
+
+    def __init__(self) -> None:
+        super().__init__("the link to this page is too old: search again")
 
 
 class SearchTooCostly(StorageError):

@@ -95,7 +95,10 @@ class ResourceStore:
 
         Raises ResourceNotFound for an unknown version and ResourceGone when the version is the deletion.
         """
-        version = await self._current(key, access)
+        try:
+            version = await self._current(key, access)
+        except ResourceNotFound as error:
+            raise ResourceNotFound(key.resource_type, key.id, number) from error
         if version.version != number:
             reach = access.require(key.resource_type, Right.READ)
             parameters = key_parameters(key, access, Reach.ORGANIZATION) | {"version": number}
@@ -107,7 +110,7 @@ class ResourceStore:
                 rows = await self.database.fetch(access.organization_id, statement, parameters)
                 version = version_of(key, rows[0]) if rows else version
         if version.version != number:
-            raise ResourceNotFound(key.resource_type, key.id)
+            raise ResourceNotFound(key.resource_type, key.id, number)
         if version.deleted:
             raise ResourceGone(key.resource_type, key.id, version.version, version.last_updated)
         return version

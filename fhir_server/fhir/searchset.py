@@ -9,7 +9,7 @@ from fhir_server.fhir.bundles import bundle_bytes, outcome_entry, search_entry
 from fhir_server.fhir.negotiation import first, require_json_acceptable
 from fhir_server.fhir.notes import warnings
 from fhir_server.fhir.parameters import address_with
-from fhir_server.fhir.parse.results import CURSOR
+from fhir_server.fhir.parse.results import CURSOR, NAMING
 from fhir_server.fhir.parse.search import Pairs, ParsedSearch, Scope, parse_search
 from fhir_server.fhir.rendered import search_all
 from fhir_server.fhir.request import FhirRequest
@@ -59,11 +59,17 @@ def _searchset(parsed: ParsedSearch, page: Page, base_url: str) -> bytes:
     base = base_url.encode()
     entries = [search_entry(version, b"match", base) for version in subset_versions(page.matches, parsed.subset)]
     entries += [search_entry(version, b"include", base) for version in _included(page.includes, parsed.subset)]
-    told = [f"The parameter {name} is not known and was not used." for name in parsed.ignored]
+    told = [_left_out(name) for name in parsed.ignored]
     told += [*parsed.cautions, *page.warnings]
     if told:
         entries.append(outcome_entry(warnings(told)))
     return bundle_bytes("searchset", entries, total=page.total, links=_links(parsed, page, base_url))
+
+
+def _left_out(name: str) -> str:
+    """Say which parameter was not used: one that nobody knows, or one that names what nobody knows."""
+    unknown = "names what is not known here" if name.partition(":")[0] in NAMING else "is not known"
+    return f"The parameter {name} {unknown} and was not used."
 
 
 def _included(versions: Sequence[Version], asked: Subset | None) -> list[Version]:

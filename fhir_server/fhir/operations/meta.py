@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import compress
 from typing import Any
 
+from fhir_server.errors import InvalidResource, Issue
 from fhir_server.fhir.conditions import expected_version
 from fhir_server.fhir.interactions.read import read
 from fhir_server.fhir.json_body import encode_json
@@ -54,7 +55,9 @@ async def _changed(request: FhirRequest, service: Service, change: Any) -> Respo
     body = await request.json(service.settings.max_body_bytes)
     validate_resource(body.value, body.data or None, expected_type="Parameters")
     given = (await operation_parameters(request, service.settings.max_body_bytes)).value("meta", "Meta")
-    labels: Meta = {} if given is None else given
+    if given is None:
+        raise InvalidResource([Issue("required", "Give the labels in a parameter meta.", "Parameters.parameter")])
+    labels: Meta = given
     expected = expected_version(request.headers.get("if-match"))
 
     async def work(unit: UnitOfWork) -> Version:

@@ -22,6 +22,8 @@ CURSOR: Final = "_cursor"
 RESULT: Final = frozenset(
     {"_sort", "_count", "_total", "_summary", "_elements", "_include", "_revinclude", "_contained", "_containedType"}
 )
+NAMING: Final = frozenset({"_sort", "_include", "_revinclude"})
+"""Those whose values name search parameters: unknown may be what they name."""
 
 _TYPES: Final = frozenset(RESOURCE_TYPES)
 _ITERATING: Final = frozenset({"iterate", "recurse"})

@@ -22,7 +22,7 @@ from fhir_server.errors import (
 from fhir_server.fhir.parse.cautions import cautions_of
 from fhir_server.fhir.parse.criteria import CriterionParser, inner_searches
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
-from fhir_server.fhir.parse.results import CURSOR, GENERAL, RESULT, ResultParameters
+from fhir_server.fhir.parse.results import CURSOR, GENERAL, NAMING, RESULT, ResultParameters
 from fhir_server.fhir.parse.values import Ground
 from fhir_server.fhir.subset import Subset
 from storage.search.query import Criterion, Part, Search, SortKey, Total
@@ -285,6 +285,8 @@ def _unknown(types: tuple[str, ...], name: str) -> ParameterNotKnown:
     if len(types) > 1:
         remedy = "not all types searched have this search parameter; name those that do in _type"
         return ParameterNotKnown(_shown(name), remedy)
+    if name.partition(":")[0] in NAMING:
+        return ParameterNotKnown(_shown(name), f"it names what {types[0]} does not have here; see /metadata")
     return ParameterNotKnown(_shown(name), f"{types[0]} has no such search parameter; see /metadata")
 
 

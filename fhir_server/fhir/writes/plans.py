@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from fhir_server.errors import IdMismatch, InvalidHeader
+from fhir_server.errors import IdMismatch, InvalidHeader, InvalidParameter, MalformedBody
 from fhir_server.fhir.conditions import expected_version
 from fhir_server.fhir.negotiation import is_json_patch, require_patch_body
 from fhir_server.fhir.parse.results import GENERAL
@@ -62,6 +62,8 @@ async def _sent_patch(request: FhirRequest, service: Service) -> Patch:
         return entry_patch(body.value, service.limits)
     if is_json_patch(request.headers.get("content-type", "")):
         return json_patch(body.value)
+    if isinstance(body.value, list):
+        raise MalformedBody("Send a JSON Patch as Content-Type: application/json-patch+json.")
     return fhirpath_patch(body.value, body.data)
 
 
@@ -124,6 +126,8 @@ def _planned(request: FhirRequest, service: Service) -> PlannedWrite:
 
 def _criteria(resource_type: str, condition: str, service: Service) -> Criteria:
     """Return the criteria of `If-None-Exist` or of a query, without type and `?` (C4, U6)."""
+    if "?" in condition.partition("=")[0]:
+        raise InvalidParameter("", "write search parameters alone, as name=value, without type and ?")
     return parse_criteria(resource_type, condition.strip(), base_url=service.base_url, zone=service.zone)
 
 
