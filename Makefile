@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+# Processes that run tests, each with a PostgreSQL of its own; a file of tests stays in one of them.
+JOBS ?= 2
 PYTEST_ARGS ?=
 JS := tests/clients/js
 
@@ -33,7 +35,7 @@ $(JS)/node_modules/.installed: $(JS)/package.json | node
 	touch $@
 
 test: $(VENV)/.installed $(JS)/node_modules/.installed postgres  ## run all tests, on SQLite and on a PostgreSQL started for them
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed  ## formatting, lint, types and import directions
 	$(BIN)/ruff check .
