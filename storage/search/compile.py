@@ -37,7 +37,8 @@ from storage.search.conditions import (
     rids_of,
     rows_condition,
 )
-from storage.search.plan import Branch, Plan, SortKind, SortShape, Wanted
+from storage.search.order import SortKind, SortShape
+from storage.search.plan import Branch, Plan, Wanted
 from storage.search.predicates.body import body_extreme
 from storage.search.predicates.parameters import is_one_of
 from storage.search.shape import IdTest, IndexTable, IndexTest, TokenIs

@@ -16,11 +16,9 @@ from capability.compartments import in_patient_compartment
 from capability.elements import RESOURCE_TYPES
 from capability.search_parameters import SearchParameter, SearchType
 from storage.access import Access, Reach, Right
-from storage.projection.coverage import Answer, answer, variants
-from storage.search.bodies import BodyPart, is_ordered_by_body
-from storage.search.keys import parameter_key
+from storage.projection.coverage import Answer, answer
 from storage.search.lower import Lowering
-from storage.search.predicates.body import source_of
+from storage.search.order import SortKind, SortShape, sort_shape
 from storage.search.predicates.date import occurs_once
 from storage.search.query import (
     Chain,
@@ -44,7 +42,6 @@ from storage.search.shape import (
     AnyOf,
     Binder,
     BodyIs,
-    BodySource,
     BodyStarts,
     Constant,
     InCompartment,
@@ -60,34 +57,6 @@ from storage.search.shape import (
     Test,
 )
 from storage.visibility import ACCESS_PATIENT
-
-
-class SortKind(Enum):
-    """What a sort key is read from."""
-
-    ID = auto()
-    UPDATED = auto()
-    CLINICAL_DATE = auto()
-    STRINGS = auto()
-    DATES = auto()
-    QUANTITIES = auto()
-    BODY = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class SortShape:
-    """One sort key.
-
-    `key` names the index key of those that have rows, with `many` several of them. `source` is where bodies have the
-    values of the others; `exact` minds their case.
-    """
-
-    kind: SortKind
-    descending: bool
-    key: Name | None = None
-    many: bool = False
-    source: BodySource | None = None
-    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +116,7 @@ def plan_page(
     """
     plans: list[Plan] = []
     for share in _shares(search, access):
-        sort = tuple(_sort_shape(key, lowering.binder) for key in share.sort)
+        sort = tuple(sort_shape(key, lowering.binder) for key in share.sort)
         name, many = share.bound(lowering.binder)
         settled = bool(sort) and sort[0] == SortShape(SortKind.UPDATED, descending=False)
         plan = Plan(
@@ -353,55 +322,9 @@ def _rank(criterion: Criterion) -> int:  # noqa: PLR0911 one case per kind of cr
             return _RANK_NEVER
 
 
-def _chain_rank(inner: Criterion) -> int:
-    """Return how few resources a chain leaves; one whose inner search has to read bodies is the last to begin with."""
-    match inner:
-        case Match(_, Modifier.TEXT, _):
-            return 8
-        case Chain() | Has():
-            return _rank(inner)
-        case _:
-            return 2
-
-
 def _parameter_rank(parameter: SearchParameter) -> int:
     if parameter.code in _COARSE:
         return 6
     if parameter.type in {SearchType.TOKEN, SearchType.COMPOSITE}:
         return 1 if parameter.exact else 4
     return 2 if parameter.type is SearchType.REFERENCE else 3
-
-
-# --- order ------------------------------------------------------------------------------------------------------------
-
-_SORT_KINDS: Final = {
-    SearchType.STRING: SortKind.STRINGS,
-    SearchType.URI: SortKind.STRINGS,
-    SearchType.DATE: SortKind.DATES,
-    SearchType.NUMBER: SortKind.QUANTITIES,
-    SearchType.QUANTITY: SortKind.QUANTITIES,
-}
-
-
-def is_sortable(parameter: SearchParameter) -> bool:
-    """Say whether resources can be put in order by a parameter: composites and special ones have no order."""
-    if parameter.code in {"_id", "_lastUpdated"}:
-        return True
-    return parameter.type in _SORT_KINDS or is_ordered_by_body(parameter)
-
-
-def _sort_shape(key: SortKey, binder: Binder) -> SortShape:
-    parameter = key.parameter
-    if parameter.code == "_id":
-        return SortShape(SortKind.ID, key.descending)
-    if parameter.code == "_lastUpdated":
-        return SortShape(SortKind.UPDATED, key.descending)
-    if answer(parameter.resource_type, parameter.code) is Answer.DATE_COLUMNS:
-        return SortShape(SortKind.CLINICAL_DATE, key.descending)
-    if is_ordered_by_body(parameter):
-        source = source_of(parameter, BodyPart.ORDER)
-        exact = parameter.exact or parameter.type is SearchType.REFERENCE
-        return SortShape(SortKind.BODY, key.descending, source=source, exact=exact)
-    codes = variants(parameter.resource_type, parameter.code)
-    name, many = binder.bind_list(parameter_key(parameter.resource_type, code) for code in codes)
-    return SortShape(_SORT_KINDS[parameter.type], key.descending, name, many)

@@ -10,7 +10,7 @@ from capability.search_parameters import SearchType, find
 from fhir_server.fhir.parse.escapes import split
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter
 from fhir_server.fhir.subset import Subset, Summary, elements_asked, joined, summary_of
-from storage.search.plan import is_sortable
+from storage.search.order import is_sortable
 from storage.search.query import Include, SortKey, Total
 
 MAX_INCLUDES: Final = 20
