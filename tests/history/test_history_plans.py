@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from storage.rls import ROLE
 from storage.search.everything import Everything
 from storage.search.searcher import Searcher
 from storage.sql import Prepared
+from tests.explained import nodes, scans, touched
 from tests.postgres import PostgresServer
 from tests.search.library import SECRET, Library
 
@@ -103,18 +104,6 @@ async def stocked(postgres: PostgresServer) -> AsyncIterator[tuple[Library, psyc
     await database.close()
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def touched(node: dict[str, Any]) -> int:
-    """Return how many rows a scan looked at."""
-    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
-
-
 CASES = [
     # (type, what else is asked for, whether by a patient's app, index of the rows to begin with, most rows to look at)
     ("Observation", {}, False, "fhir_resources_updated_idx", 200),
@@ -146,16 +135,16 @@ async def test_a_history_reads_index_ranges_only(
     page = await streams.page(query, access)
     assert page.versions
     first = reader.plans[0]
-    scans = [node for node in nodes(first) if "Relation Name" in node]
+    read = scans([first])
     assert index in {node.get("Index Name") for node in nodes(first)}
-    assert [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 1] == []
-    assert sum(map(touched, scans)) <= rows
+    assert [node for node in read if node["Node Type"] == "Seq Scan" and touched(node) > 1] == []
+    assert sum(map(touched, read)) <= rows
     if page.next_cursor is not None:
         reader.plans.clear()
         again = StreamQuery(resource_type, 20, cursor=page.next_cursor, **how)
         await streams.page(again, access)
-        scans = [node for node in nodes(reader.plans[0]) if "Relation Name" in node]
-        assert sum(map(touched, scans)) <= rows
+        read = scans(reader.plans[:1])
+        assert sum(map(touched, read)) <= rows
 
 
 @pytest.mark.parametrize(
@@ -226,6 +215,6 @@ async def test_a_record_of_the_past_is_read_by_its_patient(
     at = min(each.last_updated for each in whole.matches) + 1 + age  # before the second versions, or long after
     page = await searcher.everything(Everything("p5", 1000, at=at), access)
     assert page.matches[0].key.resource_type == "Patient"
-    scans = [node for plan in explaining.plans for node in nodes(plan) if "Relation Name" in node]
-    assert [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 1] == []
-    assert sum(map(touched, scans)) <= 12 * len(whole.matches)
+    read = scans(explaining.plans)
+    assert [node for node in read if node["Node Type"] == "Seq Scan" and touched(node) > 1] == []
+    assert sum(map(touched, read)) <= 12 * len(whole.matches)

@@ -32,6 +32,7 @@ from storage.search.plan import plan_page
 from storage.search.query import InPatient
 from storage.search.searcher import Searcher
 from storage.sql import Prepared
+from tests.explained import nodes, scans, touched
 from tests.postgres import PostgresServer
 from tests.search.library import SECRET, Library
 
@@ -155,18 +156,6 @@ async def stocked(postgres: PostgresServer) -> AsyncIterator[tuple[Library, psyc
     await database.close()
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
-
-
-def touched(node: dict[str, Any]) -> int:
-    """Return how many rows a scan looked at."""
-    removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
-
-
 CASES = [
     # (search, index of the rows to begin with, matches, most rows to look at)
     (
@@ -221,11 +210,11 @@ async def test_a_search_reads_index_ranges_only(
     reader = Explaining(connection)
     page = await Searcher(reader, SECRET, lambda: library.now).search(library.parse(query), library.access)
     assert len(page.matches) == matches
-    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
+    read = scans(reader.plans)
     assert index in {node.get("Index Name") for plan in reader.plans for node in nodes(plan)}
-    large = [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 100]
+    large = [node for node in read if node["Node Type"] == "Seq Scan" and touched(node) > 100]
     assert large == []
-    assert sum(touched(node) for node in scans) <= rows
+    assert sum(touched(node) for node in read) <= rows
 
 
 @pytest.mark.parametrize("query", ["Observation?category=vital-signs&_sort=-date&_count=10", "Observation?_count=10"])
@@ -237,8 +226,8 @@ async def test_a_patients_app_begins_with_its_own_rows(
     searcher = Searcher(reader, SECRET, lambda: library.now)
     page = await searcher.search(library.parse(query), library.patient_access("p5"))
     assert len(page.matches) == 10
-    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
-    assert sum(touched(node) for node in scans) <= 120
+    read = scans(reader.plans)
+    assert sum(touched(node) for node in read) <= 120
 
 
 OBSERVATIONS_OF = Scope(("Observation",), "Patient/p5/Observation", {"Observation": InPatient("p5")})
@@ -271,10 +260,10 @@ async def test_a_search_over_types_or_in_a_compartment_reads_index_ranges_only(
     search = parse_search(scope, parse_pairs(query), strict=True, base_url="").search
     page = await Searcher(reader, SECRET, lambda: library.now).search(search, library.access)
     assert len(page.matches) == matches
-    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
+    read = scans(reader.plans)
     assert index in {node.get("Index Name") for plan in reader.plans for node in nodes(plan)}
-    assert [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
-    assert sum(touched(node) for node in scans) <= rows
+    assert [node for node in read if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
+    assert sum(touched(node) for node in read) <= rows
 
 
 async def test_a_record_is_read_by_its_patient(stocked: tuple[Library, psycopg.AsyncConnection[Any]]) -> None:
@@ -283,9 +272,9 @@ async def test_a_record_is_read_by_its_patient(stocked: tuple[Library, psycopg.A
     searcher = Searcher(reader, SECRET, lambda: library.now)
     page = await searcher.everything(Everything("p5", 100), library.access)
     assert len(page.matches) == 70
-    scans = [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
-    assert [node for node in scans if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
-    assert sum(touched(node) for node in scans) <= 400
+    read = scans(reader.plans)
+    assert [node for node in read if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
+    assert sum(touched(node) for node in read) <= 400
 
 
 @pytest.mark.parametrize(

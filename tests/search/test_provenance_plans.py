@@ -14,9 +14,10 @@ from storage.provenance import ProvenanceReader, provenance_id
 from storage.resources import ResourceKey, Version
 from storage.rls import ROLE
 from storage.search.searcher import Searcher
+from tests.explained import nodes, scans, touched
 from tests.postgres import PostgresServer
 from tests.search.library import SECRET, Library
-from tests.search.test_plans import Explaining, nodes, record, touched
+from tests.search.test_plans import Explaining, record
 
 Stocked = tuple[Library, psycopg.AsyncConnection[Any]]
 OTHERS = """
@@ -48,10 +49,6 @@ async def stocked(postgres: PostgresServer) -> AsyncIterator[Stocked]:
     await database.close()
 
 
-def scans(reader: Explaining) -> list[dict[str, Any]]:
-    return [node for plan in reader.plans for node in nodes(plan) if "Relation Name" in node]
-
-
 async def test_authors_of_a_page_are_read_by_index(stocked: Stocked) -> None:
     library, connection = stocked
     page = await library.page("Observation?patient=p5&_count=50")
@@ -64,8 +61,8 @@ async def test_authors_of_a_page_are_read_by_index(stocked: Stocked) -> None:
     assert len(reader.plans) == 2
     used = {node.get("Index Name") for plan in reader.plans for node in nodes(plan)}
     assert {"fhir_resources_pkey", "fhir_changes_pkey", "fhir_resources_home_idx"} <= used
-    assert [node for node in scans(reader) if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
-    assert sum(touched(node) for node in scans(reader)) <= 6 * 50
+    assert [node for node in scans(reader.plans) if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
+    assert sum(touched(node) for node in scans(reader.plans)) <= 6 * 50
 
 
 async def test_authors_of_superseded_versions_are_read_by_index(stocked: Stocked) -> None:
@@ -83,7 +80,7 @@ async def test_the_resource_of_an_id_is_one_row(stocked: Stocked) -> None:
     reader = Explaining(connection)
     key = ResourceKey("Observation", "o5-1")
     assert await ProvenanceReader(reader, library.access).key_of(key.hash) == key
-    assert sum(touched(node) for node in scans(reader)) == 1
+    assert sum(touched(node) for node in scans(reader.plans)) == 1
     assert len(provenance_id(key, 999_999_999)) <= 64
 
 
