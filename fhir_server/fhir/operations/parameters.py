@@ -91,17 +91,6 @@ class Parameters:
         found = self.one(name)
         return None if found is None else found.text
 
-    def boolean(self, name: str, *, default: bool = False) -> bool:
-        """Return a boolean."""
-        found = self.one(name)
-        if found is None:
-            return default
-        if found.datatype == FROM_QUERY and found.value in {"true", "false"}:
-            return bool(found.value == "true")
-        if found.datatype != "boolean":
-            found.refuse("give true or false")
-        return bool(found.value)
-
     def whole_number(self, name: str) -> int | None:
         """Return a whole number, 0 or more."""
         found = self.one(name)
