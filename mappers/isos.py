@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from mappers.errors import MappingError, Refusal
 from mappers.json_values import ABSENT, Json, is_number
-from mappers.nodes import Node, positional
+from mappers.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,6 @@ day_of: Final = Iso(
     date.isoformat, column_day_of, "of a dateTime the day as written; a partial date stays in the residual"
 )
 instant: Final = Iso(instant_text, column_instant, "in UTC; a dateTime without time stays in the residual")
-decimal: Final = Iso(number, column_number, "digits kept")
 
 
 def code_table(members: Mapping[str, str]) -> Iso:
@@ -168,21 +167,6 @@ def code_table(members: Mapping[str, str]) -> Iso:
         return inverse[value]
 
     return Iso(lambda value: members.get(value, ABSENT), backwards, ", ".join(f"{a} ⇄ {b}" for a, b in members.items()))
-
-
-def each(iso: Iso) -> Iso:
-    """Return the conversion of a list column, element by element; elements that FHIR cannot say are left out."""
-
-    def forwards(values: Any) -> Node:
-        nodes = [node for node in map(iso.forwards, values) if node is not ABSENT]
-        return positional(nodes) if nodes else ABSENT
-
-    def backwards(value: Json) -> Any:
-        if not isinstance(value, list):
-            raise Refusal("is not a list")
-        return tuple(map(iso.backwards, value))
-
-    return Iso(forwards, backwards, iso.note)
 
 
 @dataclass(frozen=True, slots=True)

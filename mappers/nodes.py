@@ -83,17 +83,6 @@ def contains(element: Json, pattern: Json) -> bool:
     return bool(element == pattern)
 
 
-def positional(nodes: list[Node]) -> Slots:
-    """Return a list whose elements are known by their position alone."""
-    slots = Slots()
-    for index, node in enumerate(nodes):
-        slots.add(str(index), node, ANY)
-    return slots
-
-
-ANY: Final = Slot("any")
-
-
 def plain(node: Node) -> Json:
     """Return the node as plain JSON."""
     if isinstance(node, dict):

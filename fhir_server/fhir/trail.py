@@ -16,7 +16,6 @@ from storage.transaction import Change
 
 API: Final = "fhir"
 ANONYMOUS: Final = "anonymous"
-NOTHING: Final = Touched("")
 REFUSALS: Final = frozenset({401, 403})
 _ACTIONS: Final = {
     Interaction.CREATE: "write",

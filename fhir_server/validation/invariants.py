@@ -88,11 +88,6 @@ def _is_or_lacks(name: str, wanted: Iterable[Any], *rest: str) -> Holds:
     return lambda value: value.get(name) in accepted or keys.isdisjoint(value)
 
 
-def _each(name: str, holds: Holds) -> Holds:
-    """The rule holds for each member of a repeating element."""
-    return lambda value: all(map(holds, value.get(name, ())))
-
-
 def _has_coding(concept: Object, system: str, *codes: str) -> bool:
     return any(each.get("system") == system and each.get("code") in codes for each in concept.get("coding", ()))
 

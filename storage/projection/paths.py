@@ -145,7 +145,6 @@ def compile_expression(resource_type: str, expression: str) -> Extractor:
 
 
 _TOKEN: Final = re.compile(r"\s*(?:('(?:[^'\\]|\\.)*')|([A-Za-z_][A-Za-z0-9_]*)|(!=|[().|=]))")
-_OPERATORS: Final = frozenset({"and", "as", "is"})
 _ROOTS: Final = frozenset({"Resource", "DomainResource"})
 
 
