@@ -134,7 +134,11 @@ def told(fhir: httpx.Client) -> dict[str, str]:
     """Return everything that a client is answered about the person, by request."""
     paths = [
         *(f"/Patient/{key}{rest}" for key in KEYS for rest in ("", "/_history", "/_history/1", "/$everything")),
-        *(f"/Patient/{key}{rest}" for key in KEYS for rest in ("/$lineage", "/$meta", "/$validate", "/*?_type=Patient")),
+        *(
+            f"/Patient/{key}{rest}"
+            for key in KEYS
+            for rest in ("/$lineage", "/$meta", "/$validate", "/*?_type=Patient")
+        ),
         *(f"/Patient/{key}/$everything?_at=2100-01-01&_revinclude=Provenance:target" for key in KEYS),
         *(f"/Provenance?target=Patient/{key}" for key in KEYS),
         *(f"/Provenance/{provenance_id(ResourceKey('Patient', key), 1)}" for key in KEYS),
