@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX: Final = "FHIR_SERVER_"
 MINIMUM_SECRET_BYTES: Final = 32
+DATABASES: Final = frozenset({"postgresql", "sqlite"})
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -149,6 +150,13 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
     workers: int = Field(1, ge=1, le=64, description="Processes that `serve` starts.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @field_validator("database_url", "migration_database_url")
+    @classmethod
+    def _served_database(cls, value: str | None) -> str | None:
+        if value is not None and value.partition(":")[0].partition("+")[0] not in DATABASES:
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return value
 
     @field_validator("base_url")
     @classmethod

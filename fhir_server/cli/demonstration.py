@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
+import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +26,7 @@ from fhir_server.settings import PREFIX, Settings, load_settings
 from storage.addresses import without_password
 
 HOST: Final = "127.0.0.1"
+PROGRAM: Final = "fhir-server"
 TOKEN_SECONDS: Final = 3600
 SAMPLES: Final = ("patient_graph.json", "visit.json", "us_core.json", "care_platform.json", "health_hub.json")
 
@@ -119,6 +122,12 @@ def _asked(client: DemoClient) -> Asked:
     )
 
 
+def _program() -> str:
+    """Return what to type for this program: its path, if it was called by that and its name alone is not found."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == PROGRAM and shutil.which(PROGRAM) is None else PROGRAM
+
+
 def tell(made: Demonstration) -> None:
     """Say where to look, who may sign in, and print a token that works at once."""
     facts = made.facts
@@ -131,7 +140,7 @@ def tell(made: Demonstration) -> None:
     }
     for name, value in lines.items():
         typer.echo(f"{name + ':':14}{value}")
-    command = f"FHIR_SERVER_BASE_URL={made.address} fhir-server token --scope 'system/*.cruds' --client"
+    command = f"FHIR_SERVER_BASE_URL={made.address} {_program()} token --scope 'system/*.cruds' --client"
     record = f"{made.base}/Observation?patient={SAMPLE_PATIENT}&category=laboratory&_sort=-date"
     typer.echo(f"\nA token for an hour; another one: {command} demo-service\n")
     typer.echo(f"  export TOKEN={made.token}\n")

@@ -144,12 +144,14 @@ def find_sources(paths: Iterable[Path]) -> list[Source]:
     """Return the files that the paths name, folders searched through, in the order in which they are to be loaded.
 
     Files in a folder that are no JSON are left out, and so are lists of contents (`index.ndjson`). Raises
-    NotLoadable for a path that is not there and for a named file of another kind.
+    NotLoadable for a path that is not there, for a folder without such files, and for a named file of another kind.
     """
     found: dict[Path, Source] = {}
     for path in paths:
         if path.is_dir():
-            files = (each for each in path.rglob("*") if each.is_file() and _bare_suffix(each) in READ)
+            files = [each for each in path.rglob("*") if each.is_file() and _bare_suffix(each) in READ]
+            if not files:
+                raise NotLoadable(f"there is no .json, .ndjson or .jsonl file in {path}")
             found.update((each, Source(each)) for each in files if not each.name.startswith("index."))
         elif not path.exists():
             raise NotLoadable(f"there is no file {path}")

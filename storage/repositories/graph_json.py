@@ -95,7 +95,7 @@ def tables_of(document: Mapping[str, Any]) -> list[tuple[Table, list[Any]]]:
     named = {ALIASES.get(name, name): rows for name, rows in document.items() if not name.startswith(REMARK)}
     unknown = sorted(named.keys() - LOADED_TABLES.keys())
     if unknown:
-        raise NoRow(f"no such table: {', '.join(unknown)}")
+        raise NoRow(f"no such table: {', '.join(unknown)}; a resource has a resourceType")
     for name, rows in named.items():
         if not isinstance(rows, list):
             raise NoRow(f"{name} is a list of rows")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,19 @@ def test_an_unreachable_database_is_told_without_traceback(command: Command, mon
     monkeypatch.setenv("DATABASE_URL", "postgresql://someone@127.0.0.1:1/nowhere")
     refused(command("init"), "DATABASE_URL")
     refused(command("user", "list"), "DATABASE_URL")
+
+
+def test_a_database_of_another_kind_is_told_by_its_setting(command: Command, monkeypatch):
+    for name in ("DATABASE_URL", "FHIR_SERVER_MIGRATION_DATABASE_URL"):
+        with monkeypatch.context() as setting:
+            setting.setenv(name, "mysql://someone:word@127.0.0.1/nowhere")
+            outcome = command("init")
+            refused(outcome, name, "postgresql:// or sqlite:///")
+            assert "word" not in outcome.err
+
+
+def test_the_version_is_that_of_the_package(command: Command):
+    assert command("--version").out == f"fhir-server {version('fhir-server')}\n"
 
 
 def test_with_json_mistakes_are_json_too(installed: Command):

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fhir_server.cli.demonstration import Demonstration, tell
 from fhir_server.demo.cast import SAMPLE_PATIENT, USERS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -134,6 +135,17 @@ def test_with_json_the_demo_tells_a_token_and_where_to_look(tmp_path):
     facts = json.loads(run(tmp_path, "demo", "--port", str(free_port()), "--prepare-only", "--json"))
     assert facts["access_token"].count(".") == 2
     assert facts["fhir_base"].endswith("/fhir")
+
+
+def test_the_command_it_names_for_other_tokens_can_be_typed_as_it_stands(capsys, monkeypatch):
+    made = Demonstration("http://127.0.0.1:1", "http://127.0.0.1:1/fhir", "sqlite:///x", "token")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.argv", [".venv/bin/fhir-server", "demo"])
+    tell(made)
+    assert " .venv/bin/fhir-server token --scope" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["/somewhere/fhir_server/__main__.py", "demo"])
+    tell(made)
+    assert " fhir-server token --scope" in capsys.readouterr().out
 
 
 def test_a_taken_port_is_told_before_anything_happens(tmp_path):

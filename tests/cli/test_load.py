@@ -54,6 +54,14 @@ def test_the_status_is_1_when_nothing_was_loaded_and_with_strict_when_anything_w
     assert installed("load", str(good), "--strict").status == 0
 
 
+def test_a_folder_without_files_to_load_is_no_success(installed: Command, tmp_path: Path):
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "readme.txt").write_text("nothing here")
+    outcome = installed("load", str(tmp_path / "export"))
+    assert outcome.status == 1
+    assert f"there is no .json, .ndjson or .jsonl file in {tmp_path / 'export'}" in outcome.err
+
+
 def test_many_refusals_are_cut_on_the_screen_and_whole_in_json(installed: Command, bad: Path):
     bad.write_text("nonsense\n" * 60)
     outcome = installed("load", str(bad))

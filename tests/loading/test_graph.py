@@ -133,7 +133,7 @@ async def test_a_row_that_does_not_fit_is_refused_with_its_reason_and_the_rest_g
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        ({"dragons": []}, "no such table: dragons"),
+        ({"dragons": []}, "no such table: dragons; a resource has a resourceType"),
         ({"customer_profiles": {"id": "c1"}}, "is a list of rows"),
         ({"customer_profiles": 7}, "is a list of rows"),
         ({"customer_profiles": [7]}, "an object whose id is a text"),
