@@ -40,6 +40,24 @@ def test_fhir_S4_what_a_known_parameter_names_is_unknown_and_not_the_parameter(
     assert strict == f"{name}: it names what Patient does not have here; see /metadata"
 
 
+@pytest.mark.parametrize("value", ["maybe", "yes", "1"])
+def test_fhir_S4_what_is_neither_true_nor_false_is_told_to_find_nothing(fhir: httpx.Client, value: str) -> None:
+    (entry,) = fhir.get(f"/Patient?active={value}").json()["entry"]
+    (issue,) = entry["resource"]["issue"]
+    assert issue["diagnostics"] == "A code of active is none that the element can have. Known are false, true."
+
+
+@pytest.mark.parametrize("value", ["true", "FALSE", "http://terminology.hl7.org/CodeSystem/special-values|true"])
+def test_fhir_S4_of_true_and_false_nothing_is_told(fhir: httpx.Client, value: str) -> None:
+    found = fhir.get(f"/Patient?active={value}").json()
+    assert [each for each in found.get("entry", []) if each["search"]["mode"] == "outcome"] == []
+
+
+def test_fhir_8_5_an_unknown_modifier_of_a_reference_names_types_too(fhir: httpx.Client) -> None:
+    served = "subject:Foo: a reference parameter has the modifiers :identifier, :missing, :Type"
+    assert said(fhir.get("/Observation?subject:Foo=1"), 400) == served
+
+
 def test_fhir_R3_a_version_that_is_not_there_is_told_from_its_resource(fhir: httpx.Client, key: str) -> None:
     assert said(fhir.get(f"/Patient/{key}/_history/9"), 404) == f"Patient/{key}/_history/9 is not known"
     assert said(fhir.get("/Patient/never/_history/1"), 404) == "Patient/never/_history/1 is not known"

@@ -13,6 +13,7 @@ from storage.search.query import Criterion, Match, Modifier, Token
 
 MOST_CODES: Final = 30
 """Codes that a caution lists."""
+_BOOLEAN: Final = Binding("", {"": frozenset({"false", "true"})})
 _BY_CODE: Final = frozenset({Modifier.NONE, Modifier.NOT})
 """Modifiers beside which the values are codes."""
 
@@ -44,9 +45,11 @@ def _known(binding: Binding) -> str:
 
 @cache
 def _binding(parameter: SearchParameter) -> Binding | None:
-    """Return the required binding of the one element that a parameter reads; None where there is no such."""
+    """Return the codes of the one element that a parameter reads, if they are required; None where there is no such."""
     try:
         paths = element_paths(parameter.resource_type, parameter.expression)
     except UnsupportedExpression:
         return None
-    return REQUIRED.get(paths[0].element) if len(paths) == 1 else None
+    if len(paths) != 1:
+        return None
+    return _BOOLEAN if paths[0].datatype == "boolean" else REQUIRED.get(paths[0].element)

@@ -174,7 +174,8 @@ def _modifier(parameter: SearchParameter, text: str) -> Modifier:
     if text in KNOWN_MODIFIERS.get(parameter.type, ()):
         raise UnsupportedSearch(f"the modifier :{text} is not supported; search without it")
     served = sorted(f":{each.value}" for each in MODIFIERS[parameter.type] if each.value)
-    raise MalformedValue(f"a {parameter.type.value} parameter has the modifiers {', '.join([*served, ':missing'])}")
+    served += [":missing", *([":Type"] if parameter.type is SearchType.REFERENCE else [])]
+    raise MalformedValue(f"a {parameter.type.value} parameter has the modifiers {', '.join(served)}")
 
 
 def _require_none(parameter: SearchParameter, modifier: str) -> None:
