@@ -5,7 +5,7 @@ Answers are JSON, whatever of the acceptable kinds was asked for: `application/f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -26,7 +26,8 @@ JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT_PATCH: Final = f"{JSON_PATCH}, {FHIR_JSON}"
 """The kinds of patch, as the header of this name lists them (RFC 5789 §3.1)."""
 
-Pairs = Sequence[tuple[str, str]]
+Pairs = tuple[tuple[str, str], ...]
+"""Parameters of a query or form, decoded, in their order."""
 
 
 class Return(StrEnum):

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from fhir_server.errors import InvalidParameter
-from fhir_server.fhir.negotiation import first
-from fhir_server.fhir.parse.search import Pairs
+from fhir_server.fhir.negotiation import Pairs, first
 from fhir_server.settings import Settings
 from storage.search.values import date_range
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from fhir_server.errors import MalformedBody
 from fhir_server.fhir.body import Receive, read_decoded
 from fhir_server.fhir.json_body import JsonLimits, parse_json
-from fhir_server.fhir.negotiation import Preferences, preferences, require_form_body, require_json_body
-from fhir_server.fhir.parse.search import Pairs, parse_pairs
+from fhir_server.fhir.negotiation import Pairs, Preferences, preferences, require_form_body, require_json_body
+from fhir_server.fhir.parse.search import parse_pairs
 from fhir_server.fhir.routing import Route
 from storage.access import Access
 

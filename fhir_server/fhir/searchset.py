@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from urllib.parse import quote_plus
 
 from fhir_server.fhir.bundles import bundle_bytes, outcome_entry, search_entry
-from fhir_server.fhir.negotiation import first, require_json_acceptable
+from fhir_server.fhir.negotiation import Pairs, first, require_json_acceptable
 from fhir_server.fhir.notes import warnings
 from fhir_server.fhir.parameters import address_with
 from fhir_server.fhir.parse.results import CURSOR, NAMING
-from fhir_server.fhir.parse.search import Pairs, ParsedSearch, Scope, parse_search
+from fhir_server.fhir.parse.search import ParsedSearch, Scope, parse_search
 from fhir_server.fhir.rendered import search_all
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, Touched, touched_by

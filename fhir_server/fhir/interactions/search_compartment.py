@@ -5,7 +5,8 @@ from __future__ import annotations
 from capability.compartments import compartment_parameters, types_within
 from fhir_server.access import access_for_read
 from fhir_server.errors import NoCompartment
-from fhir_server.fhir.parse.search import Pairs, Scope
+from fhir_server.fhir.negotiation import Pairs
+from fhir_server.fhir.parse.search import Scope
 from fhir_server.fhir.parse.types import searchable_types, split_types
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response

@@ -7,11 +7,10 @@ from typing import Final
 from capability.elements import RESOURCE_TYPES
 from fhir_server.errors import InvalidParameter
 from fhir_server.fhir.bundles import bundle_bytes, search_entry
-from fhir_server.fhir.negotiation import first
+from fhir_server.fhir.negotiation import Pairs, first
 from fhir_server.fhir.operations.parameters import operation_parameters, search_pairs
 from fhir_server.fhir.parameters import microseconds, milliseconds, page_links, page_size, since
 from fhir_server.fhir.parse.results import CURSOR
-from fhir_server.fhir.parse.search import Pairs
 from fhir_server.fhir.rendered import with_provenance
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.response import Response, touched_by

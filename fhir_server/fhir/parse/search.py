@@ -19,6 +19,7 @@ from fhir_server.errors import (
     RequestError,
     UnsupportedParameter,
 )
+from fhir_server.fhir.negotiation import Pairs
 from fhir_server.fhir.parse.cautions import cautions_of
 from fhir_server.fhir.parse.criteria import CriterionParser, inner_searches
 from fhir_server.fhir.parse.faults import MalformedValue, SearchTooLarge, UnknownParameter, UnsupportedSearch
@@ -40,8 +41,6 @@ _REFUSALS: Final = {
     SearchTooLarge: ParameterTooCostly,
     UnsupportedSearch: UnsupportedParameter,
 }
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

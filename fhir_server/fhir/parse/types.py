@@ -7,7 +7,7 @@ from typing import Final
 
 from capability.elements import RESOURCE_TYPES
 from fhir_server.errors import InvalidParameter, NotAuthorised
-from fhir_server.fhir.parse.search import Pairs
+from fhir_server.fhir.negotiation import Pairs
 from storage.access import Access, Reach, Right
 
 TYPE: Final = "_type"
