@@ -231,7 +231,7 @@ class Terminology:
         reach = reach_of(self.access, resource_type)
         if reach is Reach.NONE:
             return None
-        url, _, version = canonical.partition("|")
+        url, _, version = canonical.partition("|")  # no fragment is cut off: a code system may have a # in its name
         local = parse_reference(url)
         by_id = local is not None and local.resource_type == resource_type
         parameters = {
