@@ -137,20 +137,7 @@ async def project_rows(
     edges = [edge for mapper in mappers for edge in edges_of(mapper)]
     await load_shown(unit, facts, edges, {table: rows.values()})
     await add_links(unit, facts, [(table, key) for key in rows])
-    shown: list[Shown] = []
-    lookups = facts.lookups()
-    for key, row in rows.items():
-        try:
-            shown.extend(
-                Shown(own, row, part, homed.pop((own.resource_type, key, part), None))
-                for mapper in mappers
-                if facts.shows(mapper, row)
-                for own in (_of_row(mapper, row),)
-                for part in own.parts(row, lookups)
-                if (own.resource_type, key, part) not in written
-            )
-        except UNMAPPABLE as error:
-            projected.failures[key] = f"{type(error).__name__} while taking the row apart"
+    shown = _taken_apart(mappers, rows, facts, homed, written=written, failures=projected.failures)
     taken = await _taken_ids(unit, shown)
     for each in shown:
         pending = _render(projected, facts, each, taken, unit.base_url)
@@ -172,6 +159,36 @@ async def project_rows(
     if stopped:
         projected.failures = {**dict.fromkeys(rows, _stopped(unit, stopped)), **projected.failures}
     return projected
+
+
+def _taken_apart(
+    mappers: Sequence[ResourceMapper],
+    rows: Mapping[str, Row],
+    facts: Facts,
+    homed: dict[Part, Stored],
+    *,
+    written: set[Part],
+    failures: dict[str, str],
+) -> list[Shown]:
+    """Return what rows show, save for parts that are `written` elsewhere.
+
+    What is stored of it is taken out of `homed`; rows that cannot be taken apart are added to `failures`.
+    """
+    shown: list[Shown] = []
+    lookups = facts.lookups()
+    for key, row in rows.items():
+        try:
+            shown.extend(
+                Shown(own, row, part, homed.pop((own.resource_type, key, part), None))
+                for mapper in mappers
+                if facts.shows(mapper, row)
+                for own in (_of_row(mapper, row),)
+                for part in own.parts(row, lookups)
+                if (own.resource_type, key, part) not in written
+            )
+        except UNMAPPABLE as error:
+            failures[key] = f"{type(error).__name__} while taking the row apart"
+    return shown
 
 
 def _of_row(mapper: ResourceMapper, row: Row) -> ResourceMapper:
