@@ -217,10 +217,6 @@ def in_context(sql: str) -> str:
     )
 
 
-LIMITS: Final = "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
-INTERPRETED: Final = " -c jit=off"
-"""Statements are short and have many branches: where estimates are high, as in tables that were never analysed, to
-compile one took PostgreSQL 12 s, to run it 0.08."""
 PLANNED_ONCE: Final = " -c plan_cache_mode=force_generic_plan"
 """Reads begin where `storage/search/plan.py` says, whatever the values: planning anew costs more than running them."""
 
@@ -232,7 +228,7 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, ids: IdSource, base_url: str, *, pool_size: int, role: str | None) -> None:
         super().__init__(ids, base_url)
-        options = LIMITS + INTERPRETED
+        options = "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
         if role:
             options += f" -c role={role}"
         parsed = make_url(url).set(drivername="postgresql")

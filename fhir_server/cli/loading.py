@@ -26,7 +26,7 @@ from storage.upkeep import refresh_statistics
 
 POOL_SIZE: Final = AT_ONCE + 1
 MANY: Final = 10_000
-"""From this number of written rows on, the database is told to look at its tables anew."""
+"""From this number of written rows on, the database is told to look at all its tables anew, else at new ones alone."""
 ALLOCATIONS: Final = 100_000
 """Between two collections: parsed resources are trees without cycles, looking through them finds nothing."""
 
@@ -53,7 +53,8 @@ async def load_files(
         loader = Loader(installation.database, store, access, key, tell, confined=confined, claimed=claimed)
         summary = await loader.load(sources)
     seconds = time.monotonic() - started
-    statistics = summary.written >= MANY and await refresh_statistics(installation.settings.database_url)
+    new_only = summary.written < MANY
+    statistics = summary.written > 0 and await refresh_statistics(installation.settings.database_url, new_only=new_only)
     return _facts(organization, summary, seconds) | {"statistics_refreshed": statistics}
 
 

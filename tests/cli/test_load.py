@@ -103,6 +103,21 @@ def test_after_many_rows_the_database_looks_at_its_tables_anew(
     assert facts["statistics_refreshed"] is fresh_database_url.startswith("postgresql")
 
 
+def test_after_few_rows_it_looks_at_tables_that_it_never_looked_at(postgres, command: Command, good: Path, monkeypatch):
+    url = make_url(postgres.fresh())
+    looked_at = text("SELECT relname FROM pg_class WHERE relname IN ('fhir_resources', 'patients') AND reltuples >= 0")
+    engine = create_engine(url.set(drivername="postgresql+psycopg"))
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    monkeypatch.setenv("FHIR_SERVER_DEV", "1")
+    assert command("init").status == 0
+    with engine.connect() as connection:
+        assert connection.execute(looked_at).scalars().all() == []
+    assert command("load", str(good), "--json").json["statistics_refreshed"] is True
+    with engine.connect() as connection:
+        assert connection.execute(looked_at).scalars().all() == ["fhir_resources"]
+    engine.dispose()
+
+
 async def test_who_does_not_own_the_tables_cannot_and_is_told_so(postgres):
     url = make_url(postgres.fresh())
     assert await refresh_statistics(url.render_as_string()) is True
