@@ -190,12 +190,16 @@ def _below_type(resource_type: str, rest: list[str]) -> _Place:  # noqa: PLR0911
 
 
 def _operation(level: Level, resource_type: str, name: str) -> _Place:
-    """Return the place of an operation; one of another level or type is as little supported as one nobody knows."""
+    """Return the place of an operation.
+
+    Raises OperationNotSupported for one that the type does not have, and InteractionNotSupported where one that it has
+    cannot be called (fhir_rest §13).
+    """
     operation = OPERATIONS.get(name[1:])
-    if operation is None or level not in operation.levels:
+    if operation is None or not (level is Level.SYSTEM or operation.belongs(resource_type)):
         raise OperationNotSupported
-    if level is not Level.SYSTEM and not operation.belongs(resource_type):
-        raise OperationNotSupported
+    if level not in operation.levels:
+        raise InteractionNotSupported(allow({}))
     before = {Level.SYSTEM: "", Level.TYPE: "/[type]", Level.INSTANCE: "/[type]/[id]"}[level]
     methods = {"GET": Interaction.OPERATION} if operation.by_get else {}
     return _Place(f"{before}/{name}", methods | {"POST": Interaction.OPERATION})

@@ -75,14 +75,21 @@ def test_fhir_H1_a_method_that_is_not_allowed_names_those_that_are(method, path,
 @pytest.mark.parametrize(
     "path",
     [
-        "Patient/$everything",
         "Observation/1/$everything",
         "$export",
+        "Patient/1/$nothing",
     ],
 )
 def test_fhir_H1_an_operation_that_is_not_there_is_said_to_be_not_supported(path):
     with pytest.raises(OperationNotSupported):
         route("GET", path)
+
+
+@pytest.mark.parametrize("path", ["Patient/$everything", "$everything", "Observation/1/$lastn"])
+def test_an_operation_that_cannot_be_called_there_is_a_method_that_is_not_allowed(path):
+    with pytest.raises(InteractionNotSupported) as refusal:
+        route("GET", path)
+    assert refusal.value.allow == ("OPTIONS",)
 
 
 @pytest.mark.parametrize("name", ["with space", "a_b", "x" * 65, "ü", "a\n", "%31"])
