@@ -95,6 +95,32 @@ def implies_system(resource_type: str, code: str, system: str) -> bool:
     return all(path.datatype == "code" and implied_system(path.element) == system for path in paths)
 
 
+@cache
+def ruled_out(resource_type: str, code: str) -> tuple[SearchParameter, ...]:
+    """Return the parameters that must have no value where a composite about the whole resource holds.
+
+    A part may be about less than the parameter that it is defined by: the string of `code-value-string` is no text of a
+    concept, which `value-string` takes in. The element is a choice, so that whoever has the concept has no string.
+    """
+    found: list[SearchParameter] = []
+    for component in _parameter(resource_type, code).components:
+        asked = {path.element for path in element_paths(resource_type, component.expression)}
+        wider = element_paths(resource_type, _parameter(resource_type, component.code).expression)
+        beyond = {path.steps[0].key for path in wider if path.element not in asked}
+        found += [each for key in sorted(beyond) if (each := _parameter_of(resource_type, key)) is not None]
+    return tuple(found)
+
+
+def _parameter_of(resource_type: str, key: str) -> SearchParameter | None:
+    """Return the parameter whose values are all that one property holds."""
+    for each in search_parameters(resource_type).values():
+        if each.type not in {SearchType.COMPOSITE, SearchType.SPECIAL}:
+            paths = compile_paths(resource_type, each.expression)
+            if all(isinstance(path, Path) and [step.key for step in path.steps] == [key] for path in paths):
+                return each
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class PatientElement:
     """The element by which a type names its patient: it occurs once and is part of the compartment's definition."""

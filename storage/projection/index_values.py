@@ -20,6 +20,7 @@ from storage.projection.coverage import (
     element_paths,
     parameters_of,
     patient_element,
+    ruled_out,
     variants,
 )
 from storage.projection.emitters import EMITTERS, IGNORED, clinical_date, reference
@@ -27,7 +28,7 @@ from storage.projection.paths import Condition, Path, UnsupportedExpression, com
 from storage.projection.rows import DateValue, Emit, QuantityValue, ReferenceValue, Rows, StringValue, TokenValue
 from storage.search.keys import parse_reference, reference_targets, self_key
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 """Raised by hand whenever the rules of this module, of the emitters, keys or values change what is stored."""
 
 _HOLDS_OTHERS: Final = frozenset({"Bundle", "Parameters"})
@@ -70,9 +71,9 @@ def index_values(resource: Mapping[str, Any], base: str) -> IndexValues:
             present |= handle(resource, rows)
     for handle in plan.conditions:
         present |= handle(resource, rows)
-    for bit, needed, everything in plan.derived:
+    for bit, needed, everything, barred in plan.derived:
         found = present & needed
-        if found == needed if everything else found:
+        if (found == needed if everything else found) and not present & barred:
             present |= bit
     if plan.has_references:
         _add_uncovered(resource, rows)
@@ -107,14 +108,14 @@ class _Plan:
     """What to do for resources of one type.
 
     `by_element` lists handlers under the JSON property they start from. `derived` are bits that follow from others:
-    (bit, needed, all of them or any).
+    (bit, needed, all of them or any, none of these).
     """
 
     resource_type: str
     by_element: Mapping[str, tuple[Handle, ...]]
     conditions: tuple[Handle, ...]
     always: int
-    derived: tuple[tuple[int, int, bool], ...]
+    derived: tuple[tuple[int, int, bool, int], ...]
     has_references: bool
     compartment: tuple[Path, ...]
     about: PatientElement | None
@@ -150,16 +151,18 @@ def _plan(resource_type: str) -> _Plan:
     by_element: dict[str, list[Handle]] = {}
     conditions: list[Handle] = []
     always = 0
-    derived: list[tuple[int, int, bool]] = []
+    derived: list[tuple[int, int, bool, int]] = []
     for parameter, answer in parameters_of(resource_type):
         bit = 1 << parameter.bit
         match answer:
             case Answer.OWN_COLUMNS:
                 always |= bit
             case Answer.VARIANTS:
-                derived.append((bit, _mask(resource_type, variants(resource_type, parameter.code)), False))
+                derived.append((bit, _mask(resource_type, variants(resource_type, parameter.code)), False, 0))
             case Answer.CONJUNCTION:
-                derived.append((bit, _mask(resource_type, [part.code for part in parameter.components]), True))
+                needed = _mask(resource_type, [part.code for part in parameter.components])
+                barred = _mask(resource_type, [each.code for each in ruled_out(resource_type, parameter.code)])
+                derived.append((bit, needed, True, barred))
             case _:
                 for start, handle in _handlers(parameter, answer):
                     (by_element.setdefault(start, []) if start else conditions).append(handle)

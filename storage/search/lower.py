@@ -18,6 +18,7 @@ from storage.projection.coverage import (
     answered_by_patient_column,
     answers_any_code,
     implies_system,
+    ruled_out,
     variants,
 )
 from storage.search.bodies import BodyPart, has_part
@@ -165,10 +166,14 @@ class Lowering:
 
     def _lower_conjunction(self, parameter: SearchParameter, value: Value) -> Test:
         pairs = zip(parameter.components, expect_composite(value).parts, strict=True)
+        absent = ruled_out(parameter.resource_type, parameter.code)
         return AllOf(
-            tuple(
-                self._lower_values(_known(parameter, component.code), Modifier.NONE, (part,))
-                for component, part in pairs
+            (
+                *(
+                    self._lower_values(_known(parameter, component.code), Modifier.NONE, (part,))
+                    for component, part in pairs
+                ),
+                *(self._lower_missing(each, missing=True) for each in absent),
             )
         )
 
