@@ -211,7 +211,7 @@ def _own_zone(metadata: Json) -> str | None:
 
 def _show_day(values: tuple[Any, ...], context: Context) -> tuple[Node]:
     zone = _own_zone(context.view.metadata) or context.lookups.time_zones.get(context.view.customer_id, DEFAULT_ZONE)
-    return (Whole(day_period(values[0], zone), values[0].isoformat()),)
+    return (Whole(day_period(values[0], zone), [values[0].isoformat(), zone]),)
 
 
 def _take_day(found: tuple[Json, ...], context: Context) -> tuple[date]:

@@ -202,5 +202,5 @@ def test_fhir_lastn_shows_what_the_caller_may_see(site, fhir, person, names):
 
 
 def test_fhir_lastn_belongs_to_observations(fhir):
-    for path in ("/$lastn", "/Patient/$lastn", "/Observation/1/$lastn"):
-        assert (fhir.get(path).status_code, issues(fhir.get(path))[0]["code"]) == (404, "not-supported")
+    for path, status in (("/Patient/$lastn", 404), ("/$lastn", 405), ("/Observation/1/$lastn", 405)):
+        assert (fhir.get(path).status_code, issues(fhir.get(path))[0]["code"]) == (status, "not-supported")

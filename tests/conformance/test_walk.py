@@ -112,6 +112,8 @@ def plausible(parameter: SearchParameter) -> str:
         return f"{target}/example"
     if parameter.type is SearchType.TOKEN:
         paths = compile_paths(parameter.resource_type, parameter.expression)
+        if any(path.datatype == "boolean" for path in paths):
+            return "true"
         bindings = [BINDINGS[path.element] for path in paths if path.element in BINDINGS]
         return min((code for each in bindings for codes in each.codes.values() for code in codes), default="x")
     return PLAIN[parameter.type]

@@ -34,7 +34,7 @@ def test_fhir_H1_an_interaction_that_is_not_served_is_405_with_allow(fhir, metho
     assert "GET" in answer.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/Patient/$everything", "/$export"])
+@pytest.mark.parametrize("path", ["/Observation/1/$everything", "/$export"])
 def test_fhir_H1_what_comes_later_is_404_not_supported(fhir, path):
     answer = fhir.get(path)
     assert (answer.status_code, issues(answer)[0]["code"]) == (404, "not-supported")
