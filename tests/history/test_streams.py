@@ -183,16 +183,7 @@ async def test_fhir_V3_a_list_narrows_to_what_it_names(past: Past) -> None:
 
 async def test_fhir_V6_a_patients_app_sees_the_versions_of_its_compartment_only(past: Past) -> None:
     shop = past.shop
-    for name in ("a", "b", "c"):
-        await shop.put(f"Patient/{name}", person())
-    shared = [{"reference": "Patient/b"}, {"reference": "Patient/c"}]
-    await shop.put("Observation/o", observed(None, performer=shared))  # 1: of b and c
-    await shop.delete("Observation/o")  # 2
-    await shop.put("Observation/o", observed(None))  # 3: of nobody
-    await shop.put("Observation/o", observed("Patient/b"))  # 4: of b
-    await shop.put("Observation/o", observed(None, performer=[{"reference": "Patient/a"}, {"reference": "Patient/b"}]))
-    await shop.delete("Observation/o")  # 6
-    await shop.put("Observation/o", observed("Patient/a"))  # 7
+    shared = await shop.put_versions_of_many_owners()
     await shop.put("Observation/of-b", observed("Patient/b"))
     await shop.put("Observation/both", observed(None, performer=shared))
     await shop.put("Observation/both", observed(None, performer=shared, status="amended"))

@@ -62,6 +62,21 @@ class Shop:
     async def delete(self, *names: str, access: Access = SYSTEM) -> list[Written]:
         return await self.write(*(Write(ResourceKey(*name.split("/")), None) for name in names), access=access)
 
+    async def put_versions_of_many_owners(self) -> list[Resource]:
+        """Write seven versions of Observation/o, each in other compartments, and return the performers of the first."""
+        for name in ("a", "b", "c"):
+            await self.put(f"Patient/{name}", person())
+        shared = [{"reference": "Patient/b"}, {"reference": "Patient/c"}]
+        with_own = [{"reference": "Patient/a"}, {"reference": "Patient/b"}]
+        await self.put("Observation/o", observed(None, performer=shared))  # 1: of b and c
+        await self.delete("Observation/o")  # 2
+        await self.put("Observation/o", observed(None))  # 3: of nobody
+        await self.put("Observation/o", observed("Patient/b"))  # 4: of b
+        await self.put("Observation/o", observed(None, performer=with_own))  # 5: of a and b
+        await self.delete("Observation/o")  # 6
+        await self.put("Observation/o", observed("Patient/a"))  # 7
+        return shared
+
     async def read(self, name: str, access: Access = SYSTEM) -> Resource:
         return decode((await self.store.read(ResourceKey(*name.split("/")), access)).body)
 

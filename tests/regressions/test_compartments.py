@@ -18,16 +18,7 @@ NOBODY = "nobody-has-this-id"
 
 
 async def test_fhir_V6_versions_about_several_other_patients_are_not_in_the_history_of_the_next_one(shop: Shop) -> None:
-    for name in ("a", "b", "c"):
-        await shop.put(f"Patient/{name}", person())
-    shared = [{"reference": "Patient/b"}, {"reference": "Patient/c"}]
-    await shop.put("Observation/o", observed(None, performer=shared))  # 1: of b and c
-    await shop.delete("Observation/o")  # 2
-    await shop.put("Observation/o", observed(None))  # 3: of nobody
-    await shop.put("Observation/o", observed("Patient/b"))  # 4: of b
-    await shop.put("Observation/o", observed(None, performer=[{"reference": "Patient/a"}, {"reference": "Patient/b"}]))
-    await shop.delete("Observation/o")  # 6
-    await shop.put("Observation/o", observed("Patient/a"))  # 7
+    await shop.put_versions_of_many_owners()
     assert await shop.versions("Observation/o") == [7, 6, 5, 4, 3, 2, 1]
     assert await shop.versions("Observation/o", bound("a")) == [7, 6, 5]
     assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
