@@ -217,8 +217,9 @@ def _finds_few(criterion: Criterion) -> bool:
     match criterion:
         case Ids():
             return True
-        case Match(parameter, Modifier.NONE | Modifier.EXACT | Modifier.OF_TYPE, _):
-            return parameter.exact or parameter.type is SearchType.STRING
+        case Match(parameter, Modifier.NONE | Modifier.EXACT | Modifier.OF_TYPE, values):
+            any_code = any(isinstance(value, Token) and value.code is None for value in values)
+            return (parameter.exact and not any_code) or parameter.type is SearchType.STRING
         case _:
             return False
 
