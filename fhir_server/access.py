@@ -43,6 +43,10 @@ class Caller:
     patient: str | None = None
     fhir_user: str | None = None
     """`Type/id` of the person, relative to the FHIR base."""
+    grant_id: str | None = None
+    """The grant that the token comes from; None: the operator's command, or a client acting for itself."""
+    break_glass_id: str | None = None
+    """The emergency access that it is part of."""
 
 
 def authorise(caller: Caller) -> Access:

@@ -21,6 +21,7 @@ from fhir_server.fhir.endpoint import FhirApplication
 from fhir_server.gate import Gate, Limits
 from fhir_server.logging import configure_logging
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
+from fhir_server.oauth.routes import oauth_routes
 from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import Settings, load_settings
 from fhir_server.worker import Worker, open_worker
@@ -35,6 +36,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 FHIR_PATH: Final = "/fhir"
 ADDRESSES: Final = {
     "/fhir": "FHIR R4 base; /fhir/metadata says what is served",
+    "/oauth": "SMART authorization server; /fhir/.well-known/smart-configuration says what is where",
     "/healthz": "liveness",
     "/readyz": "readiness: database, migrations, signing keys",
     "/metrics": "figures for Prometheus",
@@ -74,6 +76,7 @@ class Application:
         """Hold the worker open."""
         async with open_worker(self.settings, self.ids, self._cross_origin.allow) as worker:
             self.worker = worker
+            self._rest.state.oauth = worker.oauth
             self._fhir.start(worker.service, worker.authenticator)
             gc.freeze()  # what start-up made stays for good: no collection need look at it again
             yield
@@ -133,6 +136,7 @@ def _rest(application: Application) -> FastAPI:
         """Give the figures of all workers."""
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
+    rest.router.routes.extend(oauth_routes())
     return rest
 
 

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
         description="Public address of the server without trailing slash. The FHIR base is `<base_url>/fhir`; absolute "
         "references below it are local ones, so run `fhir-server reconcile --fix` after a change.",
     )
+    site_name: str = Field("FHIR server", description="Name of the site on its pages.", min_length=1, max_length=80)
     dev: bool = Field(False, description="Development: loopback only, and a secret is made when there is none.")
     secret: SecretStr | None = Field(
         None, description="At least 32 random bytes as text, from which all keys are derived. Comes before the file."

@@ -16,6 +16,7 @@ from fhir_server.heap import give_back
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
 from fhir_server.oauth.revocations import Revocations
+from fhir_server.oauth.service import OAuthService
 from fhir_server.settings import References, Settings
 from storage.audit import AuditKey
 from storage.audit_trail import create_audit_trail
@@ -51,6 +52,7 @@ class Worker:
     database: Database
     service: Service
     authenticator: Authenticator
+    oauth: OAuthService
     ring: KeyRing
     drift: DriftWatch
 
@@ -114,7 +116,18 @@ async def open_worker(
         streams = Streams(database, cursor_secret, ids.milliseconds)
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher, streams)
         authenticator = Authenticator(settings, ring, revocations, keys)
-        yield Worker(settings, database, service, authenticator, ring, drift)
+        oauth = OAuthService(
+            settings,
+            database,
+            store,
+            service.searcher,
+            audit,
+            ring,
+            revocations,
+            authenticator,
+            lambda: ids.milliseconds() / 1000,
+        )
+        yield Worker(settings, database, service, authenticator, oauth, ring, drift)
 
 
 async def _tell_of_outdated_indexes(database: Database) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from storage import rls, triggers
 from storage.sql import DIALECTS
-from storage.tables import audit, care_platform, fhir, health_hub, patient_graph, platform
+from storage.tables import audit, authorization, care_platform, fhir, health_hub, patient_graph, platform
 from storage.tables.metadata import metadata
 from storage.tables.views import view_statements
 
@@ -27,6 +27,7 @@ GROUPS = {
     "care": (platform.social_accounts, *care_platform.TENANT_TABLES),
     "hub": health_hub.TENANT_TABLES,
     "platform": platform.PLATFORM_TABLES,
+    "authorization": authorization.AUTHORIZATION_TABLES,
     "fhir": (
         *fhir.TENANT_TABLES,
         fhir.outbox,

@@ -24,6 +24,9 @@ from storage.tables.enums import KeyState
 from storage.tables.platform import revocations, signing_keys
 from storage.tables.types import now
 
+LONGEST_TOKEN_SECONDS: Final = 3600
+"""No access token lives longer: so long is a revocation kept, and a key that has retired verifies nothing any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
@@ -41,6 +44,7 @@ class RevocationKind(StrEnum):
     """What a revocation names."""
 
     TOKEN = "jti"  # noqa: S105 a word, no secret
+    GRANT = "grant"
     USER = "user"
     CLIENT = "client"
     ORGANIZATION = "organization"

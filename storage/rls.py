@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import Table
 
-from storage.tables import audit, care_platform, fhir, health_hub, patient_graph, platform
+from storage.tables import audit, authorization, care_platform, fhir, health_hub, patient_graph, platform
 from storage.tables.columns import SHARED
 from storage.tables.views import VIEWS
 
@@ -35,6 +35,7 @@ TENANT_TABLES: Final[tuple[Table, ...]] = (
 
 UNBOUND_TABLES: Final[tuple[Table, ...]] = (
     *platform.PLATFORM_TABLES,
+    *authorization.AUTHORIZATION_TABLES,
     fhir.outbox,
     fhir.projections_due,
     fhir.telemetry_settings,

@@ -12,9 +12,8 @@ import msgspec
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.clients import Registration, register
-from fhir_server.oauth.keys import LONGEST_TOKEN_SECONDS
 from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret, new_client_secret
-from storage.grants import RevocationKind, instant, revoke
+from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
 from storage.repositories.entities import Client
 from storage.repositories.errors import ValueTaken
 from storage.repositories.platform import ClientRepository

@@ -10,10 +10,9 @@ from typing import Any
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.clients import IDENTIFIER
-from fhir_server.oauth.keys import LONGEST_TOKEN_SECONDS
 from mappers.rows import Organization
 from mappers.telemetry import SETTING, SettingRefused, read_setting
-from storage.grants import RevocationKind, instant, revoke
+from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
 from storage.installation import organization_ids
 from storage.person_links import find_person_links
 from storage.repositories.errors import ValueTaken

@@ -12,10 +12,9 @@ from capability.elements import RESOURCE_TYPES
 from capability.roles import assignable_roles
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
-from fhir_server.oauth.keys import LONGEST_TOKEN_SECONDS
 from fhir_server.oauth.operator import RESOURCE_ID
 from fhir_server.oauth.passwords import hash_password
-from storage.grants import RevocationKind, instant, revoke
+from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
 from storage.repositories.entities import User, UserOrganization
 from storage.repositories.platform import UserOrganizationRepository, UserRepository
 from storage.tables.enums import OrganizationRole

@@ -19,15 +19,13 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc.jwk import RSAKey
 
-from storage.grants import StoredKey
+from storage.grants import LONGEST_TOKEN_SECONDS, StoredKey
 from storage.tables.enums import KeyState
 
 ALGORITHM: Final = "RS384"
 KEY_BITS: Final = 3072
 SIGNING_KEYS: Final = "signing keys"
 """Purpose of the derived key that encrypts private keys."""
-LONGEST_TOKEN_SECONDS: Final = 3600
-"""No access token lives longer, so a key that has retired for this long verifies nothing any more."""
 _NONCE_BYTES: Final = 12
 
 

@@ -1,7 +1,7 @@
 """Revoked access tokens, kept in memory and looked up in the database every second (security OA-8, settled §4.5).
 
-A revocation names one token (`jti`), or everyone's tokens of a user, a client or an organization that were issued up to
-an instant. It is kept until the last token that it can concern has expired.
+A revocation names one token (`jti`), the tokens of a grant, or everyone's tokens of a user, a client or an organization
+that were issued up to an instant. It is kept until the last token that it can concern has expired.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class Revocations:
         issued = caller.issued_at
         return (
             (RevocationKind.TOKEN, caller.token_id) in revoked
+            or (RevocationKind.GRANT, caller.grant_id) in revoked
             or revoked.get((RevocationKind.USER, caller.subject), -1) >= issued
             or revoked.get((RevocationKind.CLIENT, caller.client_id), -1) >= issued
             or revoked.get((RevocationKind.ORGANIZATION, caller.organization_id), -1) >= issued

@@ -12,13 +12,14 @@ from joserfc.errors import JoseError
 
 from fhir_server.access import Caller
 from fhir_server.errors import Unauthenticated
-from fhir_server.oauth.keys import ALGORITHM, LONGEST_TOKEN_SECONDS, KeyRing, header_of
+from fhir_server.oauth.keys import ALGORITHM, KeyRing, header_of
+from storage.grants import LONGEST_TOKEN_SECONDS
 
 MAXIMUM_TOKEN_BYTES: Final = 8192
 LEEWAY_SECONDS: Final = 30
 """How far the issuing worker's clock may be ahead; an expired token gets none."""
 _REQUIRED_TEXTS: Final = ("sub", "jti", "scope", "client_id", "organization", "role")
-_OPTIONAL_TEXTS: Final = ("patient", "fhirUser")
+_OPTIONAL_TEXTS: Final = ("patient", "fhirUser", "grant", "break_glass")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What an access token shall say; `lifetime` in seconds."""
+    """What an access token shall say; `lifetime` in seconds, `grant_id` and `break_glass_id` of what it comes from."""
 
     subject: str
     client_id: str
@@ -41,6 +42,8 @@ class TokenRequest:
     lifetime: int
     patient: str | None = None
     fhir_user: str | None = None
+    grant_id: str | None = None
+    break_glass_id: str | None = None
     token_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
 
@@ -64,10 +67,13 @@ def issue(request: TokenRequest, issuer: Issuer, ring: KeyRing, now: int) -> str
         "organization": request.organization_id,
         "role": request.role,
     }
-    if request.patient is not None:
-        claims["patient"] = request.patient
-    if request.fhir_user is not None:
-        claims["fhirUser"] = request.fhir_user
+    optional = {
+        "patient": request.patient,
+        "fhirUser": request.fhir_user,
+        "grant": request.grant_id,
+        "break_glass": request.break_glass_id,
+    }
+    claims |= {name: value for name, value in optional.items() if value is not None}
     return jwt.encode(header_of(kid), claims, key, algorithms=[ALGORITHM])
 
 
@@ -122,6 +128,8 @@ def _caller(claims: Mapping[str, Any], issuer: Issuer, now: int) -> Caller:
         expires_at=expires,
         patient=claims.get("patient") or None,
         fhir_user=relative_reference(claims.get("fhirUser"), issuer.audience),
+        grant_id=claims.get("grant") or None,
+        break_glass_id=claims.get("break_glass") or None,
     )
 
 

@@ -63,6 +63,7 @@ class User:
     email_verified: bool = False
     mfa_enabled: bool = False
     mfa_secret: str | None = field(default=None, repr=False)
+    mfa_last_step: int | None = None
     backup_codes: tuple[str, ...] = field(default=(), repr=False)
     last_login_at: datetime | None = None
     created_at: datetime | None = None
@@ -85,7 +86,7 @@ class UserOrganization:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One row of `clients`: a registered app; `secret` is an HMAC."""
+    """One row of `clients`: a registered app; secrets are HMACs, times to live and instants in seconds."""
 
     id: str
     type: str
@@ -98,6 +99,18 @@ class Client:
     origins: tuple[str, ...] = ()
     scope: str = ""
     secret: str | None = field(default=None, repr=False)
+    previous_secret: str | None = field(default=None, repr=False)
+    previous_secret_until: int | None = None
+    logo_uri: str | None = None
+    publisher: str | None = None
+    is_verified: bool = False
+    is_native: bool = False
+    is_partner: bool = False
+    may_introspect: bool = False
+    is_dynamic: bool = False
+    required_scope: str = ""
+    access_token_ttl: int | None = None
+    refresh_token_ttl: int | None = None
     is_active: bool = True
     metadata: Any = None
     created_at: datetime | None = None

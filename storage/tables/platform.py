@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from storage.tables.columns import created_at, identity, json_object, updated_at
 from storage.tables.enums import ClientType, HomeSystem, KeyState, LinkStatus, one_of
-from storage.tables.metadata import Identifier, metadata
+from storage.tables.metadata import Identifier, Int8, metadata
 from storage.tables.types import ExactDecimal, Json, TextList, Timestamp, empty_list
 
 organizations = Table(
@@ -61,6 +62,7 @@ users = Table(
     Column("email_verified", Boolean, nullable=False, server_default=false()),
     Column("mfa_enabled", Boolean, nullable=False, server_default=false()),
     Column("mfa_secret", Text, comment="encrypted"),
+    Column("mfa_last_step", Int8, comment="time step of the last one-time password: each works once (RFC 6238 §5.2)"),
     Column("backup_codes", TextList, nullable=False, server_default=empty_list(), comment="hashes"),
     Column("last_login_at", Timestamp),
     Column("password_reset_token", Text, comment="HMAC"),
@@ -130,6 +132,18 @@ clients = Table(
     Column("origins", TextList, nullable=False, server_default=empty_list(), comment="for CORS"),
     Column("scope", Text, nullable=False, server_default="", comment="the most it may be granted"),
     Column("secret", Text, comment="HMAC-SHA-256 with a pepper, hexadecimal"),
+    Column("previous_secret", Text, comment="still good until previous_secret_until"),
+    Column("previous_secret_until", Int8, comment="seconds since 1970 UTC"),
+    Column("logo_uri", Text),
+    Column("publisher", Text),
+    Column("is_verified", Boolean, nullable=False, server_default=false(), comment="the operator vouches for it"),
+    Column("is_native", Boolean, nullable=False, server_default=false(), comment="loopback redirects on any port"),
+    Column("is_partner", Boolean, nullable=False, server_default=false(), comment="sees those who agreed to it"),
+    Column("may_introspect", Boolean, nullable=False, server_default=false(), comment="tokens of other clients"),
+    Column("is_dynamic", Boolean, nullable=False, server_default=false(), comment="registered itself (RFC 7591)"),
+    Column("required_scope", Text, nullable=False, server_default="", comment="without these it does not work"),
+    Column("access_token_ttl", Integer, comment="seconds; null: that of the settings"),
+    Column("refresh_token_ttl", Integer, comment="seconds without use; null: that of the settings"),
     Column("is_active", Boolean, nullable=False, server_default=true()),
     json_object("metadata", nullable=True),
     created_at(),
@@ -159,7 +173,7 @@ signing_keys = Table(
 revocations = Table(
     "revocations",
     metadata,
-    Column("kind", Identifier, nullable=False, comment="jti, grant, client, user"),
+    Column("kind", Identifier, nullable=False, comment="jti, grant, client, user, organization"),
     Column("value", Identifier, nullable=False),
     Column("revoked_at", Timestamp, nullable=False),
     Column("expires_at", Timestamp, nullable=False, comment="when the last token it concerns expires"),

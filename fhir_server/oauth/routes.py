@@ -1,0 +1,23 @@
+"""Every address of the authorization server and its pages, in one list."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+STATIC_SECONDS: Final = 3600
+
+
+def oauth_routes() -> list[BaseRoute]:
+    """Return the routes; each module names its own."""
+    return [Route("/static/pages.css", style_sheet, methods=["GET"])]
+
+
+async def style_sheet(_request: Request) -> Response:
+    """Return the style of all pages; it holds nothing of anybody."""
+    text = (files("fhir_server.pages") / "static" / "pages.css").read_text("utf-8")
+    return Response(text, media_type="text/css", headers={"Cache-Control": f"public, max-age={STATIC_SECONDS}"})

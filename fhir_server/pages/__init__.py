@@ -1,0 +1,1 @@
+"""Pages for people: sign-in, pickers, consent, grants; plain HTML that works without JavaScript."""

@@ -1,0 +1,84 @@
+"""The browser that asks: its cookie, and the tokens that prove a form is our own (security AU-5, AU-6).
+
+A browser is known by one cookie with 256 random bits. It is no sign-in by itself: a session (`storage.authorization`)
+may belong to it. At sign-in it gets a new value, so that nobody can fix it beforehand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.oauth.service import service_of
+from fhir_server.settings import Settings
+from storage.authorization.opaque import digest, new_opaque
+
+CSRF_FIELD: Final = "csrf"
+PURPOSE: Final = "forms"
+"""Purpose of the derived key that form tokens are made with."""
+
+
+def cookie_name(settings: Settings) -> str:
+    """Return the name of the cookie: with the `__Host-` promise where the server is reached by https."""
+    return "__Host-fhir-server" if is_secure(settings) else "fhir-server"
+
+
+def is_secure(settings: Settings) -> bool:
+    """Say whether people reach the server by https."""
+    return settings.base_url.startswith("https:")
+
+
+def browser_of(request: Request) -> str | None:
+    """Return the value of the browser's cookie; None when it has none yet, or one that we did not make."""
+    value = request.cookies.get(cookie_name(service_of(request).settings), "")
+    return value if len(value) == len(new_opaque()) and value.isascii() else None
+
+
+def browser_key(browser: str) -> str:
+    """Return what is stored of a browser."""
+    return digest(browser)
+
+
+def set_browser(response: Response, settings: Settings, browser: str) -> None:
+    """Give the browser its cookie; it goes when the browser is closed."""
+    response.set_cookie(
+        cookie_name(settings), browser, path="/", secure=is_secure(settings), httponly=True, samesite="lax"
+    )
+
+
+def drop_browser(response: Response, settings: Settings) -> None:
+    """Take the cookie away."""
+    response.delete_cookie(cookie_name(settings), path="/", secure=is_secure(settings), httponly=True, samesite="lax")
+
+
+def form_token(settings: Settings, browser: str, form: str) -> str:
+    """Return the hidden field of one form of one browser; `form` names it, with the transaction it belongs to."""
+    return hmac.digest(settings.derive(PURPOSE), f"{browser}\n{form}".encode(), hashlib.sha256).hex()
+
+
+def is_own_form(request: Request, settings: Settings, form: str, token: str) -> bool:
+    """Say whether a POST comes from our own form in this browser: its token fits, and no other origin sent it."""
+    browser = browser_of(request)
+    if browser is None or not _is_own_origin(request, settings):
+        return False
+    return hmac.compare_digest(form_token(settings, browser, form).encode(), token.encode("utf-8", "surrogatepass"))
+
+
+def _is_own_origin(request: Request, settings: Settings) -> bool:
+    """Say whether Origin, or else Referer, is ours; browsers that send neither are known by the form's token alone."""
+    own = _origin(settings.base_url)
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return origin == own
+    referer = request.headers.get("referer")
+    return referer is None or _origin(referer) == own
+
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
