@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from fhir_server import metrics
 from fhir_server.cors import CrossOrigin
+from fhir_server.demo.pages import demo_routes
 from fhir_server.fhir.endpoint import FhirApplication
 from fhir_server.gate import Gate, Limits
 from fhir_server.logging import configure_logging
@@ -137,6 +138,8 @@ def _rest(application: Application) -> FastAPI:
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
     rest.router.routes.extend(oauth_routes())
+    if application.settings.demo_app:
+        rest.router.routes.extend(demo_routes())
     return rest
 
 

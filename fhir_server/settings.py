@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     )
     site_name: str = Field("FHIR server", description="Name of the site on its pages.", min_length=1, max_length=80)
     dev: bool = Field(False, description="Development: loopback only, and a secret is made when there is none.")
+    demo_app: bool = Field(
+        False, description="Serve the sample SMART app under `/demo-app/`; in development only. `demo` sets it."
+    )
     secret: SecretStr | None = Field(
         None, description="At least 32 random bytes as text, from which all keys are derived. Comes before the file."
     )
@@ -198,6 +201,8 @@ class Settings(BaseSettings):
     def _loopback_in_development(self) -> Settings:
         if self.dev and self.host not in LOOPBACK:
             raise ValueError("host must be a loopback address while dev is on")
+        if self.demo_app and not self.dev:
+            raise ValueError("demo_app is for development: set dev, or leave it out")
         return self
 
     @property
