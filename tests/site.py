@@ -17,7 +17,7 @@ import uvicorn
 
 from fhir_server.app import create_app
 from fhir_server.http_protocol import HttpProtocol
-from fhir_server.oauth.keys import KeyCipher, KeyRing, generate_key
+from fhir_server.oauth.keys import ALGORITHMS, KeyCipher, KeyRing, generate_key
 from fhir_server.oauth.tokens import Issuer, TokenRequest, issue
 from fhir_server.settings import Settings
 from storage.engine import create_database
@@ -37,13 +37,13 @@ def free_port() -> int:
 
 
 async def signing_ring(settings: Settings) -> KeyRing:
-    """Return the ring of the installation's keys; makes one where there is none."""
+    """Return the ring of the installation's keys; makes an active one of each algorithm where there is none."""
     database = create_database(settings.database_url)
     cipher = KeyCipher(settings.derive("signing keys"))
     async with database.platform() as connection:
         keys = await keys_in(connection)
         if not keys:
-            keys = [generate_key(cipher, KeyState.ACTIVE)]
+            keys = [generate_key(cipher, KeyState.ACTIVE, algorithm) for algorithm in ALGORITHMS]
             await save_keys(connection, keys, datetime.now(UTC))
     await database.close()
     return KeyRing(cipher, keys)

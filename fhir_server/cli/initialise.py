@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fhir_server.cli.installation import Act, Installation, open_installation
-from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, rotated
+from fhir_server.oauth.keys import ALGORITHM, SIGNING_KEYS, KeyCipher, rotated, unsigned
 from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import Settings
 from storage.addresses import is_sqlite, without_password
 from storage.audit_sqlite import audit_path
-from storage.grants import instant, keys_in, lock_keys, save_keys
+from storage.grants import StoredKey, instant, keys_in, lock_keys, save_keys
 from storage.projection.index_definition import outdated_indexes
 from storage.projection.outbox import Projector
 from storage.repositories.platform import OrganizationRepository
@@ -63,21 +64,20 @@ def index_state(outdated: list[str]) -> str:
 
 
 async def _ensure_key(installation: Installation) -> str:
-    """Return the kid of the active signing key; makes it and the next one when there is none."""
+    """Return the kid of the active key for access tokens; makes what is missing of the keys of each algorithm."""
     act = Act("signing_keys", "write", "create")
     async with installation.database.platform() as connection:
-        kid = _active(await keys_in(connection))
-    if kid is not None:
-        return kid
+        known = await keys_in(connection)
+    if not unsigned(known):
+        return _active(known)
     async with installation.acting(installation.settings.organization, act) as unit:
         await lock_keys(unit.connection)
-        known = await keys_in(unit.connection)
-        if _active(known) is None:  # another init may have been faster
-            moment = time.time()
-            made = rotated(known, KeyCipher(installation.settings.derive(SIGNING_KEYS)), int(moment))
-            await save_keys(unit.connection, made, instant(moment))
-        return str(_active(await keys_in(unit.connection)))
+        known = await keys_in(unit.connection)  # another init may have been faster
+        moment = time.time()
+        made = rotated(known, KeyCipher(installation.settings.derive(SIGNING_KEYS)), int(moment), unsigned(known))
+        await save_keys(unit.connection, made, instant(moment))
+        return _active(await keys_in(unit.connection))
 
 
-def _active(keys: list[Any]) -> str | None:
-    return next((key.kid for key in keys if key.state is KeyState.ACTIVE), None)
+def _active(keys: Sequence[StoredKey]) -> str:
+    return next(key.kid for key in keys if key.state is KeyState.ACTIVE and key.algorithm == ALGORITHM)
