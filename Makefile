@@ -10,7 +10,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 JS := tests/clients/js
 
-.PHONY: help demo test lint bench docs clean postgres node
+.PHONY: help demo test lint bench docs clean postgres node chromium
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -30,11 +30,14 @@ postgres:
 node:
 	@command -v node >/dev/null && command -v npm >/dev/null || scripts/install_node
 
+chromium:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || scripts/install_chromium
+
 $(JS)/node_modules/.installed: $(JS)/package.json | node
-	npm install --prefix $(JS) --no-package-lock --no-audit --no-fund --loglevel error
+	npm install --prefix $(JS) --ignore-scripts --omit=optional --no-package-lock --no-audit --no-fund --loglevel error
 	touch $@
 
-test: $(VENV)/.installed $(JS)/node_modules/.installed postgres  ## run all tests, on SQLite and on a PostgreSQL started for them
+test: $(VENV)/.installed $(JS)/node_modules/.installed postgres chromium  ## run all tests, on SQLite and on a PostgreSQL started for them
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed  ## formatting, lint, types and import directions
