@@ -21,10 +21,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from capability.roles import assignable_roles
+
 PREFIX: Final = "FHIR_SERVER_"
 MINIMUM_SECRET_BYTES: Final = 32
 DATABASES: Final = frozenset({"postgresql", "sqlite"})
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+SECOND_FACTOR_ROLES: Final = frozenset({"ORG_ADMIN", "CLINICIAN", "NURSE", "AUDITOR"})
 
 
 class SettingsInvalid(Exception):
@@ -50,6 +53,13 @@ class ProfileChecks(StrEnum):
 
     CLAIMED = "claimed"
     OFF = "off"
+
+
+class PasswordHashing(StrEnum):
+    """What hashing a password costs (security AU-1)."""
+
+    STRONG = "strong"
+    FLOOR = "floor"
 
 
 def _zone(name: str) -> tzinfo:
@@ -99,6 +109,22 @@ class Settings(BaseSettings):
     )
     secret_file: Path = Field(
         Path("var/secret"), description="File that holds the secret when `FHIR_SERVER_SECRET` is not set."
+    )
+    session_idle_seconds: int = Field(
+        900, ge=60, le=43_200, description="How long a person stays signed in without doing anything."
+    )
+    session_seconds: int = Field(
+        43_200, ge=60, le=86_400, description="How long a person stays signed in, whatever they do."
+    )
+    mfa_roles: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="Roles, separated by spaces, whose holders sign in with a second factor; empty: nobody has to. "
+        "Default: `ORG_ADMIN CLINICIAN NURSE AUDITOR`, in development nobody.",
+    )
+    password_hashing: PasswordHashing = Field(
+        PasswordHashing.STRONG,
+        description="Cost of a password's hash, Argon2id: `strong` 64 MiB, 3 passes; `floor` 19 MiB, 2 passes, the "
+        "least that OWASP allows. Stronger ones are made at the next sign-in.",
     )
     access_token_ttl: int = Field(900, ge=1, le=3600, description="Life of an access token in seconds.")
     token_cache_size: int = Field(10_000, ge=1, description="Verified access tokens kept in memory, per worker.")
@@ -150,6 +176,11 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins of browser apps, separated by spaces, beside those that clients registered."
     )
+    allow_private_jwks: bool = Field(
+        False,
+        description="Whether key sets and identity providers may lie in private networks and on this machine; without "
+        "it only public addresses are asked, and in development this machine.",
+    )
     host: str = Field("127.0.0.1", description="Address that `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
     workers: int = Field(1, ge=1, le=64, description="Processes that `serve` starts.")
@@ -184,6 +215,19 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://app.example, separated by spaces")
         return value
 
+    @field_validator("mfa_roles", mode="before")
+    @classmethod
+    def _roles(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("mfa_roles")
+    @classmethod
+    def _known_roles(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        known = assignable_roles()
+        if not all(role in known for role in value or ()):
+            raise ValueError(f"must be roles, separated by spaces: {', '.join(known)}")
+        return value
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -209,6 +253,13 @@ class Settings(BaseSettings):
     def fhir_base(self) -> str:
         """The FHIR base URL, which is also the audience of access tokens."""
         return f"{self.base_url}/fhir"
+
+    @property
+    def second_factor_roles(self) -> frozenset[str]:
+        """The roles whose holders have to sign in with a second factor (AU-4)."""
+        if self.mfa_roles is not None:
+            return frozenset(self.mfa_roles)
+        return frozenset() if self.dev else SECOND_FACTOR_ROLES
 
     @cached_property
     def zone(self) -> tzinfo:

@@ -14,9 +14,11 @@ from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
 from fhir_server.heap import give_back
 from fhir_server.oauth.authenticate import Authenticator
+from fhir_server.oauth.jwks_cache import KeySets
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.service import OAuthService
+from fhir_server.outgoing import Outgoing
 from fhir_server.settings import References, Settings
 from storage.audit import AuditKey
 from storage.audit_trail import create_audit_trail
@@ -116,6 +118,7 @@ async def open_worker(
         streams = Streams(database, cursor_secret, ids.milliseconds)
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher, streams)
         authenticator = Authenticator(settings, ring, revocations, keys)
+        outgoing = Outgoing(loopback=settings.dev, private=settings.allow_private_jwks)
         oauth = OAuthService(
             settings,
             database,
@@ -126,6 +129,8 @@ async def open_worker(
             revocations,
             authenticator,
             lambda: ids.milliseconds() / 1000,
+            outgoing=outgoing,
+            key_sets=KeySets(outgoing.fetch),
         )
         yield Worker(settings, database, service, authenticator, oauth, ring, drift)
 

@@ -11,9 +11,12 @@ from typing import Final
 from starlette.requests import Request
 
 from fhir_server.oauth.authenticate import Authenticator
+from fhir_server.oauth.jwks_cache import KeySets
 from fhir_server.oauth.keys import KeyRing
+from fhir_server.oauth.password_pool import PasswordPool
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.tokens import Issuer
+from fhir_server.outgoing import Outgoing
 from fhir_server.settings import Settings
 from storage.audit import AuditRecord
 from storage.audit_trail import AuditTrail
@@ -59,6 +62,9 @@ class OAuthService:
     revocations: Revocations
     authenticator: Authenticator
     now: Callable[[], float] = field(default=time.time)
+    passwords: PasswordPool = field(default_factory=PasswordPool, kw_only=True)
+    outgoing: Outgoing = field(kw_only=True)
+    key_sets: KeySets = field(kw_only=True)
 
     @property
     def issuer(self) -> Issuer:

@@ -1,0 +1,33 @@
+"""JSON objects of strangers: each name once, numbers that are numbers (security IN-2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+
+class DuplicateName(ValueError):
+    """A name is there twice: two readers may see two different things."""
+
+
+def decode_object(text: bytes) -> dict[str, Any]:
+    """Return a JSON object; raises ValueError for anything else, DuplicateName among it."""
+    try:
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 callers ask for what cannot be read
+    return value
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise DuplicateName("a name is there twice")
+    return found
+
+
+def _no_number(_text: str) -> NoReturn:
+    raise ValueError("not a number of JSON")
