@@ -16,6 +16,7 @@ from fhir_server.heap import give_back
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.oauth.jwks_cache import KeySets
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
+from fhir_server.oauth.password_pool import PasswordPool, hasher_of
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.service import OAuthService
 from fhir_server.outgoing import Outgoing
@@ -119,6 +120,8 @@ async def open_worker(
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher, streams)
         authenticator = Authenticator(settings, ring, revocations, keys)
         outgoing = Outgoing(loopback=settings.dev, private=settings.allow_private_jwks)
+        passwords = PasswordPool(hasher_of(settings))
+        stack.callback(passwords.close)
         oauth = OAuthService(
             settings,
             database,
@@ -129,6 +132,7 @@ async def open_worker(
             revocations,
             authenticator,
             lambda: ids.milliseconds() / 1000,
+            passwords=passwords,
             outgoing=outgoing,
             key_sets=KeySets(outgoing.fetch),
         )
