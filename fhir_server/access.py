@@ -15,7 +15,7 @@ from typing import Final
 from capability.elements import RESOURCE_TYPES as R4_TYPES
 from capability.roles import Role, is_directory, roles
 from fhir_server.errors import NotAuthorised
-from fhir_server.oauth.scopes import ANY_TYPE, Level, Scope, letters_by_type, parse_scopes
+from fhir_server.oauth.scopes import ANY_TYPE, Level, Scope, parse_scopes
 from storage.access import Access, Reach, Right
 
 RESOURCE_TYPES: Final = frozenset(R4_TYPES)
@@ -83,11 +83,11 @@ def _rights(role_name: str, scope: str, has_patient: bool) -> Rights:
 
 def _rights_of_type(role: Role, resource_type: str, granted: tuple[Scope, ...]) -> Mapping[Right, Reach]:
     reaches: dict[Right, Reach] = {}
-    for level in Level:
-        letters = letters_by_type(granted, level)
-        for letter in letters.get(ANY_TYPE, frozenset()) | letters.get(resource_type, frozenset()):
-            right = Right(letter)
-            reach = reach_of(role, resource_type, right, level)
+    for scope in granted:
+        if scope.filter or scope.resource_type not in {ANY_TYPE, resource_type}:
+            continue
+        for right in map(Right, scope.letters):
+            reach = reach_of(role, resource_type, right, scope.level)
             if reach > reaches.get(right, Reach.NONE):
                 reaches[right] = reach
     return MappingProxyType(reaches)

@@ -1,16 +1,19 @@
 """SMART scopes: grammar, normal form, intersection (SMART App Launch 2.2 scopes-and-launch-context, `smart.md` §7).
 
-Access is granted on the level of resource types. A scope with a granular filter (`?category=…`) would be wider than
-what was asked if the filter were left out, so it is refused as `invalid_scope` (security OA-12).
+A scope may be granular: `patient/Observation.rs?category=…|laboratory` (`filters.py`). One whose filter cannot be
+enforced exactly is no scope that could be granted: without the filter it would be wider than what was asked
+(security OA-12).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+from fhir_server.oauth.filters import Filter, implies, parse_filter
 
 ANY_TYPE: Final = "*"
 LETTERS: Final = "cruds"
@@ -20,7 +23,9 @@ IDENTITY_SCOPES: Final = frozenset(
 )
 URI_FORM: Final = "http://smarthealthit.org/fhir/scopes/"
 MAXIMUM_LENGTH: Final = 8192
-_SCOPE: Final = re.compile(r"(patient|user|system)/([A-Za-z]{1,64}|\*)\.([a-z]{1,8}|\*)\Z")
+MOST_GRANULAR: Final = 100
+"""So many scopes of a list may have a filter: each is part of every statement about its type."""
+_SCOPE: Final = re.compile(r"(patient|user|system)/([A-Za-z]{1,64}|\*)\.([a-z]{1,8}|\*)(?:\?(.+))?\Z")
 
 
 class InvalidScope(Exception):
@@ -37,32 +42,47 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
-    """One FHIR scope: `level/resource_type.letters`, letters in the order of `cruds`, type `*` for every type."""
+    """One FHIR scope: `level/resource_type.letters`, letters in the order of `cruds`, type `*` for every type.
+
+    `filter` is the text after `?` as it was written, empty for a scope of the type as a whole.
+    """
 
     level: Level
     resource_type: str
     letters: str
+    filter: str = ""
 
     def __str__(self) -> str:
-        return f"{self.level}/{self.resource_type}.{self.letters}"
+        whole = f"{self.level}/{self.resource_type}.{self.letters}"
+        return f"{whole}?{self.filter}" if self.filter else whole
+
+    @property
+    def criteria(self) -> Filter:
+        """What the filter asks; nothing for the type as a whole. Raises InvalidScope for a filter that is none."""
+        found = parse_filter(self.resource_type, self.filter) if self.filter else ()
+        if found is None:
+            raise InvalidScope(f"The scope {self} has a filter that cannot be granted.")
+        return found
 
 
 def parse_scope(text: str, resource_types: Collection[str]) -> Scope | None:
     """Return a FHIR scope in normal form (v1 as v2), or None for a scope that is none and for a name that is no type.
 
-    Out-of-order and unknown letters are dropped as a whole, never guessed (C2). Raises InvalidScope for a granular
-    filter.
+    Out-of-order and unknown letters are dropped as a whole, never guessed (C2), and so is a filter that cannot be
+    granted, or that stands behind `*` or letters of v1 (C9).
     """
-    if "?" in text:
-        raise InvalidScope(f"The scope {text} has a filter; ask for the type without one.")
     match = _SCOPE.match(text.removeprefix(URI_FORM))
     if match is None:
         return None
-    level, resource_type, letters = match.groups()
-    letters = V1_LETTERS.get(letters, letters)
+    level, resource_type, written, filtering = match.groups()
+    letters = V1_LETTERS.get(written, written)
     if not _in_order(letters) or not (resource_type == ANY_TYPE or resource_type in resource_types):
         return None
-    return Scope(Level(level), resource_type, letters)
+    if "?" not in text:
+        return Scope(Level(level), resource_type, letters)
+    if letters != written or resource_type == ANY_TYPE or parse_filter(resource_type, filtering) is None:
+        return None
+    return Scope(Level(level), resource_type, letters, filtering)
 
 
 def _in_order(letters: str) -> bool:
@@ -81,7 +101,7 @@ class Grant:
 def parse_scopes(text: str, resource_types: Collection[str]) -> Grant:
     """Take a space-separated list apart; repeated scopes count once, in the order given.
 
-    Raises InvalidScope for a granular filter and for a list of more than 8 KiB.
+    Raises InvalidScope for a list of more than 8 KiB, or of more than MOST_GRANULAR scopes with a filter.
     """
     if len(text) > MAXIMUM_LENGTH:
         raise InvalidScope("The list of scopes is longer than 8 KiB.")
@@ -96,13 +116,16 @@ def parse_scopes(text: str, resource_types: Collection[str]) -> Grant:
             identity[word] = None
         else:
             unknown[word] = None
+    if sum(1 for scope in fhir if scope.filter) > MOST_GRANULAR:
+        raise InvalidScope(f"More than {MOST_GRANULAR} scopes have a filter; ask for the types as a whole.")
     return Grant(tuple(fhir), tuple(identity), tuple(unknown))
 
 
 def intersect(requested: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Scope, ...]:
     """Return what of `requested` lies within the union of `allowed`, in the order asked (C4, OA-12).
 
-    `user/*.rs` of a client that is registered for `user/Patient.r` gives `user/Patient.r`.
+    `user/*.rs` of a client that is registered for `user/Patient.r` gives `user/Patient.r`. Where one of the two has a
+    filter that the other implies, the narrower one is granted; filters that only overlap give nothing.
     """
     permitted = tuple(allowed)
     granted: dict[Scope, None] = {}
@@ -114,33 +137,49 @@ def intersect(requested: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Sco
 
 def _within(scope: Scope, permitted: tuple[Scope, ...]) -> Iterable[Scope]:
     same_level = [each for each in permitted if each.level is scope.level]
-    everywhere = _letters_of(same_level, ANY_TYPE)
+    whole = {each.resource_type: _letters_of(same_level, each.resource_type) for each in same_level}
+    everywhere = whole.get(ANY_TYPE, frozenset())
     if scope.resource_type != ANY_TYPE:
-        yield from _narrowed(scope, scope.resource_type, everywhere | _letters_of(same_level, scope.resource_type))
-        return
-    yield from _narrowed(scope, ANY_TYPE, everywhere)
-    for resource_type in dict.fromkeys(each.resource_type for each in same_level):
-        own = _letters_of(same_level, resource_type)
-        if own - everywhere:
-            yield from _narrowed(scope, resource_type, own)
+        yield from _narrowed(scope, scope.resource_type, everywhere | whole.get(scope.resource_type, frozenset()))
+    else:
+        yield from _narrowed(scope, ANY_TYPE, everywhere)
+        for resource_type, own in whole.items():
+            if own - everywhere:
+                yield from _narrowed(scope, resource_type, own)
+    for each in same_level:
+        if each.filter and scope.resource_type in {ANY_TYPE, each.resource_type}:
+            left = frozenset(each.letters) - everywhere - whole[each.resource_type]
+            filtering = _narrower(scope, each)
+            if filtering is not None:
+                yield from _narrowed(replace(scope, filter=filtering), each.resource_type, left)
+
+
+def _narrower(one: Scope, other: Scope) -> str | None:
+    """Return the filter of the one that implies the other's, None where neither does."""
+    if implies(one.criteria, other.criteria):
+        return one.filter
+    return other.filter if implies(other.criteria, one.criteria) else None
 
 
 def _letters_of(scopes: Iterable[Scope], resource_type: str) -> frozenset[str]:
-    return frozenset(letter for scope in scopes if scope.resource_type == resource_type for letter in scope.letters)
+    """Return the letters for a type as a whole."""
+    named = (scope for scope in scopes if scope.resource_type == resource_type and not scope.filter)
+    return frozenset(letter for scope in named for letter in scope.letters)
 
 
 def _narrowed(scope: Scope, resource_type: str, permitted: frozenset[str]) -> Iterable[Scope]:
     letters = "".join(letter for letter in scope.letters if letter in permitted)
     if letters:
-        yield Scope(scope.level, resource_type, letters)
+        yield Scope(scope.level, resource_type, letters, scope.filter)
 
 
 def grant_text(requested: str, allowed: str, resource_types: Collection[str]) -> str:
     """Return the scopes of `requested` that `allowed` covers, space-separated.
 
     A scope that is granted in full keeps its spelling, so a v1 request gets a v1 answer (C3). Raises InvalidScope when
-    nothing is left and for scopes that cannot be granted at all.
+    nothing is left, and where `parse_scopes` does.
     """
+    parse_scopes(requested, resource_types)  # within its limits
     registered = parse_scopes(allowed, resource_types)
     granted: dict[str, None] = {}
     for word in requested.split():
@@ -155,11 +194,3 @@ def grant_text(requested: str, allowed: str, resource_types: Collection[str]) ->
     if not granted:
         raise InvalidScope("None of the scopes asked for can be granted.")
     return " ".join(granted)
-
-
-def letters_by_type(scopes: Collection[Scope], level: Level) -> Mapping[str, frozenset[str]]:
-    """Return the union of the letters per type on one level; `*` is a key of its own (C6)."""
-    return {
-        resource_type: _letters_of((scope for scope in scopes if scope.level is level), resource_type)
-        for resource_type in {scope.resource_type for scope in scopes if scope.level is level}
-    }
