@@ -14,14 +14,16 @@ from typing import Any, Final
 
 import typer
 
-from fhir_server.cli.clients import Asked, add_client, list_clients
+from fhir_server.cli.clients import list_clients
+from fhir_server.cli.demo_apps import Credentials, add_apps
 from fhir_server.cli.initialise import initialise
 from fhir_server.cli.installation import Installation, open_installation
 from fhir_server.cli.issuing import Wanted, issue_token
 from fhir_server.cli.loading import POOL_SIZE, load_files
 from fhir_server.cli.output import CommandFailed
 from fhir_server.cli.users import NewUser, add_user, list_users
-from fhir_server.demo.cast import CLIENTS, PASSWORD, SAMPLE_PATIENT, USERS, DemoClient
+from fhir_server.demo.cast import CLIENTS, PASSWORD, SAMPLE_PATIENT, USERS
+from fhir_server.demo.pages import DEMO_APP
 from fhir_server.settings import PREFIX, Settings, load_settings
 from storage.addresses import without_password
 
@@ -33,12 +35,14 @@ SAMPLES: Final = ("patient_graph.json", "visit.json", "us_core.json", "care_plat
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What to tell the person who started it."""
+    """What to tell the person who started it; `key_file` holds the private key of the backend client `demo-backend`."""
 
     address: str
     base: str
     database: str
     token: str
+    portal_secret: str
+    key_file: str
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -47,9 +51,13 @@ class Demonstration:
             "fhir_base": self.base,
             "metadata": f"{self.base}/metadata",
             "database": self.database,
+            "sample_app": self.address + DEMO_APP,
+            "ehr_launch": f"{self.address}/launch",
             "users": [user.email for user in USERS],
             "password": PASSWORD,
             "clients": [client.id for client in CLIENTS],
+            "client_secrets": {"demo-portal": self.portal_secret},
+            "client_keys": {"demo-backend": self.key_file},
             "access_token": self.token,
             "expires_in": TOKEN_SECONDS,
         }
@@ -77,7 +85,8 @@ def _require_free(port: int) -> None:
 
 def _settings(port: int) -> Settings:
     """Put what the demonstration needs into the environment, where the workers read it, and read it."""
-    chosen = {"DEV": "true", "HOST": HOST, "PORT": str(port), "BASE_URL": f"http://{HOST}:{port}"}
+    address = f"http://{HOST}:{port}"
+    chosen = {"DEV": "true", "HOST": HOST, "PORT": str(port), "BASE_URL": address, "DEMO_APP": "true"}
     os.environ.update({PREFIX + name: value for name, value in chosen.items()})
     return load_settings()
 
@@ -86,16 +95,24 @@ async def _furnish(settings: Settings) -> Demonstration:
     async with open_installation(settings, pool_size=POOL_SIZE) as installation:
         await _load_samples(installation)
         await _add_people(installation)
-        await _add_apps(installation)
+        await add_apps(installation)
         wanted = Wanted("system/*.cruds", client="demo-service", lifetime=TOKEN_SECONDS)
         token = (await issue_token(installation, wanted))["access_token"]
-    return Demonstration(settings.base_url, settings.fhir_base, without_password(settings.database_url), token)
+    kept = Credentials.of(settings)
+    return Demonstration(
+        address=settings.base_url,
+        base=settings.fhir_base,
+        database=without_password(settings.database_url),
+        token=token,
+        portal_secret=kept.secret("demo-portal"),
+        key_file=str(kept.key_file("demo-backend")),
+    )
 
 
 async def _load_samples(installation: Installation) -> None:
     """Load the sample data, unless a demonstration was here before: what was done to it since stays."""
-    if {facts["id"] for facts in await list_clients(installation)} & {client.id for client in CLIENTS}:
-        return  # the apps came last
+    if CLIENTS[0].id in {facts["id"] for facts in await list_clients(installation)}:
+        return  # apps come after the data
     folder = files("fhir_server.demo") / "data"
     facts = await load_files(installation, None, [Path(str(folder / name)) for name in SAMPLES], show_progress=False)
     if facts["refused"]:
@@ -106,20 +123,10 @@ async def _add_people(installation: Installation) -> None:
     known = {facts["email"] for facts in await list_users(installation, None)}
     for user in USERS:
         if user.email not in known:
-            await add_user(installation, NewUser(user.email, PASSWORD, user.role, None, user.patients, user.name))
-
-
-async def _add_apps(installation: Installation) -> None:
-    known = {facts["id"] for facts in await list_clients(installation)}
-    for client in CLIENTS:
-        if client.id not in known:
-            await add_client(installation, _asked(client))
-
-
-def _asked(client: DemoClient) -> Asked:
-    return Asked(
-        client.id, client.type, client.scope, client.name, client.organization, client.redirect_uris, (), (), None
-    )
+            await add_user(
+                installation,
+                NewUser(user.email, PASSWORD, user.role, None, user.patients, user.name, user.fhir_user),
+            )
 
 
 def _program() -> str:
@@ -131,22 +138,27 @@ def _program() -> str:
 def tell(made: Demonstration) -> None:
     """Say where to look, who may sign in, and print a token that works at once."""
     facts = made.facts
-    lines = {
-        "FHIR base": made.base,
-        "Capabilities": facts["metadata"],
-        "Database": made.database,
-        "Users": f"{', '.join(facts['users'])} (password {PASSWORD})",
-        "Apps": ", ".join(facts["clients"]),
-    }
-    for name, value in lines.items():
+    typer.echo(f"A SMART app for a start: open {facts['sample_app']} and sign in as one of")
+    for user in USERS:
+        typer.echo(f"  {user.email:26}{user.role:13}{user.name}")
+    typer.echo(f"The password of all is {PASSWORD}. A launch from the EHR: {facts['ehr_launch']}, as the clinician.\n")
+    for name, value in {"FHIR base": made.base, "Capabilities": facts["metadata"], "Database": made.database}.items():
         typer.echo(f"{name + ':':14}{value}")
-    command = f"FHIR_SERVER_BASE_URL={made.address} {_program()} token --scope 'system/*.cruds' --client"
+    typer.echo(f"{'Apps:':14}{', '.join(facts['clients'])}; the secret of demo-portal is {made.portal_secret}")
+    _tell_of_tokens(made)
+    typer.echo("\nStop with Ctrl-C.")
+
+
+def _tell_of_tokens(made: Demonstration) -> None:
+    own = f"FHIR_SERVER_BASE_URL={made.address} "
+    command = f"{own if made.address != Settings.model_fields['base_url'].default else ''}{_program()} token"
     record = f"{made.base}/Observation?patient={SAMPLE_PATIENT}&category=laboratory&_sort=-date"
-    typer.echo(f"\nA token for an hour; another one: {command} demo-service\n")
+    typer.echo(f"\nA token for an hour; another one: {command} --scope 'system/*.cruds' --client demo-service\n")
     typer.echo(f"  export TOKEN={made.token}\n")
     for address in (f"{made.base}/Patient?name=doe", record):
         typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{address}"')
     typer.echo("\nThe care platform and the health hub are organizations of their own; tokens for them:\n")
     for client in ("demo-care", "demo-hub"):
-        typer.echo(f"  {command} {client}")
-    typer.echo("\nStop with Ctrl-C.")
+        typer.echo(f"  {command} --scope 'system/*.cruds' --client {client}")
+    typer.echo("\nAs a backend service gets it, with its key from the running server (SMART Backend Services):\n")
+    typer.echo(f"  {command} --scope 'system/*.rs' --client demo-backend --key {made.key_file}")

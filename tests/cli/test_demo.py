@@ -138,7 +138,7 @@ def test_with_json_the_demo_tells_a_token_and_where_to_look(tmp_path):
 
 
 def test_the_command_it_names_for_other_tokens_can_be_typed_as_it_stands(capsys, monkeypatch):
-    made = Demonstration("http://127.0.0.1:1", "http://127.0.0.1:1/fhir", "sqlite:///x", "token")
+    made = Demonstration("http://127.0.0.1:1", "http://127.0.0.1:1/fhir", "sqlite:///x", "token", "secret", "key")
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("sys.argv", [".venv/bin/fhir-server", "demo"])
     tell(made)
