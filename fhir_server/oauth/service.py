@@ -47,6 +47,8 @@ class Act:
     patient: str | None = None
     grant_id: str | None = None
     purpose: str | None = None
+    patients: Sequence[str] = ()
+    """Whom it concerns where they are several: those shown on a page, for instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def _record(request: Request, organization_id: str, act: Act) -> AuditRecord:
         resource_ids=act.ids,
         client_id=act.client_id,
         customer_id=act.patient,
+        patients=act.patients,
         grant_id=act.grant_id,
         purpose=act.purpose,
         method=request.method,
