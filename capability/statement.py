@@ -16,6 +16,7 @@ from capability.registry import (
     ResourceType,
 )
 from capability.search_parameters import COMMON, SearchParameter
+from capability.smart import security_extensions
 from capability.us_core import GUIDE, VERSIONS, combinations, targeted_includes
 from capability.us_core import SERVER as US_CORE
 
@@ -50,10 +51,16 @@ _SECURITY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What an installation decides about writes: `conditional_delete` is single or multiple."""
+    """What an installation decides: about writes (`conditional_delete` is single or multiple), and where it is.
+
+    `server_url` is the public address without slash, below which the authorization server is; None: it is not told.
+    `registration` says whether clients may register themselves.
+    """
 
     conditional_delete: str = "single"
     update_create: bool = True
+    server_url: str | None = None
+    registration: bool = False
 
 
 DEFAULT_CHOICES = Choices()
@@ -82,7 +89,7 @@ def capability_statement(
         "rest": [
             {
                 "mode": "server",
-                "security": {"cors": True, "service": [{"coding": [_SMART]}], "description": _SECURITY},
+                "security": _security(choices),
                 "resource": [_resource(each, sources.get(each.name, []), base_url, choices) for each in served],
                 "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
                 "searchParam": [_parameter(REGISTRY["Patient"].search_parameters[code]) for code in COMMON],
@@ -93,6 +100,14 @@ def capability_statement(
             }
         ],
     }
+
+
+def _security(choices: Choices) -> Json:
+    """Return who may come in and how (`smart.md` §2)."""
+    where = {}
+    if choices.server_url is not None:
+        where = {"extension": security_extensions(choices.server_url, registration=choices.registration)}
+    return {**where, "cors": True, "service": [{"coding": [_SMART]}], "description": _SECURITY}
 
 
 def terminology_capabilities(base_url: str, version: str, date: datetime) -> Json:

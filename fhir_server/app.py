@@ -16,11 +16,12 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 from fhir_server import metrics
-from fhir_server.cors import CrossOrigin
+from fhir_server.cors import CrossOrigin, is_for_apps
 from fhir_server.demo.pages import demo_routes
 from fhir_server.fhir.endpoint import FhirApplication
 from fhir_server.gate import Gate, Limits
 from fhir_server.logging import configure_logging
+from fhir_server.oauth.discovery import SMART_CONFIGURATION_PATH
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
 from fhir_server.oauth.routes import oauth_routes
 from fhir_server.search_parameters import take_up_search_parameters
@@ -42,8 +43,6 @@ ADDRESSES: Final = {
     "/readyz": "readiness: database, migrations, signing keys",
     "/metrics": "figures for Prometheus",
 }
-PUBLIC: Final = (f"{FHIR_PATH}/metadata",)
-"""What pages of any origin may read: it needs no token."""
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 _log = structlog.get_logger("fhir_server")
@@ -59,29 +58,45 @@ class Application:
         self._fhir = FhirApplication(FHIR_PATH)
         limits = Limits(settings.max_in_flight, settings.body_idle_seconds, settings.body_seconds)
         self._gate = Gate(self._fhir, limits)
-        self._cross_origin = CrossOrigin(self._gate, settings.cors_origins, PUBLIC)
+        self._cross_origin = CrossOrigin(self._gate, settings.cors_origins)
         self._rest = _rest(self)
+        self._rest_cross_origin = CrossOrigin(self._rest, settings.cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or start and stop with the server."""
         if scope["type"] == "http":
             path: str = scope["path"]
-            if path.startswith(FHIR_PATH) and path[len(FHIR_PATH) : len(FHIR_PATH) + 1] in {"", "/"}:
-                asked_by_page = any(name == b"origin" for name, _ in scope["headers"])
+            asked_by_page = any(name == b"origin" for name, _ in scope["headers"])
+            if _is_fhir(path):
                 await (self._cross_origin if asked_by_page else self._gate)(scope, receive, send)
                 return
+            if asked_by_page and is_for_apps(path):
+                await self._rest_cross_origin(scope, receive, send)
+                return
         await self._rest(scope, receive, send)
+
+    def _allow(self, origins: frozenset[str]) -> None:
+        """Take the origins of browser apps as they are now."""
+        self._cross_origin.allow(origins)
+        self._rest_cross_origin.allow(origins)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Hold the worker open."""
-        async with open_worker(self.settings, self.ids, self._cross_origin.allow) as worker:
+        async with open_worker(self.settings, self.ids, self._allow) as worker:
             self.worker = worker
             self._rest.state.oauth = worker.oauth
             self._fhir.start(worker.service, worker.authenticator)
             gc.freeze()  # what start-up made stays for good: no collection need look at it again
             yield
             self.worker = None
+
+
+def _is_fhir(path: str) -> bool:
+    """Say whether the FHIR interface answers; the configuration below its base is the authorization server's."""
+    if not path.startswith(FHIR_PATH) or path[len(FHIR_PATH) : len(FHIR_PATH) + 1] not in {"", "/"}:
+        return False
+    return path != SMART_CONFIGURATION_PATH
 
 
 def application() -> Application:

@@ -1,6 +1,11 @@
-"""Cross-origin requests of browser apps (security AU-8): exact origins, no credentials, `null` never.
+"""Cross-origin requests of browser apps (security AU-8, `smart.md` §14): exact origins, no credentials, `null` never.
 
-What anybody may read without a token, pages of any origin may read, too (us_core C1).
+What anybody may read without a token, pages of any origin may read, too (us_core C1, `smart.md` X1). The FHIR interface
+and the endpoints that apps call are for the origins that clients registered (X2), pages for people for no other page
+(X4).
+
+Which of the registered origins asks is not compared with which client asks: a preflight names no client, and the header
+protects a person's browser from pages of strangers, not the server from clients, which prove themselves otherwise.
 """
 
 from __future__ import annotations
@@ -11,9 +16,21 @@ from typing import Final
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from capability.smart import OAUTH_METADATA, OPENID_CONFIGURATION, PATHS, REGISTRATION_PATH, SMART_CONFIGURATION
+
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PUBLIC_METHODS: Final = ("GET", "HEAD", "OPTIONS")
-READABLE_HEADERS: Final = ("ETag", "Last-Modified", "Location", "Retry-After", "WWW-Authenticate", "X-Request-Id")
+READABLE_HEADERS: Final = (
+    "Content-Location",
+    "ETag",
+    "Last-Modified",
+    "Link",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Progress",
+    "X-Request-Id",
+)
 SENT_HEADERS: Final = (
     "Accept",
     "Authorization",
@@ -26,15 +43,42 @@ SENT_HEADERS: Final = (
     "X-Request-Id",
 )
 PREFLIGHT_SECONDS: Final = 600
+PUBLIC_PATHS: Final = frozenset(
+    {
+        "/fhir/metadata",
+        f"/fhir{SMART_CONFIGURATION}",
+        OPENID_CONFIGURATION,
+        OAUTH_METADATA,
+        PATHS["jwks_uri"],
+    }
+)
+"""What pages of any origin may read: it needs no token."""
+PUBLIC_PREFIX: Final = "/static/smart-style-"
+"""How an app shall look in an EHR: it names its version in its address."""
+APP_PATHS: Final = frozenset(
+    {
+        *(PATHS[name] for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint")),
+        PATHS["userinfo_endpoint"],
+        REGISTRATION_PATH,
+    }
+)
+"""What pages of registered origins may call beside the FHIR interface."""
+
+
+def is_public(path: str) -> bool:
+    """Say whether pages of any origin may read what is there (X1)."""
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX)
+
+
+def is_for_apps(path: str) -> bool:
+    """Say whether pages of other origins may read what is there at all, the FHIR interface aside (X4)."""
+    return path in APP_PATHS or is_public(path)
 
 
 class CrossOrigin(CORSMiddleware):
-    """Answers preflights and names the origin to browsers; what is allowed may change while it runs.
+    """Answers preflights and names the origin to browsers; what is allowed may change while it runs."""
 
-    `public` are the paths that pages of any origin may read.
-    """
-
-    def __init__(self, app: ASGIApp, origins: Collection[str], public: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
         super().__init__(
             app,
             allow_origins=(),
@@ -44,7 +88,6 @@ class CrossOrigin(CORSMiddleware):
             max_age=PREFLIGHT_SECONDS,
         )
         self.origins = frozenset(origins)
-        self._public_paths = frozenset(public)
         self._public = CORSMiddleware(
             app,
             allow_origins=("*",),
@@ -56,7 +99,7 @@ class CrossOrigin(CORSMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and scope["path"] in self._public_paths:
+        if scope["type"] == "http" and is_public(scope["path"]):
             await self._public(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -9,12 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from fhir_server.oauth import discovery
+
 STATIC_SECONDS: Final = 3600
 
 
 def oauth_routes() -> list[BaseRoute]:
     """Return the routes; each module names its own."""
-    return [Route("/static/pages.css", style_sheet, methods=["GET"])]
+    return [
+        Route("/static/pages.css", style_sheet, methods=["GET"]),
+        *discovery.ROUTES,
+    ]
 
 
 async def style_sheet(_request: Request) -> Response:
