@@ -26,11 +26,11 @@ CONNECT_SECONDS: Final = 3.0
 TOTAL_SECONDS: Final = 5.0
 LIMIT_BYTES: Final = 64 * 2**10
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-METADATA: Final = frozenset(
-    {IPv4Address("168.63.129.16"), IPv4Address("169.254.169.254"), IPv4Address("100.100.100.200")}
-)
+METADATA: Final = frozenset(map(IPv4Address, ("168.63.129.16", "169.254.169.254", "100.100.100.200")))
 """Where clouds tell a machine its secrets; the first is no private address."""
 SHARED: Final = IPv4Network("100.64.0.0/10")
+PROTOCOLS: Final = IPv4Network("192.0.0.0/24")
+LAST_PORT: Final = 65_535
 TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 """IPv6 addresses that stand for IPv4 ones (RFC 6052)."""
 HEADERS: Final = {"User-Agent": "fhir-server", "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -92,7 +92,7 @@ class Outgoing:
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
             raise FetchFailed("not reachable") from None
         if response.status_code != httpx.codes.OK:
-            raise FetchFailed("redirected" if response.is_redirect else "not a 200 answer")
+            raise FetchFailed("redirected" if response.has_redirect_location else "not a 200 answer")
         return Fetched(response.headers, response.content)
 
     def client(self, *, limit: int = LIMIT_BYTES) -> httpx.AsyncClient:
@@ -117,7 +117,7 @@ class Outgoing:
 
     async def checked(self, host: str, port: int) -> Sequence[Address]:
         """Return the addresses of a host, all of which may be connected to; raises FetchFailed when one may not."""
-        found = list(dict.fromkeys(await self.resolver(host, port)))
+        found = list(dict.fromkeys(await self.resolver(host, port))) if 0 < port <= LAST_PORT else []
         if not found:
             raise FetchFailed("unknown host")
         if not all(self._allows(address, host) for address in found):
@@ -126,7 +126,13 @@ class Outgoing:
 
     def _allows(self, address: Address, host: str) -> bool:
         plain = _meant(address)
-        if plain in METADATA or plain.is_multicast or plain.is_unspecified or plain.is_link_local:
+        if (
+            plain in METADATA
+            or _is_in(plain, PROTOCOLS)
+            or plain.is_multicast
+            or plain.is_unspecified
+            or plain.is_link_local
+        ):
             return False
         if host in LOOPBACK and not plain.is_loopback:
             return False  # http is allowed by that name
@@ -134,7 +140,11 @@ class Outgoing:
             return self.loopback
         if plain.is_global and not plain.is_reserved:
             return True
-        return self.private and (plain.is_private or (isinstance(plain, IPv4Address) and plain in SHARED))
+        return self.private and (plain.is_private or _is_in(plain, SHARED))
+
+
+def _is_in(address: Address, network: IPv4Network) -> bool:
+    return isinstance(address, IPv4Address) and address in network
 
 
 def _meant(address: Address) -> Address:

@@ -7,7 +7,6 @@ Every fault is the one exception NotVerified, which says nothing.
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +17,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from fhir_server.oauth.strict_json import DuplicateName, decode_object
+from fhir_server.oauth.strict_json import decode_object
 
 MAXIMUM_BYTES: Final = 8192
 SMALLEST_RSA_BITS: Final = 2048
@@ -113,14 +112,17 @@ def _import(key: Key, algorithm: str) -> RSAKey | ECKey:
     """Return a key; joserfc refuses a point that is not on the curve. Only the public members are read."""
     if algorithm in CURVES:
         return ECKey.import_key({name: key[name] for name in ("kty", "crv", "x", "y")})
-    made = RSAKey.import_key({name: key[name] for name in ("kty", "n", "e")})
-    if made.public_key.key_size < SMALLEST_RSA_BITS:
+    if int.from_bytes(_decoded(key["n"])).bit_length() < SMALLEST_RSA_BITS:
         raise NotVerified
-    return made
+    return RSAKey.import_key({name: key[name] for name in ("kty", "n", "e")})
 
 
 def _object(segment: str) -> Mapping[str, Any]:
     try:
-        return decode_object(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-    except (binascii.Error, DuplicateName, ValueError):
+        return decode_object(_decoded(segment))
+    except ValueError:  # no base64, no JSON, no object
         raise NotVerified from None
+
+
+def _decoded(segment: str) -> bytes:
+    return base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
