@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -100,8 +100,10 @@ def site(database_url: str) -> Iterator[Site]:
 
 
 @contextmanager
-def running_site(database_url: str, **more: object) -> Iterator[Site]:
-    """Run a server on a migrated database."""
+def running_site(
+    database_url: str, prepare: Callable[[Settings], None] | None = None, **more: object
+) -> Iterator[Site]:
+    """Run a server on a migrated database, in which `prepare` may put something before."""
     port = free_port()
     settings = Settings(
         database_url=database_url,
@@ -111,6 +113,8 @@ def running_site(database_url: str, **more: object) -> Iterator[Site]:
         **more,
     )
     ring = asyncio.run(signing_ring(settings))
+    if prepare is not None:
+        prepare(settings)
     config = uvicorn.Config(
         create_app(settings),
         host="127.0.0.1",

@@ -71,7 +71,7 @@ def prepare(port: int) -> tuple[Settings, Demonstration]:
     _require_free(port)
     settings = _settings(port)
     initialise(settings)
-    return settings, asyncio.run(_furnish(settings))
+    return settings, asyncio.run(furnish(settings))
 
 
 def _require_free(port: int) -> None:
@@ -91,7 +91,11 @@ def _settings(port: int) -> Settings:
     return load_settings()
 
 
-async def _furnish(settings: Settings) -> Demonstration:
+async def furnish(settings: Settings) -> Demonstration:
+    """Fill an installation with sample data, people and apps, as far as they are not there; return what to tell.
+
+    Raises CommandFailed and StorageError.
+    """
     async with open_installation(settings, pool_size=POOL_SIZE) as installation:
         await _load_samples(installation)
         await _add_people(installation)
