@@ -127,6 +127,18 @@ class Settings(BaseSettings):
         "least that OWASP allows. Stronger ones are made at the next sign-in.",
     )
     access_token_ttl: int = Field(900, ge=1, le=3600, description="Life of an access token in seconds.")
+    refresh_token_idle_days: int = Field(
+        90, ge=1, le=3650, description="How long a refresh token can wait to be used, in days."
+    )
+    refresh_token_days: int = Field(
+        365, ge=1, le=3650, description="How long what a person granted can be refreshed, however often, in days."
+    )
+    remembered_consent_days: int = Field(
+        90,
+        ge=0,
+        le=365,
+        description="How long an app that asks for no more than before is let through without the consent page. 0: never.",
+    )
     token_cache_size: int = Field(10_000, ge=1, description="Verified access tokens kept in memory, per worker.")
     revocation_poll_seconds: float = Field(1.0, gt=0, le=1.0, description="How often revocations are looked up.")
     max_body_bytes: int = Field(16 * 2**20, ge=1024, description="Largest body of a request; above it 413.")
