@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -40,6 +40,9 @@ from storage.store import ResourceStore
 
 ORIGINS_SECONDS: Final = 5.0
 """How soon the origins of a new client are known."""
+
+KEYS_SECONDS: Final = 5.0
+"""How soon a worker signs with the key that a rotation made active; the retired one verifies for longer than that."""
 
 GIVE_BACK_SECONDS: Final = 5.0
 """How soon what large bundles took is given back; it takes a millisecond, and next to nothing when there is nothing."""
@@ -113,6 +116,7 @@ async def open_worker(
         stack.push_async_callback(revocations.stop)
         await stack.enter_async_context(_running_projector(database))
         await stack.enter_async_context(_watched_origins(database, settings, allow_origins))
+        await stack.enter_async_context(_watched_keys(ring, keys))
         await stack.enter_async_context(_small_heap())
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
@@ -176,6 +180,25 @@ async def _watched_origins(
 
     allow(await client_origins(database) | set(settings.cors_origins))
     task = asyncio.create_task(watch(), name="origins")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _watched_keys(ring: KeyRing, load: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+    """Look signing keys up now and then, so that a rotation is followed by who signs (KY-1)."""
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(KEYS_SECONDS)
+            with suppress(StorageError):  # the last ones known stay good until it is back
+                ring.reload(await load())
+
+    task = asyncio.create_task(watch(), name="keys")
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import OrderedDict
@@ -43,6 +44,7 @@ class Authenticator:
         self._known: OrderedDict[bytes, tuple[Caller, Access]] = OrderedDict()
         self._capacity = settings.token_cache_size
         self._keys_loaded_at = float("-inf")
+        self._reloading = asyncio.Lock()
 
     async def access(self, headers: Headers, query: bytes) -> Access:
         """Return the caller's access.
@@ -50,6 +52,13 @@ class Authenticator:
         Raises Unauthenticated (401), MalformedAuthorization (400), NotAuthorised (403), and DatabaseUnavailable when
         nobody can say whether the token is revoked.
         """
+        return (await self._bearer(headers, query))[1]
+
+    async def caller(self, headers: Headers, query: bytes) -> Caller:
+        """Return what the token says of its bearer; raises as `access` does."""
+        return (await self._bearer(headers, query))[0]
+
+    async def _bearer(self, headers: Headers, query: bytes) -> tuple[Caller, Access]:
         token = bearer_token(headers, query)
         digest = hashlib.sha256(token).digest()
         known = self._known.get(digest)
@@ -57,7 +66,7 @@ class Authenticator:
             caller = await self._verify(token)
             known = (caller, authorise(caller))
             self._remember(digest, known)
-        caller, access = known
+        caller = known[0]
         if caller.expires_at <= self._now():
             self._known.pop(digest, None)
             raise expired_token()
@@ -66,7 +75,7 @@ class Authenticator:
         if self._revocations.is_revoked(caller):
             self._known.pop(digest, None)
             raise invalid_token()
-        return access
+        return known
 
     async def _verify(self, token: bytes) -> Caller:
         """Verify a token, with fresh keys if need be: it may be signed by a key that became active a moment ago."""
@@ -75,11 +84,12 @@ class Authenticator:
         return verify(token, self._issuer, self._ring, int(self._now()))
 
     async def _reload_keys(self) -> None:
-        """Load the keys, at most once a second however many unknown tokens arrive."""
-        now = time.monotonic()
-        if now - self._keys_loaded_at >= KEY_RELOAD_SECONDS:
-            self._keys_loaded_at = now
-            self._ring.reload(await self._load_keys())
+        """Load the keys, at most once a second however many unknown tokens arrive; who comes meanwhile waits (KY-1)."""
+        async with self._reloading:
+            now = time.monotonic()
+            if now - self._keys_loaded_at >= KEY_RELOAD_SECONDS:
+                self._keys_loaded_at = now
+                self._ring.reload(await self._load_keys())
 
     def _remember(self, digest: bytes, known: tuple[Caller, Access]) -> None:
         """Keep a verified token; the oldest one makes room."""
@@ -92,7 +102,8 @@ def bearer_token(headers: Headers, query: bytes) -> bytes:
     """Return the token of the one Authorization header (RFC 6750 §2.1).
 
     Raises Unauthenticated when there is none, for another scheme and for a token in the query, which would end up in
-    logs and referrers; MalformedAuthorization for two Authorization headers.
+    logs and referrers; MalformedAuthorization for two Authorization headers. Who tried no bearer token at all is told
+    of no error (RFC 6750 §3.1).
     """
     if b"token" in query and any(name in QUERY_TOKENS for name, _ in parse_qsl(query.decode("latin-1"))):
         raise Unauthenticated("invalid_request", "Send the access token in the Authorization header, not in the query.")
@@ -103,6 +114,8 @@ def bearer_token(headers: Headers, query: bytes) -> bytes:
         raise MalformedAuthorization("There are two Authorization headers; send one.")
     scheme, _, token = values[0].partition(b" ")
     token = token.strip()
-    if scheme.lower() != b"bearer" or not token or b" " in token:
-        raise Unauthenticated("invalid_request", "Send an access token: Authorization: Bearer <token>.")
+    if scheme.lower() != b"bearer":
+        raise Unauthenticated(None, "Send an access token: Authorization: Bearer <token>.")
+    if not token or b" " in token:
+        raise Unauthenticated("invalid_token", "Send an access token: Authorization: Bearer <token>.")
     return token

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from fhir_server.errors import MalformedAuthorization, NotAuthorised, Unauthenticated
 from fhir_server.oauth.errors import InvalidRequest, InvalidToken, OAuthError
-from storage.errors import AuditUnavailable, DatabaseUnavailable
+from storage.errors import AuditUnavailable, ConcurrencyConflict, DatabaseUnavailable
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -45,11 +45,14 @@ def json_endpoint(path: str, handler: Handler, methods: Sequence[str] = ("POST",
             return await handler(request)
         except OAuthError as error:
             return refusal(error)
-        except (Unauthenticated, NotAuthorised):
+        except Unauthenticated as error:
+            refused = {"error": InvalidToken.code, "error_description": str(error)}
+            return answer(refused, InvalidToken.status, {"WWW-Authenticate": error.challenge})
+        except NotAuthorised:
             return refusal(InvalidToken("The access token is not valid."))
         except MalformedAuthorization as error:
             return refusal(InvalidRequest(str(error)))
-        except (DatabaseUnavailable, AuditUnavailable) as error:
+        except (DatabaseUnavailable, AuditUnavailable, ConcurrencyConflict) as error:
             log.warning("oauth_unavailable", reason=type(error).__name__)
             gone = {"error": "temporarily_unavailable", "error_description": "Try again in a moment."}
             return answer(gone, 503, {"Retry-After": str(RETRY_SECONDS)})

@@ -9,6 +9,7 @@
     ├── InvalidScopes             400 invalid_scope
     ├── AccessDenied              400 access_denied
     ├── InvalidToken              401 invalid_token (RFC 6750 §3.1)
+    ├── InsufficientScope         403 insufficient_scope (RFC 6750 §3.1)
     ├── InvalidRedirectUri        400 invalid_redirect_uri (RFC 7591 §3.2.2)
     ├── InvalidClientMetadata     400 invalid_client_metadata
     ├── InvalidSoftwareStatement  400 invalid_software_statement
@@ -106,6 +107,22 @@ class InvalidToken(OAuthError):
     def headers(self) -> Mapping[str, str]:
         """RFC 6750 §3."""
         return {"WWW-Authenticate": 'Bearer realm="oauth", error="invalid_token"'}
+
+
+class InsufficientScope(OAuthError):
+    """The access token was not granted `scope`, which this needs."""
+
+    code = "insufficient_scope"
+    status = 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"The access token has no scope {scope}.")
+        self.scope = scope
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """RFC 6750 §3."""
+        return {"WWW-Authenticate": f'Bearer realm="oauth", error="insufficient_scope", scope="{self.scope}"'}
 
 
 class InvalidRedirectUri(OAuthError):

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fhir_server.oauth import discovery
+from fhir_server.oauth import discovery, userinfo
 
 STATIC_SECONDS: Final = 3600
 
@@ -19,6 +19,7 @@ def oauth_routes() -> list[BaseRoute]:
     return [
         Route("/static/pages.css", style_sheet, methods=["GET"]),
         *discovery.ROUTES,
+        *userinfo.ROUTES,
     ]
 
 
