@@ -23,7 +23,14 @@ SMALLEST_RSA_BITS: Final = 2048
 
 
 class ClientRefused(Exception):
-    """A client cannot be registered like this; the message says why and the remedy."""
+    """A client cannot be registered like this; the message says why and the remedy.
+
+    `member` names what is at fault where that is an address, as RFC 7591 calls it.
+    """
+
+    def __init__(self, message: str, member: str = "") -> None:
+        super().__init__(message)
+        self.member = member
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +59,14 @@ def register(asked: Registration) -> Client:
         raise ClientRefused(f"A {asked.type} client belongs to an organization; give --organization.")
     if asked.type == ClientType.PUBLIC and (asked.keys or asked.jwks_uri):
         raise ClientRefused("A public client has no keys; register it as confidential or leave --jwks out.")
-    for uri in (*asked.redirect_uris, *asked.launch_uris):
-        _check_uri(uri, private_use=uri in asked.redirect_uris and asked.type == ClientType.PUBLIC)
+    for uri in asked.redirect_uris:
+        _check_uri(uri, "redirect_uris", private_use=asked.type == ClientType.PUBLIC)
+    for uri in asked.launch_uris:
+        _check_uri(uri, "launch_uris")
     for origin in asked.origins:
         _check_origin(origin)
     if asked.jwks_uri is not None:
-        _check_uri(asked.jwks_uri, private_use=False)
+        _check_uri(asked.jwks_uri, "jwks_uri")
     return Client(
         id=asked.id,
         type=asked.type,
@@ -87,33 +96,33 @@ def _checked_scope(asked: Registration) -> str:
     return " ".join(dict.fromkeys(asked.scope.split()))
 
 
-def _split(uri: str) -> SplitResult:
+def _split(uri: str, member: str) -> SplitResult:
     if not uri.isascii() or any(character <= " " or character in '\\"<>^`{|}' for character in uri):
-        raise ClientRefused(f"{uri!r} is no address.")
+        raise ClientRefused(f"{uri!r} is no address.", member)
     try:
         parts = urlsplit(uri)
         parts.port  # noqa: B018 raises for a port that is none
     except ValueError:
-        raise ClientRefused(f"{uri} is no address.") from None
+        raise ClientRefused(f"{uri} is no address.", member) from None
     return parts
 
 
-def _check_uri(uri: str, *, private_use: bool) -> None:
+def _check_uri(uri: str, member: str, *, private_use: bool = False) -> None:
     """Refuse an address that is not absolute and safe: https, http on loopback, or a private-use scheme of an app."""
-    parts = _split(uri)
+    parts = _split(uri, member)
     if "#" in uri or "@" in parts.netloc or "*" in uri:
-        raise ClientRefused(f"{uri} has a fragment, a user name or a wildcard; leave it out.")
+        raise ClientRefused(f"{uri} has a fragment, a user name or a wildcard; leave it out.", member)
     if parts.scheme == "https" and parts.hostname:
         return
     if parts.scheme == "http" and parts.hostname in LOOPBACK:
         return
     if private_use and "." in parts.scheme:  # reverse domain name, RFC 8252 §7.1
         return
-    raise ClientRefused(f"{uri} is not https; http is for loopback addresses only.")
+    raise ClientRefused(f"{uri} is not https; http is for loopback addresses only.", member)
 
 
 def _check_origin(origin: str) -> None:
-    _check_uri(origin, private_use=False)
+    _check_uri(origin, "origins")
     parts = urlsplit(origin)
     if parts.path or parts.query:
         raise ClientRefused(f"{origin} is no origin: give scheme, host and port only.")
