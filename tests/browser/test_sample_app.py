@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fhir_server.demo.cast import PASSWORD
-
 
 def test_the_sample_app_is_there(site, browser):
     browser.open(f"{site.settings.base_url}/demo-app/")
