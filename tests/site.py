@@ -103,14 +103,18 @@ def site(database_url: str) -> Iterator[Site]:
 def running_site(
     database_url: str, prepare: Callable[[Settings], None] | None = None, **more: object
 ) -> Iterator[Site]:
-    """Run a server on a migrated database, in which `prepare` may put something before."""
+    """Run a server on a migrated database, in which `prepare` may put something before.
+
+    Nobody needs a second factor, and hashing passwords is cheap, unless `more` says otherwise.
+    """
     port = free_port()
+    told = {"mfa_roles": (), "password_hashing": "floor", **more}
     settings = Settings(
         database_url=database_url,
         database_role=ROLE,
         base_url=f"http://127.0.0.1:{port}",
         secret=SECRET,
-        **more,
+        **told,
     )
     ring = asyncio.run(signing_ring(settings))
     if prepare is not None:

@@ -52,9 +52,13 @@ class PasswordPool:
             return None
         return await self._run(lambda: passwords.hash_again(password, hasher=self.hasher))
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    def require_room(self) -> None:
+        """Raise TooManyAttempts when too many wait already, before anything else is done for one more."""
         if self._present >= self._threads + QUEUE:
             raise TooManyAttempts(RETRY_SECONDS)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        self.require_room()
         self._present += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)

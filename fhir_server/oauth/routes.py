@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fhir_server.oauth import discovery, userinfo
+from fhir_server.oauth import discovery, token, userinfo
+from fhir_server.pages import sign_in
 
 STATIC_SECONDS: Final = 3600
 
@@ -19,7 +20,9 @@ def oauth_routes() -> list[BaseRoute]:
     return [
         Route("/static/pages.css", style_sheet, methods=["GET"]),
         *discovery.ROUTES,
+        *token.ROUTES,
         *userinfo.ROUTES,
+        *sign_in.ROUTES,
     ]
 
 

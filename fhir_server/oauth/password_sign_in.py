@@ -1,0 +1,86 @@
+"""Who somebody is by e-mail address and password, with a wait after failures (security AU-1 to AU-3).
+
+Someone unknown, a wrong password, an account that is disabled and one without a password are the same to whoever asks:
+same work, same answer. Failures count per account, known or not, and per address; state is shared by all workers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+
+from fhir_server.oauth.backoff import failure_value
+from fhir_server.oauth.errors import TooManyAttempts
+from fhir_server.oauth.service import Act, OAuthService, address_of, service_of
+from fhir_server.oauth.sessions import PERSON
+from storage.authorization.failures import blocked_for, cleared, failed
+from storage.authorization.people import replace_password
+from storage.repositories.entities import User
+from storage.repositories.platform import UserRepository
+
+ACCOUNT: Final = "account"
+ADDRESS: Final = "address"
+FREE_FROM_ADDRESS: Final = 20
+"""A ward signs in from one address; its mistakes are forgotten an hour after the last one."""
+NOBODY: Final = "anonymous"
+
+
+async def user_by_password(request: Request, email: str, password: str) -> User | None:
+    """Return the active user whose password this is; None for everybody else.
+
+    Raises TooManyAttempts while the account or the address has to wait, and when too many passwords are being looked
+    at already.
+    """
+    service = service_of(request)
+    service.passwords.require_room()
+    user = await _attempt(service, request, email)
+    fits = await service.passwords.verify(user.password_hash if user else None, password)
+    if user is None or not user.is_active or not fits:
+        await _refuse(service, request, user)
+        return None
+    await _accept(service, user, email, password)
+    return user
+
+
+async def _attempt(service: OAuthService, request: Request, email: str) -> User | None:
+    """Return whoever has the address, active or not.
+
+    The attempt counts as a failure until it is right: however many come at once, no more than are free are looked at.
+    """
+    now = service.seconds
+    async with service.database.platform() as connection:
+        waits = [await blocked_for(connection, kind, value, now) for kind, value in _counted(service, request, email)]
+        if max(waits) > 0:
+            raise TooManyAttempts(max(waits))
+        await failed(connection, ACCOUNT, _account(service, email), now)
+        return await UserRepository(connection).by_email(email)
+
+
+def _counted(service: OAuthService, request: Request, email: str) -> tuple[tuple[str, str], ...]:
+    return (ACCOUNT, _account(service, email)), (ADDRESS, _address(service, request))
+
+
+def _account(service: OAuthService, email: str) -> str:
+    return failure_value(service, ACCOUNT, email.lower())
+
+
+def _address(service: OAuthService, request: Request) -> str:
+    return failure_value(service, ADDRESS, address_of(request))
+
+
+async def _refuse(service: OAuthService, request: Request, user: User | None) -> None:
+    async with service.database.platform() as connection:
+        value = _address(service, request)
+        await failed(connection, ADDRESS, value, service.seconds, free=FREE_FROM_ADDRESS)
+    actor = user.id if user else NOBODY
+    await service.note(request, None, Act(actor, PERSON, "session", "sign-in", outcome="denied", status=403))
+
+
+async def _accept(service: OAuthService, user: User, email: str, password: str) -> None:
+    """Forget the account's failures, and store a stronger hash where the present one is weak (AU-1)."""
+    stronger = await service.passwords.hash_again(user.password_hash or "", password)
+    async with service.database.platform() as connection:
+        await cleared(connection, ACCOUNT, _account(service, email))
+        if stronger is not None:
+            await replace_password(connection, user.id, user.password_hash, stronger)
