@@ -90,7 +90,9 @@ class Service:
 
     async def send(self, assertion: str, **more: str) -> Client:
         form = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
-        return await client_of_assertion(self, {**form, **more})  # type: ignore[arg-type]
+        found = await client_of_assertion(self, {**form, **more})  # type: ignore[arg-type]
+        async with self.database.platform() as connection:
+            return await ClientRepository(connection).get(found.id)
 
     async def refuses(self, assertion: str, **more: str) -> None:
         with pytest.raises(InvalidClient) as refused:
