@@ -19,6 +19,8 @@ from fhir_server.settings import Settings
 from storage.authorization.opaque import digest, new_opaque
 
 CSRF_FIELD: Final = "csrf"
+SAME_ORIGIN: Final = "same-origin"
+NO_ORIGIN: Final = "null"
 PURPOSE: Final = "forms"
 """Purpose of the derived key that form tokens are made with."""
 
@@ -70,13 +72,20 @@ def is_own_form(request: Request, settings: Settings, form: str, token: str) -> 
 
 
 def _is_own_origin(request: Request, settings: Settings) -> bool:
-    """Say whether Origin, or else Referer, is ours; browsers that send neither are known by the form's token alone."""
+    """Say whether a page of ours sent this, as far as the browser tells; what tells nothing has the form's token alone.
+
+    Our pages have `Referrer-Policy: no-referrer`, because of which browsers send `Origin: null` with our own forms
+    (Fetch, "append a request Origin header"): it says nothing. `Sec-Fetch-Site` then does; `none` is a person's own
+    doing, a reload for instance.
+    """
+    if request.headers.get("sec-fetch-site", SAME_ORIGIN) not in {SAME_ORIGIN, "none"}:
+        return False
     own = _origin(settings.base_url)
-    origin = request.headers.get("origin")
-    if origin is not None:
-        return origin == own
-    referer = request.headers.get("referer")
-    return referer is None or _origin(referer) == own
+    for name in ("origin", "referer"):
+        sender = request.headers.get(name, NO_ORIGIN)
+        if sender != NO_ORIGIN:
+            return _origin(sender) == own
+    return True
 
 
 def _origin(address: str) -> str:
