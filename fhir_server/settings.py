@@ -62,6 +62,14 @@ class PasswordHashing(StrEnum):
     FLOOR = "floor"
 
 
+class SelfRegistration(StrEnum):
+    """Which apps may register themselves (RFC 7591, security OA-14)."""
+
+    OFF = "off"
+    TOKEN = "token"  # noqa: S105 a word, no secret
+    OPEN = "open"
+
+
 def _zone(name: str) -> tzinfo:
     """Return a zone by its name; raises ValueError for one that the system does not know."""
     if name == "UTC":
@@ -137,7 +145,7 @@ class Settings(BaseSettings):
         90,
         ge=0,
         le=365,
-        description="How long an app that asks for no more than before is let through without the consent page. 0: never.",
+        description="Days for which an app that asks for no more than before is not asked about again; 0: none.",
     )
     token_cache_size: int = Field(10_000, ge=1, description="Verified access tokens kept in memory, per worker.")
     revocation_poll_seconds: float = Field(1.0, gt=0, le=1.0, description="How often revocations are looked up.")
@@ -187,6 +195,11 @@ class Settings(BaseSettings):
     audit_queue: int = Field(10_000, ge=1, description="Audit records that may wait; above it reads answer 503.")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins of browser apps, separated by spaces, beside those that clients registered."
+    )
+    registration: SelfRegistration = Field(
+        SelfRegistration.OFF,
+        description="Which apps may register themselves at `/oauth/register`: `off`: none; `token`: those that were "
+        "given a token by `fhir-server client registration-token`; `open`: every one.",
     )
     allow_private_jwks: bool = Field(
         False,
@@ -282,6 +295,11 @@ class Settings(BaseSettings):
     def checks_claims(self) -> bool:
         """Whether what is written has to follow the profiles that it claims."""
         return self.validate_profiles is ProfileChecks.CLAIMED
+
+    @property
+    def takes_registrations(self) -> bool:
+        """Whether apps may register themselves, be it with a token only."""
+        return self.registration is not SelfRegistration.OFF
 
     @property
     def owner_database_url(self) -> str:

@@ -78,3 +78,8 @@ async def revoke_grants(
     for grant in ended:
         await revoke(connection, RevocationKind.GRANT, grant.id, instant(now), until)
     return ended
+
+
+async def revoke_grant(connection: AsyncConnection, grant_id: str, reason: str, now: int) -> bool:
+    """Revoke one grant, and with it everything that was issued for it; False when it was revoked before."""
+    return bool(await revoke_grants(connection, [grants.c.id == grant_id], reason, now))
