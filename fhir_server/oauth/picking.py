@@ -128,6 +128,13 @@ async def permitted_patient(request: Request, picker: Picker, patient: str) -> P
     raise PageRefused(403, NOT_YOURS, "It does not exist, or you may not see it.")
 
 
+async def shown_patient(request: Request, picker: Picker, patient: str) -> PatientCard:
+    """Return a patient in context to be shown; raises PageRefused as `permitted_patient` does."""
+    card = await permitted_patient(request, picker, patient)
+    await _note(request, picker, "Patient", (patient,), patient=patient)
+    return card
+
+
 async def permitted_encounter(request: Request, picker: Picker, patient: str, encounter: str) -> EncounterCard:
     """Return an encounter of the patient that the person may see; raises PageRefused for any other (L6)."""
     service = service_of(request)

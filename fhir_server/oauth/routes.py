@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fhir_server.oauth import discovery, token, userinfo
-from fhir_server.pages import sign_in
+from fhir_server.oauth import authorize, discovery, token, userinfo
+from fhir_server.pages import consent, encounters, flow, organization, patients, sign_in
 
 STATIC_SECONDS: Final = 3600
 
@@ -20,6 +20,12 @@ def oauth_routes() -> list[BaseRoute]:
     return [
         Route("/static/pages.css", style_sheet, methods=["GET"]),
         *discovery.ROUTES,
+        *authorize.ROUTES,
+        *flow.ROUTES,
+        *organization.ROUTES,
+        *patients.ROUTES,
+        *encounters.ROUTES,
+        *consent.ROUTES,
         *token.ROUTES,
         *userinfo.ROUTES,
         *sign_in.ROUTES,
