@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from capability.elements import RESOURCE_TYPES as R4_TYPES
 from capability.roles import Role, is_directory, roles
 from fhir_server.errors import NotAuthorised
+from fhir_server.oauth.filters import Filter
 from fhir_server.oauth.scopes import ANY_TYPE, Level, Scope, parse_scopes
-from storage.access import Access, Reach, Right
+from storage.access import Access, Extent, Reach, Right, Way
+from storage.search.granular import filter_tests, together
+from storage.search.shape import Binder, Test
 
 RESOURCE_TYPES: Final = frozenset(R4_TYPES)
 SERVICE: Final = "SERVICE"
@@ -58,39 +61,72 @@ def authorise(caller: Caller) -> Access:
     role = roles().get(caller.role)
     if role is None:
         raise NotAuthorised("The role of this access token is not known.")
+    rights, filters = _rights(role.name, caller.scope, caller.patient is not None)
     return Access(
         organization_id=caller.organization_id,
         actor=caller.subject,
         role=role.name,
         client_id=caller.client_id,
-        rights=_rights(role.name, caller.scope, caller.patient is not None),
+        rights=rights,
         patient=caller.patient,
         fhir_user=caller.fhir_user,
         grant=caller.token_id,
+        filters=filters,
     )
 
 
 @lru_cache(maxsize=1024)
-def _rights(role_name: str, scope: str, has_patient: bool) -> Rights:
-    """Return the rights by type; equal tokens share them, as they are the same for every organization and patient."""
+def _rights(role_name: str, scope: str, has_patient: bool) -> tuple[Rights, Mapping[str, Any]]:
+    """Return the rights by type, with the values that their tests name.
+
+    Equal tokens share them, as they are the same for every organization and patient.
+    """
     granted = parse_scopes(scope, RESOURCE_TYPES).fhir
     if not has_patient and any(each.level is Level.PATIENT for each in granted):
         raise NotAuthorised("The access token has a patient/ scope but names no patient.")
+    filters = _Filters()
     role = roles()[role_name]
-    rights = {resource_type: _rights_of_type(role, resource_type, granted) for resource_type in RESOURCE_TYPES}
-    return MappingProxyType({resource_type: reaches for resource_type, reaches in rights.items() if reaches})
+    rights = {resource_type: _rights_of_type(role, resource_type, granted, filters) for resource_type in R4_TYPES}
+    found = MappingProxyType({resource_type: reaches for resource_type, reaches in rights.items() if reaches})
+    return found, MappingProxyType(filters.binder.values)
 
 
-def _rights_of_type(role: Role, resource_type: str, granted: tuple[Scope, ...]) -> Mapping[Right, Reach]:
+def _rights_of_type(
+    role: Role, resource_type: str, granted: tuple[Scope, ...], filters: _Filters
+) -> Mapping[Right, Reach]:
+    """Return the union of what the scopes for a type permit (smart.md C6)."""
+    asked = [scope for scope in granted if scope.resource_type in {ANY_TYPE, resource_type}]
     reaches: dict[Right, Reach] = {}
-    for scope in granted:
-        if scope.filter or scope.resource_type not in {ANY_TYPE, resource_type}:
-            continue
-        for right in map(Right, scope.letters):
-            reach = reach_of(role, resource_type, right, scope.level)
-            if reach > reaches.get(right, Reach.NONE):
-                reaches[right] = reach
+    for right in Right:
+        ways: list[Way] = []
+        narrow: dict[Extent, list[Filter]] = {}
+        for scope in asked:
+            if right.value not in scope.letters:
+                continue
+            whole = reach_of(role, resource_type, right, scope.level)
+            if scope.filter:
+                for way in whole.ways:
+                    narrow.setdefault(way.extent, []).append(scope.criteria)
+            else:
+                ways.extend(whole.ways)
+        ways += [Way(extent, filters.tests(each)) for extent, some in narrow.items() for each in together(some)]
+        if ways:
+            reaches[right] = Reach.by(ways)
     return MappingProxyType(reaches)
+
+
+class _Filters:
+    """Turns filters into tests, equal ones into equal tests: then `r` and `s` of one scope are one statement."""
+
+    def __init__(self) -> None:
+        self.binder = Binder(letter="f")
+        self._known: dict[Filter, tuple[Test, ...]] = {}
+
+    def tests(self, criteria: Filter) -> tuple[Test, ...]:
+        """Return the tests of a filter; their values go into `binder`."""
+        if criteria not in self._known:
+            self._known[criteria] = filter_tests(criteria, self.binder)
+        return self._known[criteria]
 
 
 def reach_of(role: Role, resource_type: str, right: Right, level: Level) -> Reach:
@@ -120,11 +156,10 @@ def _speaks_for(role: Role, level: Level) -> bool:
 def access_for_read(access: Access, resource_type: str, resource_id: str) -> Access:
     """Return the access for one GET of one resource: the caller's own, unless it is exactly the token's fhirUser.
 
-    That one is readable without a scope for its type (settled §4.3, smart.md O5). Use the answer for this read only.
+    That one is readable without a scope for its type, and whatever the filter of a scope (settled §4.3, smart.md O5,
+    E18). Use the answer for this read only.
     """
-    if (
-        access.fhir_user != f"{resource_type}/{resource_id}"
-        or access.reach(resource_type, Right.READ) is not Reach.NONE
-    ):
+    reach = access.reach(resource_type, Right.READ)
+    if access.fhir_user != f"{resource_type}/{resource_id}" or not (reach is Reach.NONE or reach.is_granular):
         return access
     return replace(access, rights={resource_type: {Right.READ: Reach.ORGANIZATION}})

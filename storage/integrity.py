@@ -85,7 +85,7 @@ async def check_references(
         for pending in pendings:
             references.pop(pending.key.hash, None)
         if references and reach is not Reach.NONE:
-            own = {"organization_id": unit.organization_id, **access_parameters(access, reach)}
+            own = {"organization_id": unit.organization_id, **access_parameters(access)}
             parameters = {**own, "keys": list(references)}
             for (found,) in await unit.driver.fetch(_existing_statement(unit.driver.dialect, reach), parameters):
                 references.pop(found, None)
@@ -94,7 +94,7 @@ async def check_references(
 
 
 def _seen(access: Access, resource_type: str) -> Reach:
-    return max(access.reach(resource_type, Right.READ), access.reach(resource_type, Right.SEARCH))
+    return access.reach(resource_type, Right.READ) | access.reach(resource_type, Right.SEARCH)
 
 
 @lru_cache

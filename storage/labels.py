@@ -19,14 +19,15 @@ from mappers.registry import mapper_of
 from storage.access import Access, Reach, Right
 from storage.codec import SERVER_META
 from storage.conditional import required
-from storage.errors import InteractionForbidden, MapperStopped, MappingRefused, SearchTooCostly
+from storage.errors import InteractionForbidden, MapperStopped, MappingRefused, SearchTooCostly, WriteOutsideAccess
 from storage.projection.facts import open_facts
+from storage.projection.index_values import index_values
 from storage.projection.lineage import row_with_facts
 from storage.projection.project import UNMAPPABLE, residual_bytes, residual_of
 from storage.reading import Reader
 from storage.resources import Home, ResourceKey, Stored, Version
-from storage.search.conditions import ORGANIZATION
 from storage.search.includes import TypesWithin
+from storage.search.own import ORGANIZATION
 from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.shape import Binder
 from storage.sql import Prepared, prepare
@@ -34,7 +35,7 @@ from storage.store import require_sole
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import load_current, replace_in_place
-from storage.visibility import ACCESS_PATIENT, access_parameters
+from storage.visibility import ACCESS_PATIENT, access_parameters, includes, visible
 
 KINDS: Final = ("profile", "security", "tag")
 """The elements of `meta` that are labels, in the order of the specification."""
@@ -60,13 +61,15 @@ async def change_labels(
     found = (await load_current(unit, [key])).get(key)
     stored = required(key, found, access, unit.base_url, expected_version)
     resource = stored.resource()
-    if access.reach(key.resource_type, Right.UPDATE) is not Reach.ORGANIZATION:
-        require_sole(stored, access, unit.base_url)
+    reach = access.reach(key.resource_type, Right.UPDATE)
+    require_sole(stored, reach, access, unit.base_url)
     meta = own_meta(resource)
     changed = change(meta)
     if changed == meta:
         return Version(key, stored.version, stored.last_updated, deleted=False, body=stored.body)
     labelled = {name: value for name, value in resource.items() if name != "meta"} | {"meta": changed}
+    if reach.is_granular and not includes(reach, index_values(labelled, unit.base_url), access):
+        raise WriteOutsideAccess(key.resource_type)
     residual = stored.residual if stored.home is None else await _residual(unit, stored, stored.home, change)
     return await replace_in_place(unit, stored, labelled, residual)
 
@@ -165,10 +168,10 @@ async def labels_in_use(reader: Reader, resource_type: str, access: Access) -> L
     if not by_reach:
         raise InteractionForbidden(resource_type or "any type", Right.SEARCH.name.lower())
     binder = Binder()
-    kinds = tuple(TypesWithin(*binder.bind_list(group), reach) for reach, group in sorted(by_reach.items()))
+    kinds = tuple(TypesWithin(*binder.bind_list(group), reach) for reach, group in by_reach.items())
     parameters = {
         "organization_id": access.organization_id,
-        **access_parameters(access, Reach.COMPARTMENT),
+        **access_parameters(access),
         **binder.values,
     }
     rows = await reader.fetch(access.organization_id, _bodies(kinds, reader.dialect), parameters)
@@ -203,8 +206,9 @@ def _of_kind(kind: TypesWithin) -> list[Select[Any]]:
         is_one_of(rows.c.resource_type, kind.types, kind.many),
         rows.c.deleted.is_(False),
     )
-    if kind.reach is Reach.ORGANIZATION:
-        return [every]
+    if not kind.reach.is_bound:
+        return [every.where(visible(rows, kind.reach))]
+    every = every.where(visible(rows, kind.reach)) if kind.reach.is_granular else every
     shared = fhir.compartments.alias()
     rids = select(shared.c.rid).where(shared.c.organization_id == ORGANIZATION, shared.c.patient == own)
     return [every.where(rows.c.patient == own), every.where(rows.c.patient == 0, rows.c.rid.in_(rids))]

@@ -109,7 +109,7 @@ class ProvenanceReader:
         seen = _within_read(self._access, sorted({key.resource_type for key in wanted.values()}), binder)
         if not seen:
             return frozenset()
-        parameters = {**access_parameters(self._access, Reach.COMPARTMENT), **binder.values, "keys": list(wanted)}
+        parameters = {**access_parameters(self._access), **binder.values, "keys": list(wanted)}
         rows = await self._fetch(_visible_statement(seen, self._reader.dialect), parameters)
         return frozenset(wanted[self_key] for (self_key,) in rows)
 
@@ -147,7 +147,7 @@ class ProvenanceReader:
         binder = Binder()
         seen = _within_read(self._access, AUTHORS, binder)
         statement = _readable_statement(seen, self._reader.dialect)
-        parameters = {**access_parameters(self._access, Reach.COMPARTMENT), **binder.values, "keys": list(keys)}
+        parameters = {**access_parameters(self._access), **binder.values, "keys": list(keys)}
         rows = await self._fetch(statement, parameters)
         readable, organization, name = set(), None, self._access.organization_id
         for kind, self_key, resource_type, resource_id in rows:
@@ -265,7 +265,7 @@ def _within_read(access: Access, types: Iterable[str], binder: Binder) -> tuple[
     for each in types:
         by_reach.setdefault(access.reach(each, Right.READ), []).append(each)
     by_reach.pop(Reach.NONE, None)
-    return tuple(TypesWithin(*binder.bind_list(group), reach) for reach, group in sorted(by_reach.items()))
+    return tuple(TypesWithin(*binder.bind_list(group), reach) for reach, group in by_reach.items())
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from storage.access import Access, Reach, Right
+from storage.access import Access, Extent, Reach, Right, Way
 from storage.driver import Question
 from storage.errors import (
     ResourceExists,
@@ -40,7 +40,7 @@ from storage.sql import Prepared, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
 from storage.versions import Pending, current_question, load_current, write_versions
-from storage.visibility import ACCESS_PATIENT, access_parameters, visible
+from storage.visibility import is_seen, own_patient, visible
 
 
 @lru_cache
@@ -85,7 +85,7 @@ class ResourceStore:
     async def _current(self, key: ResourceKey, access: Access) -> Version:
         reach = access.require(key.resource_type, Right.READ)
         statement = _read_statement(self.database.dialect, reach)
-        rows = await self.database.fetch(access.organization_id, statement, key_parameters(key, access, reach))
+        rows = await self.database.fetch(access.organization_id, statement, key_parameters(key, access))
         if not rows:
             raise ResourceNotFound(key.resource_type, key.id)
         return version_of(key, rows[0])
@@ -101,8 +101,8 @@ class ResourceStore:
             raise ResourceNotFound(key.resource_type, key.id, number) from error
         if version.version != number:
             reach = access.require(key.resource_type, Right.READ)
-            parameters = key_parameters(key, access, Reach.ORGANIZATION) | {"version": number}
-            if reach is Reach.COMPARTMENT:
+            parameters = key_parameters(key, access) | {"version": number}
+            if reach is not Reach.ORGANIZATION:
                 found = await self.history(key, HistoryQuery(count=1, before=number + 1), access)
                 version = next(iter(found.versions), version)
             else:
@@ -143,7 +143,7 @@ class ResourceStore:
             pending = _admit(write, stored.get(write.key), access, unit.base_url)
             if pending is not None:
                 pendings.append(pending)
-        bound = {write.key for write in writes if access.reach(*_asked_right(write)) is not Reach.ORGANIZATION}
+        bound = {write.key for write in writes if access.reach(*_asked_right(write)).is_bound}
         await check_references(unit, pendings, access, bound, enforce=self.enforce_references)
         placed = await self.places.place(unit, pendings, bound)
         deletions, along = (
@@ -169,8 +169,8 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     exists = stored is not None and not stored.deleted
     require_stored(write.key, stored)
     _check_version(write, stored if exists else None)
-    if stored is not None and exists and reach is not Reach.ORGANIZATION:
-        require_sole(stored, access, base_url)
+    if stored is not None and exists:
+        require_sole(stored, reach, access, base_url)
     if write.resource is None:
         return Pending(write.key, None, stored) if exists else None
     if write.must_not_exist and exists:
@@ -181,7 +181,8 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     resource = _with_kept_meta(write.resource, stored)
     values = index_values(resource, base_url)
     if reach is not Reach.ORGANIZATION:
-        _require_own(values, access_parameters(access, reach).get(ACCESS_PATIENT), write.key)
+        _require_within(values, reach, access, write.key)
+    if reach.is_bound:
         require_same_identity(resource, stored)
     return Pending(write.key, resource, stored, values=values, by_put=not write.must_not_exist)
 
@@ -194,14 +195,17 @@ def _asked_right(write: Write) -> tuple[str, Right]:
 
 def is_visible(stored: Stored, reach: Reach, access: Access, base_url: str) -> bool:
     """Say whether a reach above NONE includes what is stored, as the predicate `visible` says of rows."""
-    if reach is Reach.ORGANIZATION:
-        return True
-    own = access_parameters(access, reach).get(ACCESS_PATIENT)
-    return own is not None and (stored.patient == own or own in _patients(stored, base_url))
+    return reach is Reach.ORGANIZATION or bool(_seen_by(stored, reach, access, base_url))
 
 
-def _patients(stored: Stored, base_url: str) -> tuple[int, ...]:
-    return () if stored.deleted else index_values(stored.resource(), base_url).patients
+def _seen_by(stored: Stored, reach: Reach, access: Access, base_url: str) -> list[Way]:
+    """Return the ways by which what is stored is seen; of a deletion only the patient is left to go by."""
+    if not stored.deleted and (reach.is_granular or not stored.patient):
+        values = index_values(stored.resource(), base_url)
+        return [way for way in reach.ways if is_seen(way, values, access)]
+    own = own_patient(access)
+    whole = (way for way in reach.ways if not way.tests)
+    return [way for way in whole if way.extent is Extent.ORGANIZATION or (own is not None and own == stored.patient)]
 
 
 def _check_version(write: Write, stored: Stored | None) -> None:
@@ -211,19 +215,28 @@ def _check_version(write: Write, stored: Stored | None) -> None:
         raise VersionConflict(write.key.resource_type, write.key.id)
 
 
-def require_sole(stored: Stored, access: Access, base_url: str) -> None:
+def require_sole(stored: Stored, reach: Reach, access: Access, base_url: str) -> None:
     """Refuse changes by a caller bound to one compartment to what lies in others as well (AZ-8).
 
     It would be taken from the other patients, too. Raises WriteOutsideAccess.
     """
-    own = access_parameters(access, Reach.COMPARTMENT).get(ACCESS_PATIENT)
-    if stored.patient != own and _patients(stored, base_url) != (own,):
+    own = own_patient(access)
+    if reach is Reach.ORGANIZATION or (stored.patient == own and reach is Reach.COMPARTMENT):
+        return
+    if any(way.extent is not Extent.COMPARTMENT for way in _seen_by(stored, reach, access, base_url)):
+        return
+    if stored.patient != own and index_values(stored.resource(), base_url).patients != (own,):
         raise WriteOutsideAccess(stored.key.resource_type)
 
 
-def _require_own(values: IndexValues, own: int | None, key: ResourceKey) -> None:
-    """A caller bound to one compartment writes into that compartment and no other (AZ-8)."""
-    if own is None or values.patients != (own,):
+def _require_within(values: IndexValues, reach: Reach, access: Access, key: ResourceKey) -> None:
+    """What is written lies within the reach, and within a compartment only what lies in no other (AZ-8, smart.md E7).
+
+    Raises WriteOutsideAccess.
+    """
+    alone = values.patients == (own_patient(access),)
+    ways = (way for way in reach.ways if alone or way.extent is not Extent.COMPARTMENT)
+    if not any(is_seen(way, values, access) for way in ways):
         raise WriteOutsideAccess(key.resource_type)
 
 

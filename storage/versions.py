@@ -12,7 +12,6 @@ from sqlalchemy import Table, bindparam, delete, select, update
 
 from storage.codec import finished, is_same_content
 from storage.driver import Driver, Question, Row
-from storage.projection.coverage import PATIENT_BIT
 from storage.projection.index_values import IndexValues, index_values
 from storage.resources import Creation, Home, ResourceKey, Stored, Version, Written
 from storage.search.values import OPEN_HIGH, OPEN_LOW
@@ -283,15 +282,7 @@ def _derived(values: IndexValues | None, stored: Stored | None) -> tuple[int, in
     """Return patient, date_low, date_high, present; a deletion keeps the patient, for access and 410 (settled §3.1)."""
     if values is None:
         return stored.patient if stored else 0, OPEN_LOW, OPEN_HIGH, 0
-    return _patient(values), values.date_low, values.date_high, values.present
-
-
-def _patient(values: IndexValues) -> int:
-    """Return the one Patient that the resource is about, 0 when there is none or it lies in other compartments, too.
-
-    Searches rely on it: where the column is set, it is what `patient` and `subject` refer to.
-    """
-    return values.patients[0] if len(values.patients) == 1 and values.present >> PATIENT_BIT & 1 else 0
+    return values.patient, values.date_low, values.date_high, values.present
 
 
 def _place(home: Home | None) -> tuple[str | None, str | None, str | None]:
@@ -304,7 +295,7 @@ ROWS_PER_RESOURCE = (fhir.compartments, *fhir.INDEX_TABLES)
 
 def index_place(values: IndexValues) -> tuple[int, int]:
     """Return patient and clinical date as the resource's row has them, and its token rows beside it."""
-    return _patient(values), values.date_low
+    return values.patient, values.date_low
 
 
 def index_rows(organization_id: str, rid: int, values: IndexValues, patient: int, date: int) -> dict[Table, list[Row]]:

@@ -1,8 +1,8 @@
 """What a granular scope narrows its type to: `patient/Observation.rs?category=…|laboratory` (smart.md §7 C1, C9).
 
 A filter is what a search would ask, of parameters that the index answers exactly: tokens, references and dates, by
-value alone. Whatever else is written there (modifiers, chains, other parameters) makes the scope one that is not granted:
-leaving the filter out would grant more than was asked (security OA-12).
+value alone. Whatever else is written there (modifiers, chains, other parameters) makes the scope one that is not
+granted: leaving the filter out would grant more than was asked (security OA-12).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from storage.reading import Reader
 from storage.resources import Creation, ResourceKey, Version
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
-from storage.visibility import ACCESS_PATIENT, access_parameters, visible
+from storage.visibility import access_parameters, includes, own_patient, visible
 
 Fetch = Callable[[Prepared, Mapping[str, Any]], Awaitable[list[Row]]]
 """Runs a reading statement in the caller's organization."""
@@ -50,14 +50,14 @@ class HistoryPage:
     next_before: int | None
 
 
-def key_parameters(key: ResourceKey, access: Access, reach: Reach) -> dict[str, Any]:
+def key_parameters(key: ResourceKey, access: Access) -> dict[str, Any]:
     """Return the parameters of a statement about one resource."""
     return {
         "organization_id": access.organization_id,
         "self_key": key.hash,
         "resource_type": key.resource_type,
         "id": key.id,
-        **access_parameters(access, reach),
+        **access_parameters(access),
     }
 
 
@@ -72,7 +72,7 @@ def _history_statement(dialect: str, reach: Reach) -> Prepared:
     """All versions without their bodies, newest first, of a resource whose current row is visible."""
     names = ("version", "last_updated", "deleted", "patient", "creation")
     now, old = fhir.resources, fhir.history
-    seen = and_(is_at_key(now), visible(now, reach))
+    seen = and_(is_at_key(now), visible(now, reach, deletions=True))
     current = select(*(now.c[name] for name in names)).where(seen)
     superseded = select(*(old.c[name] for name in names)).where(
         is_at_key(old), exists(select(literal_column("1")).where(seen))
@@ -103,7 +103,7 @@ def version_of(key: ResourceKey, row: Row, creation: Creation = Creation.NONE) -
 async def history_page(database: Reader, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
     """Return versions newest first, deletions included; raises ResourceNotFound for an unknown resource."""
     reach = access.require(key.resource_type, Right.READ)
-    if reach is Reach.COMPARTMENT:  # what a version's body says decides, so one snapshot has to show both
+    if reach is not Reach.ORGANIZATION:  # what a version's body says decides, so one snapshot has to show both
         async with database.read(access.organization_id) as driver:
             return await _page(driver.fetch, database, key, query, access)
     return await _page(partial(database.fetch, access.organization_id), database, key, query, access)
@@ -111,9 +111,8 @@ async def history_page(database: Reader, key: ResourceKey, query: HistoryQuery, 
 
 async def visible_versions(fetch: Fetch, database: Reader, key: ResourceKey, access: Access, reach: Reach) -> list[Row]:
     """Return version, last_updated, deleted, patient and creation of what the caller may see, newest first."""
-    parameters = key_parameters(key, access, reach)
-    rows = await fetch(_history_statement(database.dialect, reach), parameters)
-    return await _seen(fetch, database, rows, parameters, reach)
+    rows = await fetch(_history_statement(database.dialect, reach), key_parameters(key, access))
+    return await _seen(fetch, database, rows, key, access=access, reach=reach)
 
 
 async def _page(fetch: Fetch, database: Reader, key: ResourceKey, query: HistoryQuery, access: Access) -> HistoryPage:
@@ -122,11 +121,11 @@ async def _page(fetch: Fetch, database: Reader, key: ResourceKey, query: History
     When a version was current, versions tell that the caller does not see.
     """
     reach = access.require(key.resource_type, Right.READ)
-    parameters = key_parameters(key, access, reach)
+    parameters = key_parameters(key, access)
     rows = await fetch(_history_statement(database.dialect, reach), parameters)
-    if not rows:
+    seen = {row[0] for row in await _seen(fetch, database, rows, key, access=access, reach=reach)}
+    if not seen:
         raise ResourceNotFound(key.resource_type, key.id)
-    seen = {row[0] for row in await _seen(fetch, database, rows, parameters, reach)}
     asked = [row for row in _asked_for(rows, query) if row[0] in seen]
     page = [row for row in asked if row[0] < query.before]
     found = await _bodies(fetch, database.dialect, parameters, [row[0] for row in page[: query.count]])
@@ -138,13 +137,50 @@ async def _page(fetch: Fetch, database: Reader, key: ResourceKey, query: History
 
 
 async def _seen(
-    fetch: Fetch, database: Reader, rows: list[Row], parameters: Mapping[str, Any], reach: Reach
+    fetch: Fetch, database: Reader, rows: list[Row], key: ResourceKey, *, access: Access, reach: Reach
 ) -> list[Row]:
-    """Leave out versions that the caller may not see (V6)."""
-    if reach is not Reach.COMPARTMENT or not rows:
+    """Leave out versions that the caller may not see (V6, smart.md E3)."""
+    if reach is Reach.ORGANIZATION or not rows:
         return rows
-    bodies = partial(_bodies, fetch, database.dialect, parameters)
-    return await _within_compartment(bodies, rows, parameters[ACCESS_PATIENT], database.base_url)
+    own = own_patient(access)
+    is_told = {row[0]: _tells(row, own) for row in rows} if reach is Reach.COMPARTMENT else {}
+    unclear = [row[0] for row in rows[1:] if not row[2] and is_told.get(row[0]) is None]
+    bodies = await _bodies(fetch, database.dialect, key_parameters(key, access), unclear)
+
+    def sees(version: int) -> bool:
+        told = is_told.get(version)
+        if told is not None:
+            return told
+        return version in bodies and includes(reach, index_values(decode(bodies[version]), database.base_url), access)
+
+    return _as_before(rows, sees, by_patient=reach is Reach.COMPARTMENT)
+
+
+def _tells(row: Row, own: int | None) -> bool | None:
+    """Say by its patient whether a version lies in the compartment; None where only its body tells.
+
+    Where the patient is 0 it is about nobody, or lies in several compartments.
+    """
+    _, _, deleted, patient, _ = row
+    return None if patient == 0 and not deleted else bool(patient == own)
+
+
+def _as_before(rows: Sequence[Row], sees: Callable[[int], bool], *, by_patient: bool) -> list[Row]:
+    """Keep the versions that are seen, newest first; a deletion is seen by whoever saw the version before it.
+
+    The current one was found by the predicate itself, save where it is a deletion and contents decide.
+    """
+    kept: list[Row] = []
+    before = False
+    for row in reversed(rows[1:]):
+        version, _, deleted, patient, _ = row
+        if not deleted or (by_patient and patient != 0):
+            before = sees(version)
+        if before:
+            kept.append(row)
+    if by_patient or before or not rows[0][2]:
+        kept.append(rows[0])
+    return kept[::-1]
 
 
 async def _bodies(fetch: Fetch, dialect: str, parameters: Mapping[str, Any], versions: list[int]) -> dict[int, bytes]:
@@ -152,29 +188,6 @@ async def _bodies(fetch: Fetch, dialect: str, parameters: Mapping[str, Any], ver
     if not versions:
         return {}
     return dict(await fetch(_bodies_statement(dialect), {**parameters, "versions": versions}))
-
-
-async def _within_compartment(
-    bodies_of: Callable[[list[int]], Awaitable[dict[int, bytes]]], rows: Sequence[Row], own: int, base_url: str
-) -> list[Row]:
-    """Leave out superseded versions of other patients; a deletion is whose the version before it was.
-
-    Where a version's patient is 0 it is about nobody, or lies in several compartments: then its body has to tell.
-    """
-    current, *superseded = rows
-    unclear = [version for version, _, deleted, patient, _ in superseded if patient == 0 and not deleted]
-    bodies = await bodies_of(unclear)
-    kept: list[Row] = []
-    before = False
-    for row in reversed(superseded):
-        version, _, deleted, patient, _ = row
-        if patient != 0:
-            before = patient == own
-        elif not deleted:
-            before = own in index_values(decode(bodies[version]), base_url).patients
-        if before:
-            kept.append(row)
-    return [current, *reversed(kept)]
 
 
 def _asked_for(rows: Sequence[Row], query: HistoryQuery) -> list[Row]:

@@ -15,14 +15,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, FromClause, Select, and_, exists, literal_column, or_, select, tuple_, union_all
 
-from storage.access import Reach
 from storage.codec import decode
 from storage.driver import Row
 from storage.errors import ResourceGone, ResourceNotFound
 from storage.history.instance import HistoryQuery, history_page
 from storage.projection.index_values import IndexValues, index_values
 from storage.resources import ResourceKey, Version
-from storage.search.conditions import ORGANIZATION
 from storage.search.everything import (
     BEFORE_ALL,
     PLACE,
@@ -38,13 +36,14 @@ from storage.search.everything import (
 )
 from storage.search.keys import self_key
 from storage.search.lower import reach_of
+from storage.search.own import ORGANIZATION
 from storage.search.predicates.parameters import parameter_like
 from storage.search.records import RecordReader
 from storage.search.shape import Binder
 from storage.search.values import OPEN_HIGH, OPEN_LOW
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
-from storage.visibility import ACCESS_PATIENT, access_parameters
+from storage.visibility import access_parameters, includes
 
 _AT_ONCE: Final = 500
 _OF_VERSION: Final = frozenset({"version", "last_updated", "body"})
@@ -94,7 +93,7 @@ class PastRecordReader(RecordReader):
             if shape is None:
                 return
             parameters = {
-                **access_parameters(self.access, Reach.COMPARTMENT),
+                **access_parameters(self.access),
                 **binder.values,
                 **record_parameters(asked, self_key("Patient", asked.patient), place),
                 "at": _instant(asked)[1],
@@ -111,14 +110,12 @@ class PastRecordReader(RecordReader):
     def _was_part(self, asked: Everything, row: Row, part: _Part) -> bool:
         """Say whether a superseded version belonged there, in sight of the caller and within the care dates."""
         values = self._values(row)
+        if not includes(reach_of(self.access, row[0]), values, self.access):
+            return False
         if part is _Part.DIRECTORY:
             return not values.patients
         if self_key("Patient", asked.patient) not in values.patients:
             return False
-        if reach_of(self.access, row[0]) is Reach.COMPARTMENT:
-            own = access_parameters(self.access, Reach.COMPARTMENT)[ACCESS_PATIENT]
-            if own not in values.patients:
-                return False
         low, high = asked.period or (OPEN_LOW, OPEN_HIGH)
         return values.date_low < high and values.date_high > low
 

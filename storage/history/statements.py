@@ -31,15 +31,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from storage.access import Reach
-from storage.search.conditions import ORGANIZATION
 from storage.search.includes import TypesWithin
+from storage.search.own import ORGANIZATION
 from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.shape import Name
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction_ids import CURRENT_IF_ASSIGNED, OLDEST_RUNNING
-from storage.visibility import ACCESS_PATIENT
+from storage.visibility import ACCESS_PATIENT, visible
 
 PLACE: Final = ("last_updated", "version", "resource_type", "id")
 """The order, all of it falling: the newest first, then the higher version; the rest tells equal ones apart."""
@@ -149,9 +148,9 @@ def _number(rows: FromClause) -> ColumnElement[int]:
 
 
 def _ways(shape: StreamShape, kind: TypesWithin) -> list[str]:
-    """Return the ways to the resources: by a List, by the column, by rows of what is about no one patient."""
-    if kind.reach is Reach.ORGANIZATION:
-        return ["listed"]
+    """Return the ways to the resources: by a List, by the column, by rows of what is about no one patient, or any."""
+    if not kind.reach.is_bound:
+        return ["listed"] if shape.listed else ["any"]
     return ["listed own", "listed shared"] if shape.listed else ["own", "shared"]
 
 
@@ -168,6 +167,8 @@ def _found(now: FromClause, kind: TypesWithin, way: str) -> list[ColumnElement[b
         shared = fhir.compartments.alias()
         rids = select(shared.c.rid).where(shared.c.organization_id == ORGANIZATION, shared.c.patient == own)
         conditions += [now.c.patient == 0, now.c.rid.in_(rids)]
+    if kind.reach.is_granular:
+        conditions.append(visible(now, kind.reach, deletions=True))
     return conditions
 
 
@@ -181,7 +182,7 @@ def _superseded(shape: StreamShape, dialect: str, kind: TypesWithin, way: str) -
     now, old = fhir.resources.alias(), fhir.history.alias()
     joined = now.join(old, and_(old.c.organization_id == ORGANIZATION, *_same(old, now)))
     conditions = [*_asked(old, shape, dialect), *_found(now, kind, way)]
-    if kind.reach is not Reach.ORGANIZATION:
+    if kind.reach.is_bound:
         own = parameter_like(fhir.resources.c.patient, ACCESS_PATIENT)
         conditions.append(or_(old.c.patient == own, old.c.patient == 0))
     return _newest(_columns(old).select_from(joined).where(*conditions), old, shape)

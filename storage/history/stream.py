@@ -26,9 +26,9 @@ from storage.history.statements import (
 )
 from storage.reading import Reader
 from storage.resources import Creation, ResourceKey, Version
-from storage.search.conditions import ORGANIZATION
 from storage.search.cursor import CursorSealer
 from storage.search.includes import TypesWithin
+from storage.search.own import ORGANIZATION
 from storage.search.query import Search
 from storage.search.shape import Binder
 from storage.sql import Prepared, member_of, prepare
@@ -161,21 +161,23 @@ class _Walk:
         return count if count <= MOST_COUNTED else None
 
     def _is_bound(self, reach: Reach) -> bool:
-        return reach is Reach.COMPARTMENT or self.query.listed is not None
+        return reach is not Reach.ORGANIZATION or self.query.listed is not None
 
     def _shape(self, limit: int, *, after: bool) -> tuple[StreamShape, dict[str, Any]]:
         binder = Binder()
-        by_reach = {reach: [name for name, each in self.seen.items() if each is reach] for reach in Reach}
+        by_reach: dict[Reach, list[str]] = {}
+        for name, reach in self.seen.items():
+            by_reach.setdefault(reach, []).append(name)
         whole, many = None, False
         bound: list[TypesWithin] = []
-        for reach in (Reach.COMPARTMENT, Reach.ORGANIZATION):
-            if by_reach[reach] and self._is_bound(reach):
-                bound.append(TypesWithin(*binder.bind_list(by_reach[reach]), reach))
-            elif by_reach[reach]:
-                whole, many = binder.bind_list(by_reach[reach])
+        for reach, names in by_reach.items():
+            if self._is_bound(reach):
+                bound.append(TypesWithin(*binder.bind_list(names), reach))
+            else:
+                whole, many = binder.bind_list(names)
         query = self.query
         values = {"organization_id": self.access.organization_id, **binder.values}
-        values |= access_parameters(self.access, Reach.COMPARTMENT)
+        values |= access_parameters(self.access)
         if query.since is not None:
             values["since"] = query.since
         if query.at is not None:
@@ -200,14 +202,14 @@ class _Walk:
                 versions = self.query.listed.get(key)
                 if versions is not None and named["version"] not in versions:
                     continue
-            if named["self_key"] is None:
-                if self.query.at is not None and current.get(key.hash, self.query.at[1]) <= self.query.at[0]:
+            is_old = named["self_key"] is None
+            if is_old and self.query.at is not None and current.get(key.hash, self.query.at[1]) <= self.query.at[0]:
+                continue
+            if _is_unclear(named, self.seen[key.resource_type]):
+                if key not in own:
+                    own[key] = await self._own_versions(key)
+                if named["version"] not in own[key]:
                     continue
-                if self.seen[key.resource_type] is Reach.COMPARTMENT and named["patient"] == 0:
-                    if key not in own:
-                        own[key] = await self._own_versions(key)
-                    if named["version"] not in own[key]:
-                        continue
             kept.append(row)
         return kept
 
@@ -220,8 +222,17 @@ class _Walk:
         return dict(await self.driver.fetch(_updated_statement(self.driver.dialect), parameters))
 
     async def _own_versions(self, key: ResourceKey) -> frozenset[int]:
-        rows = await visible_versions(self.driver.fetch, self.reader, key, self.access, Reach.COMPARTMENT)
+        reach = self.seen[key.resource_type]
+        rows = await visible_versions(self.driver.fetch, self.reader, key, self.access, reach)
         return frozenset(map(itemgetter(0), rows))
+
+
+def _is_unclear(named: Mapping[str, Any], reach: Reach) -> bool:
+    """Say whether only bodies tell if a version may be seen: what was, unless a patient says it (V6, smart.md E3)."""
+    is_old = named["self_key"] is None
+    if reach.is_granular:
+        return is_old or bool(named["deleted"])
+    return is_old and reach is not Reach.ORGANIZATION and named["patient"] == 0
 
 
 def _named(row: Row) -> dict[str, Any]:

@@ -55,6 +55,14 @@ class IndexValues:
     date_high: int
     present: int
 
+    @property
+    def patient(self) -> int:
+        """The one Patient that the resource is about, 0 when there is none or it lies in other compartments, too.
+
+        Searches rely on it: where the column is set, it is what `patient` and `subject` refer to.
+        """
+        return self.patients[0] if len(self.patients) == 1 and self.present >> PATIENT_BIT & 1 else 0
+
 
 def index_values(resource: Mapping[str, Any], base: str) -> IndexValues:
     """Return what the index holds of a resource that passed validation and has an id.

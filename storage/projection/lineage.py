@@ -152,7 +152,7 @@ async def _visible(unit: UnitOfWork, key: ResourceKey, access: Access) -> Stored
     parameters = {
         "organization_id": unit.organization_id,
         "self_key": key.hash,
-        **access_parameters(access, reach),
+        **access_parameters(access),
     }
     rows = await unit.driver.fetch(_stored_statement(unit.driver.dialect, reach), parameters)
     stored = stored_of(rows[0]) if rows else None

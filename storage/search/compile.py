@@ -26,18 +26,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.operators import custom_op
 
-from storage.search.conditions import (
-    ORGANIZATION,
-    TABLES,
-    Condition,
-    Node,
-    condition_of,
-    patient_condition,
-    resource_node,
-    rids_of,
-    rows_condition,
-)
+from storage.search.conditions import condition_of, patient_condition, rids_of, rows_condition
 from storage.search.order import SortKind, SortShape
+from storage.search.own import ORGANIZATION, TABLES, Condition, Node, resource_node
 from storage.search.plan import Branch, Plan, Wanted
 from storage.search.predicates.body import body_extreme
 from storage.search.predicates.parameters import is_one_of

@@ -28,8 +28,8 @@ from capability.compartments import in_patient_compartment
 from capability.elements import RESOURCE_TYPES
 from storage.access import Access
 from storage.search.compile import VERSION_COLUMNS
-from storage.search.conditions import ORGANIZATION
 from storage.search.includes import TypesWithin, of_types, within_reach
+from storage.search.own import ORGANIZATION
 from storage.search.predicates.parameters import parameter_like
 from storage.search.query import Search
 from storage.search.shape import Binder

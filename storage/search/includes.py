@@ -18,9 +18,9 @@ from capability.search_parameters import SearchParameter, SearchType, search_par
 from storage.access import Access, Reach
 from storage.projection.coverage import answered_by_patient_column
 from storage.search.compile import VERSION_COLUMNS
-from storage.search.conditions import ORGANIZATION
 from storage.search.keys import parameter_key
 from storage.search.lower import reach_of
+from storage.search.own import ORGANIZATION
 from storage.search.predicates.parameters import is_one_of
 from storage.search.query import MAX_INCLUDED, Include
 from storage.search.shape import Binder, Name
@@ -161,7 +161,7 @@ def within_reach(types: Sequence[str], access: Access, binder: Binder) -> tuple[
     by_reach.pop(Reach.NONE, None)
     if set(by_reach) == {Reach.ORGANIZATION} and len(by_reach[Reach.ORGANIZATION]) == len(RESOURCE_TYPES):
         return (TypesWithin(None, False, Reach.ORGANIZATION),)
-    return tuple(TypesWithin(*binder.bind_list(group), reach) for reach, group in sorted(by_reach.items()))
+    return tuple(TypesWithin(*binder.bind_list(group), reach) for reach, group in by_reach.items())
 
 
 @lru_cache(maxsize=512)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from capability.search_parameters import SearchParameter, find
-from storage.access import Access, Reach
+from storage.access import Access
 from storage.driver import Row
 from storage.errors import SearchTooCostly
 from storage.reading import Reader
@@ -184,7 +184,7 @@ class LatestReader:
         plan = plan_page(search, self.access, lowering, after=bool(place))
         parameters = {
             "organization_id": self.access.organization_id,
-            **access_parameters(self.access, Reach.COMPARTMENT),
+            **access_parameters(self.access),
             **lowering.binder.values,
             **{after_name(at): value for at, value in enumerate(place)},
         }

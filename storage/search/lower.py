@@ -72,7 +72,7 @@ from storage.search.values import fold
 
 def reach_of(access: Access, resource_type: str) -> Reach:
     """Return how far the caller sees the type inside a search: by `r` or `s`, whichever goes further (smart E5)."""
-    return max(access.reach(resource_type, Right.SEARCH), access.reach(resource_type, Right.READ))
+    return access.reach(resource_type, Right.SEARCH) | access.reach(resource_type, Right.READ)
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,7 +191,7 @@ def _shares(search: Search, access: Access) -> list[_Share]:
     for part in parts:
         reach = access.require(part.resource_type, Right.SEARCH)
         if len(parts) > 1 and _asks_alike(part):
-            own = reach is Reach.COMPARTMENT and in_patient_compartment(part.resource_type)
+            own = reach.is_bound and in_patient_compartment(part.resource_type)
             alike.setdefault((reach, own), []).append(part)
         else:
             shares.append(_Share((part.resource_type,), part.criteria, part.sort, reach))
@@ -228,7 +228,7 @@ def plan_branches(
         # Of a patient's own resources the column tells: rows are left for what is about several patients, or none.
         few = isinstance(subject.column, PatientIs) or _is_chain_to_few(subject.rows)
         return by_column, Branch(subject.rows, None, tuple(tests), few=few)
-    if reach is Reach.COMPARTMENT and in_patient_compartment(resource_type):
+    if reach.is_bound and in_patient_compartment(resource_type):
         by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
         return by_column, Branch(InCompartment(ACCESS_PATIENT), None, tuple(tests), few=True)
     rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))

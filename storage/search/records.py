@@ -14,7 +14,6 @@ from storage.driver import Row
 from storage.errors import ResourceGone, ResourceNotFound
 from storage.reading import Reader
 from storage.resources import ResourceKey, Version
-from storage.search.conditions import ORGANIZATION
 from storage.search.cursor import CursorSealer
 from storage.search.everything import (
     BEFORE_ALL,
@@ -26,6 +25,7 @@ from storage.search.everything import (
     record_parameters,
 )
 from storage.search.keys import self_key
+from storage.search.own import ORGANIZATION
 from storage.search.page import Page
 from storage.search.predicates.parameters import parameter_like
 from storage.search.shape import Binder
@@ -71,7 +71,7 @@ class RecordReader:
     async def patient(self, asked: Everything) -> list[Version]:
         """Return the Patient, or nothing when other types or later versions are asked for."""
         reach = self.access.require("Patient", Right.READ)
-        parameters = {"patient": self_key("Patient", asked.patient), **access_parameters(self.access, reach)}
+        parameters = {"patient": self_key("Patient", asked.patient), **access_parameters(self.access)}
         statement = _patient_statement(self.reader.dialect, reach)
         rows = await self.fetch(statement, parameters)
         if not rows:
@@ -90,7 +90,7 @@ class RecordReader:
         if shape is None:
             return []
         parameters = {
-            **access_parameters(self.access, Reach.COMPARTMENT),
+            **access_parameters(self.access),
             **binder.values,
             **record_parameters(asked, self_key("Patient", asked.patient), place),
         }

@@ -8,7 +8,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
-from storage.access import Access, Reach, Right
+from storage.access import Access, Right
 from storage.driver import Driver, Row
 from storage.history.record import PastRecordReader
 from storage.reading import Reader
@@ -259,7 +259,7 @@ def _parameters(access: Access, binder: Binder) -> dict[str, Any]:
     """Return all parameters of a statement; a caller's Patient is given whether or not the statement asks for it."""
     return {
         "organization_id": access.organization_id,
-        **access_parameters(access, Reach.COMPARTMENT),
+        **access_parameters(access),
         **binder.values,
     }
 

@@ -18,13 +18,14 @@ Name = str
 
 @dataclass(slots=True)
 class Binder:
-    """Gathers the values of a statement under names; equal walks give equal names."""
+    """Gathers the values of a statement under names; equal walks give equal names. `letter` begins each of them."""
 
     values: dict[str, Any] = field(default_factory=dict)
+    letter: str = "p"
 
     def bind(self, value: Any) -> Name:
         """Return the name of a new parameter with this value."""
-        name = f"p{len(self.values)}"
+        name = f"{self.letter}{len(self.values)}"
         self.values[name] = value
         return name
 

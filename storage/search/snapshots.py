@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, FromClause, Text, bindparam, cast, func, literal_column, select
 from sqlalchemy.types import UserDefinedType
 
-from storage.search.conditions import ORGANIZATION
+from storage.search.own import ORGANIZATION
 from storage.tables import fhir
 from storage.transaction_ids import OFFSET
 

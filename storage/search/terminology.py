@@ -19,9 +19,9 @@ from storage.access import Access, Reach
 from storage.codec import decode
 from storage.driver import Row
 from storage.errors import HierarchyUnknown, SearchTooCostly, ValueSetUnknown
-from storage.search.conditions import ORGANIZATION
 from storage.search.keys import parse_reference
 from storage.search.lower import reach_of
+from storage.search.own import ORGANIZATION
 from storage.search.predicates.parameters import parameter_like
 from storage.search.query import Chain, Criterion, Either, Has, Match, Modifier, Search, Token, Uri, Value
 from storage.sql import Prepared, prepare
@@ -238,7 +238,7 @@ class Terminology:
             "organization_id": self.access.organization_id,
             "resource_type": resource_type,
             "wanted": local.id if by_id and local is not None else url,
-            **access_parameters(self.access, Reach.COMPARTMENT),
+            **access_parameters(self.access),
         }
         rows = await self.fetch(_lookup(self.dialect, reach, by_id), parameters)
         found = [decode(bytes(row[0])) for row in rows]

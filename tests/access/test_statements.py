@@ -32,12 +32,10 @@ REASONS = {
     "storage/history/statements.py:compile_stream": PART,
     "storage/history/statements.py:compile_count": "only of types that are seen whole",
     "storage/history/statements.py:_along_types_sqlite": "only of types that are seen whole",
-    "storage/history/statements.py:_found": "the predicate in two parts, along an index each",
     "storage/history/statements.py:_columns": PART,
     "storage/history/statements.py:_replaced": PART,
     "storage/history/stream.py:_updated_statement": AFTER,
     "storage/integrity.py:_referrers_statement": "within an organization what is referred to stays (settled §3.5)",
-    "storage/labels.py:_of_kind": "the predicate in two parts, along an index each",
     "storage/projection/homes.py:_count_statement": SERVER,
     "storage/projection/homes.py:_native_statement": SERVER,
     "storage/projection/index_check.py:_page": SERVER,
@@ -54,7 +52,7 @@ REASONS = {
     "storage/provenance.py:_superseded_statement": AFTER,
     "storage/search/compile.py:_page": "_seen has it, for each type as far as it reaches",
     "storage/search/conditions.py:rids_of": PART,
-    "storage/search/conditions.py:of_row": PART,
+    "storage/search/own.py:of_row": PART,
     "storage/search/conditions.py:_referred_keys": PART,
     "storage/search/everything.py:shared_rids": PART,
     "storage/search/includes.py:_reached": PART,
@@ -63,7 +61,7 @@ REASONS = {
     "storage/versions.py:_supersede_statement": WRITE,
     "storage/versions.py:_change_statement": WRITE,
     "storage/versions.py:store": WRITE,
-    "storage/visibility.py:visible": PREDICATE,
+    "storage/visibility.py:_in_compartment": PREDICATE,
 }
 
 

@@ -61,7 +61,7 @@ async def _changed(request: FhirRequest, service: Service, change: Any) -> Respo
     expected = expected_version(request.headers.get("if-match"))
 
     async def work(unit: UnitOfWork) -> Version:
-        if reading < updating:
+        if not updating <= reading:
             await service.within(unit).store.read(key, access)
         version = await change_labels(unit, key, lambda before: change(before, labels), access, expected)
         touched = touched_by(key.resource_type, (version,))
