@@ -109,6 +109,18 @@ class Outgoing:
             "headers": HEADERS,
         }
 
+    def may_ask(self, address: str) -> bool:
+        """Say whether an address may be asked as far as its text tells: a name is looked up when it is asked."""
+        try:
+            url = httpx.URL(address)
+            self.check_scheme(url.scheme, url.host)
+        except (httpx.InvalidURL, FetchFailed):
+            return False
+        try:
+            return self._allows(ip_address(url.host), url.host)
+        except ValueError:  # a name
+            return bool(url.host) and (self.loopback or url.host not in LOOPBACK)
+
     def check_scheme(self, scheme: str, host: str) -> None:
         """Raise FetchFailed for anything but https, and http to this machine where that is allowed."""
         if scheme == "https" or (scheme == "http" and self.loopback and host in LOOPBACK):

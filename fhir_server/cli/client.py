@@ -80,6 +80,21 @@ def remove(client_id: IdArgument, as_json: JsonOption = False) -> None:
     print_facts(run(lambda installation: remove_client(installation, client_id)), as_json=as_json)
 
 
+@app.command("registration-token", epilog="Example: fhir-server client registration-token --ttl 86400")
+def registration_token(
+    *,
+    organization: OrganizationOption = None,
+    ttl: Annotated[int, typer.Option(min=60, max=31_536_000, help="Life of the token in seconds.")] = 604_800,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a token with which one app may register itself; it is shown this once."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.registering import make_registration_token
+
+    print_facts(run(lambda installation: make_registration_token(installation, organization, ttl)), as_json=as_json)
+    note("The token is not stored: keep it now.")
+
+
 def _tell_once(secret: str | None) -> None:
     if secret is not None:
         note("The secret is not stored: keep it now.")

@@ -63,7 +63,7 @@ def _document(content: dict[str, Any]) -> _Document:
 async def configuration(request: Request) -> Response:
     """Answer with one of the three configurations."""
     settings = service_of(request).settings
-    document = _configuration(request.scope["path"], settings.base_url, registration=False)
+    document = _configuration(request.scope["path"], settings.base_url, registration=settings.takes_registrations)
     return _answer(request, document, DOCUMENT_SECONDS)
 
 

@@ -30,8 +30,13 @@ async def read_pairs(request: Request) -> list[tuple[str, str]]:
 
     Raises InvalidRequest for another content type, a body that is too large, too slow or not UTF-8.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise InvalidRequest(f"Send the parameters as {FORM}.")
+    return pairs_of(await read_body(request, FORM))
+
+
+async def read_body(request: Request, content_type: str) -> bytes:
+    """Return a body; raises InvalidRequest for another content type, and for one that is too large or too slow."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
+        raise InvalidRequest(f"Send the parameters as {content_type}.")
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -41,7 +46,7 @@ async def read_pairs(request: Request) -> list[tuple[str, str]]:
                     raise InvalidRequest("The body is too large.")
     except TimeoutError:
         raise InvalidRequest("The body did not arrive in time.") from None
-    return pairs_of(bytes(body))
+    return bytes(body)
 
 
 def pairs_of(text: bytes) -> list[tuple[str, str]]:

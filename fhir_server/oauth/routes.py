@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fhir_server.oauth import authorize, discovery, token, userinfo
-from fhir_server.pages import consent, encounters, flow, organization, patients, sign_in
+from fhir_server.oauth import authorize, discovery, registration, token, userinfo
+from fhir_server.pages import account, apps, consent, encounters, flow, organization, patients, second_factor, sign_in
 
 STATIC_SECONDS: Final = 3600
 
@@ -26,9 +26,13 @@ def oauth_routes() -> list[BaseRoute]:
         *patients.ROUTES,
         *encounters.ROUTES,
         *consent.ROUTES,
+        *registration.ROUTES,
         *token.ROUTES,
         *userinfo.ROUTES,
         *sign_in.ROUTES,
+        *account.ROUTES,
+        *second_factor.ROUTES,
+        *apps.ROUTES,
     ]
 
 
