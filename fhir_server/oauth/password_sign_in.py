@@ -26,10 +26,10 @@ FREE_FROM_ADDRESS: Final = 20
 NOBODY: Final = "anonymous"
 
 
-async def user_by_password(request: Request, email: str, password: str) -> User | None:
+async def user_by_password(request: Request, email: str, password: str, interaction: str = "sign-in") -> User | None:
     """Return the active user whose password this is; None for everybody else.
 
-    Raises TooManyAttempts while the account or the address has to wait, and when too many passwords are being looked
+    `interaction` is what a refusal is in the audit. Raises TooManyAttempts while the account or the address has to wait, and when too many passwords are being looked
     at already.
     """
     service = service_of(request)
@@ -37,7 +37,7 @@ async def user_by_password(request: Request, email: str, password: str) -> User 
     user = await _attempt(service, request, email)
     fits = await service.passwords.verify(user.password_hash if user else None, password)
     if user is None or not user.is_active or not fits:
-        await _refuse(service, request, user)
+        await _refuse(service, request, user, interaction)
         return None
     await _accept(service, user, email, password)
     return user
@@ -69,12 +69,12 @@ def _address(service: OAuthService, request: Request) -> str:
     return failure_value(service, ADDRESS, address_of(request))
 
 
-async def _refuse(service: OAuthService, request: Request, user: User | None) -> None:
+async def _refuse(service: OAuthService, request: Request, user: User | None, interaction: str) -> None:
     async with service.database.platform() as connection:
         value = _address(service, request)
         await failed(connection, ADDRESS, value, service.seconds, free=FREE_FROM_ADDRESS)
     actor = user.id if user else NOBODY
-    await service.note(request, None, Act(actor, PERSON, "session", "sign-in", outcome="denied", status=403))
+    await service.note(request, None, Act(actor, PERSON, "session", interaction, outcome="denied", status=403))
 
 
 async def _accept(service: OAuthService, user: User, email: str, password: str) -> None:

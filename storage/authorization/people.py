@@ -5,13 +5,23 @@ Each function is one statement: what may happen once, happens once, however many
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables.platform import clients, organizations, user_organizations, users
+
+
+@dataclass(frozen=True, slots=True)
+class AppName:
+    """How an app is called, who made it, and whether the operator vouches for that."""
+
+    name: str
+    publisher: str | None
+    is_verified: bool
 
 
 async def signed_in_at(connection: AsyncConnection, user_id: str, moment: datetime) -> None:
@@ -93,13 +103,11 @@ async def roles_of(connection: AsyncConnection, user_id: str) -> list[tuple[str,
     return [(row.id, row.name, row.role) for row in found]
 
 
-async def client_names(
-    connection: AsyncConnection, client_ids: Sequence[str]
-) -> dict[str, tuple[str | None, str | None, bool]]:
-    """Return name, publisher and whether the operator vouches for it, of apps by id."""
+async def apps_called(connection: AsyncConnection, client_ids: Collection[str]) -> dict[str, AppName]:
+    """Return how apps are called, by their ids."""
     found = await connection.execute(
         select(clients.c.id, clients.c.name, clients.c.publisher, clients.c.is_verified).where(
             clients.c.id.in_(client_ids)
         )
     )
-    return {row.id: (row.name, row.publisher, row.is_verified) for row in found}
+    return {row.id: AppName(row.name or row.id, row.publisher, row.is_verified) for row in found}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.pages.forms import Browser
 from tests.pages.people import PASSWORD, add_user
-from tests.site import Site, site  # noqa: F401 a fixture
+
 
 
 @pytest.fixture

@@ -1,0 +1,31 @@
+"""Browsers at a running site, once on each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.pages.forms import Browser
+from tests.site import Site, site
+
+__all__ = ["site"]
+
+
+@pytest.fixture
+def new_browser(site: Site) -> Iterator[Callable[[], Browser]]:  # noqa: F811
+    """Make browsers that know nothing yet."""
+    made: list[Browser] = []
+
+    def make() -> Browser:
+        made.append(Browser(site.settings.base_url))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def browser(new_browser: Callable[[], Browser]) -> Browser:
+    return new_browser()
