@@ -111,6 +111,8 @@ def _caller(claims: Mapping[str, Any], issuer: Issuer, now: int) -> Caller:
     issued, expires = claims.get("iat"), claims.get("exp")
     if type(issued) is not int or type(expires) is not int or issued > now + LEEWAY_SECONDS:
         raise invalid_token()
+    if expires - issued > LONGEST_TOKEN_SECONDS:  # a revocation would be forgotten before it ends
+        raise invalid_token()
     if not all(isinstance(claims.get(name), str) and claims[name] for name in _REQUIRED_TEXTS):
         raise invalid_token()
     if not all(isinstance(claims.get(name, ""), str) for name in _OPTIONAL_TEXTS):

@@ -303,12 +303,29 @@ def test_security_KY1_rotation_keeps_old_tokens_and_signs_with_the_next_key(
 ):
     installed("client", "add", "--id", "etl", "--type", "backend", "--scope", "system/*.rs")
     old = installed("token", "--client", "etl", "--scope", "system/*.rs").out.strip()
+    listed = installed("keys", "list", "--json").json
+    assert {(key["signs"], key["state"]) for key in listed} == {
+        (what, state) for what in ("access tokens", "identity tokens") for state in ("active", "next")
+    }
     states = {key["state"]: key["kid"] for key in installed("keys", "rotate", "--json").json}
     new = installed("token", "--client", "etl", "--scope", "system/*.rs").out.strip()
     assert set(states) == {"active", "retiring", "next"}
     assert old.split(".")[0] != new.split(".")[0]
     assert bear(fresh_database_url, old)
     assert bear(fresh_database_url, new)
+
+
+def test_security_KY1_init_makes_what_keys_an_older_installation_lacks(installed: Command, fresh_database_url: str):
+    engine = create_engine(make_url(fresh_database_url))
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM signing_keys WHERE alg = 'RS256'"))
+    engine.dispose()
+    assert {key["algorithm"] for key in installed("keys", "list", "--json").json} == {"RS384"}
+    before = installed("keys", "list", "--json").json
+    installed("init")
+    after = installed("keys", "list", "--json").json
+    assert {key["algorithm"] for key in after} == {"RS384", "RS256"}
+    assert [key for key in after if key["algorithm"] == "RS384"] == before
 
 
 def test_another_secret_cannot_read_the_keys(installed: Command, monkeypatch):
