@@ -13,12 +13,16 @@ from fhir_server.oauth import authorize, discovery, registration, token, userinf
 from fhir_server.pages import account, apps, consent, encounters, flow, organization, patients, second_factor, sign_in
 
 STATIC_SECONDS: Final = 3600
+STATIC_FILES: Final = {
+    "/static/pages.css": ("pages.css", "text/css"),
+    "/static/icon.svg": ("icon.svg", "image/svg+xml"),
+}
 
 
 def oauth_routes() -> list[BaseRoute]:
     """Return the routes; each module names its own."""
     return [
-        Route("/static/pages.css", style_sheet, methods=["GET"]),
+        *(Route(path, static_file, methods=["GET"]) for path in STATIC_FILES),
         *discovery.ROUTES,
         *authorize.ROUTES,
         *flow.ROUTES,
@@ -36,7 +40,8 @@ def oauth_routes() -> list[BaseRoute]:
     ]
 
 
-async def style_sheet(_request: Request) -> Response:
-    """Return the style of all pages; it holds nothing of anybody."""
-    text = (files("fhir_server.pages") / "static" / "pages.css").read_text("utf-8")
-    return Response(text, media_type="text/css", headers={"Cache-Control": f"public, max-age={STATIC_SECONDS}"})
+async def static_file(request: Request) -> Response:
+    """Return the style or the icon of all pages; they hold nothing of anybody."""
+    name, media_type = STATIC_FILES[request.url.path]
+    content = (files("fhir_server.pages") / "static" / name).read_bytes()
+    return Response(content, media_type=media_type, headers={"Cache-Control": f"public, max-age={STATIC_SECONDS}"})
