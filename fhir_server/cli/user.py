@@ -9,8 +9,11 @@ import typer
 from fhir_server.cli.output import JsonOption, OrganizationOption, print_facts, print_rows
 
 app = typer.Typer(help="People and their roles.", no_args_is_help=True)
+patient_app = typer.Typer(help="Patients whom a user acts for.", no_args_is_help=True)
+app.add_typer(patient_app, name="patient")
 COLUMNS: Final = ("email", "organization", "role", "fhir_user", "patients", "active")
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail address of the user.")]
+PatientArgument = Annotated[str, typer.Argument(metavar="PATIENT", help="Id of the Patient resource.")]
 PasswordOption = Annotated[
     str, typer.Option(help="12 to 128 characters; asked for when not given.", prompt=True, hide_input=True)
 ]
@@ -50,7 +53,7 @@ def list_(organization: OrganizationOption = None, as_json: JsonOption = False) 
 
 @app.command("password", epilog="Example: fhir-server user password pat@example.org")
 def password(email: EmailArgument, password: PasswordOption, as_json: JsonOption = False) -> None:
-    """Set a new password; access tokens made until now die within seconds."""
+    """Set a new password; sessions end, and access tokens made until now die within seconds."""
     from fhir_server.cli.installation import run
     from fhir_server.cli.users import set_password
 
@@ -59,8 +62,85 @@ def password(email: EmailArgument, password: PasswordOption, as_json: JsonOption
 
 @app.command("remove", epilog="Example: fhir-server user remove pat@example.org")
 def remove(email: EmailArgument, organization: OrganizationOption = None, as_json: JsonOption = False) -> None:
-    """Take a person's role in an organization away; access tokens die within seconds."""
+    """Take a person's role in an organization away, with what was granted there; tokens die within seconds."""
     from fhir_server.cli.installation import run
     from fhir_server.cli.users import remove_user
 
     print_facts(run(lambda installation: remove_user(installation, email, organization)), as_json=as_json)
+
+
+@app.command("disable", epilog="Example: fhir-server user disable pat@example.org")
+def disable(email: EmailArgument, as_json: JsonOption = False) -> None:
+    """Let a person in no more; sessions, grants and tokens end within seconds."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import set_active
+
+    print_facts(run(lambda installation: set_active(installation, email, active=False)), as_json=as_json)
+
+
+@app.command("enable", epilog="Example: fhir-server user enable pat@example.org")
+def enable(email: EmailArgument, as_json: JsonOption = False) -> None:
+    """Let a disabled person sign in again; what had been granted stays ended."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import set_active
+
+    print_facts(run(lambda installation: set_active(installation, email, active=True)), as_json=as_json)
+
+
+@app.command("role", epilog="Example: fhir-server user role pat@example.org NURSE")
+def role(
+    email: EmailArgument,
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The new role; `user add --help` names them.")],
+    organization: OrganizationOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a person another role in an organization; sessions and what was granted there end."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import set_role
+
+    print_facts(run(lambda installation: set_role(installation, email, role, organization)), as_json=as_json)
+
+
+@app.command("mfa", epilog="Example: fhir-server user mfa pat@example.org --reset")
+def mfa(
+    email: EmailArgument,
+    *,
+    reset: Annotated[bool, typer.Option("--reset", help="Turn it off.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn the second factor of a person off who lost it; sessions end. Make sure who asks for it."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.output import CommandFailed
+    from fhir_server.cli.users import reset_second_factor
+
+    if not reset:
+        raise CommandFailed("Say --reset to turn the second factor off; people turn it on by themselves.")
+    print_facts(run(lambda installation: reset_second_factor(installation, email)), as_json=as_json)
+
+
+@patient_app.command("add", epilog="Example: fhir-server user patient add pat@example.org p2")
+def add_patient(
+    email: EmailArgument,
+    patient: PatientArgument,
+    organization: OrganizationOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a person in the role PATIENT act for one more patient."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import add_patient as add
+
+    print_facts(run(lambda installation: add(installation, email, patient, organization)), as_json=as_json)
+
+
+@patient_app.command("remove", epilog="Example: fhir-server user patient remove pat@example.org p2")
+def remove_patient(
+    email: EmailArgument,
+    patient: PatientArgument,
+    organization: OrganizationOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a person act for a patient no more; what was granted that concerns the patient ends."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import remove_patient as remove
+
+    print_facts(run(lambda installation: remove(installation, email, patient, organization)), as_json=as_json)

@@ -14,6 +14,8 @@ from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.operator import RESOURCE_ID
 from fhir_server.oauth.passwords import hash_password
+from storage.authorization.people import drop_second_factor
+from storage.authorization.sessions import end_grants_of, end_sessions_of
 from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
 from storage.repositories.entities import User, UserOrganization
 from storage.repositories.platform import UserOrganizationRepository, UserRepository
@@ -88,18 +90,21 @@ async def list_users(installation: Installation, organization_id: str | None) ->
 
 
 async def set_password(installation: Installation, email: str, password: str) -> dict[str, Any]:
-    """Set a new password and revoke the user's tokens; raises CommandFailed and PasswordRefused."""
+    """Set a new password, end the user's sessions and revoke access tokens; raises CommandFailed and PasswordRefused.
+
+    Apps that may keep access get new tokens (`smart.md` V3).
+    """
     hashed = hash_password(password, owner=email)
     act = Act("users", "write", "password")
     async with installation.acting(installation.settings.organization, act) as unit:
         user = await _user(unit, email)
         await UserRepository(unit.connection).update(replace(user, password_hash=hashed))
-        await _revoke(unit, user)
+        await _end_sessions(unit, user, "password changed")
     return {"email": user.email, "changed": True}
 
 
 async def remove_user(installation: Installation, email: str, organization_id: str | None) -> dict[str, Any]:
-    """Take a role away and revoke the user's tokens; raises CommandFailed.
+    """Take a role away, with the user's sessions and what was granted there; raises CommandFailed.
 
     The user's row stays, inactive when it was the last role: the audit trail names it.
     """
@@ -107,16 +112,100 @@ async def remove_user(installation: Installation, email: str, organization_id: s
     async with installation.acting(organization, Act("users", "delete", "remove")) as unit:
         users, memberships = UserRepository(unit.connection), UserOrganizationRepository(unit.connection)
         user = await _user(unit, email)
-        known = await memberships.of_user(user.id, active=False)
-        own = [each for each in known if each.organization_id == organization]
-        if not own:
-            raise CommandFailed(f"{user.email} has no role in {organization}.")
+        membership = await _membership(memberships, user, organization)
         await users.set_patients(user.id, organization, ())
-        await memberships.delete(own[0].id)
-        if len(known) == 1:
+        await memberships.delete(membership.id)
+        if not await memberships.of_user(user.id, active=False):
             await users.update(replace(user, is_active=False))
-        await _revoke(unit, user)
+        await _end_sessions(unit, user, "role removed")
+        await end_grants_of(unit.connection, user.id, "role removed", int(time.time()), organization_id=organization)
     return {"email": user.email, "organization": organization, "removed": True}
+
+
+async def set_active(installation: Installation, email: str, *, active: bool) -> dict[str, Any]:
+    """Let somebody sign in again, or end sessions, grants and tokens and let them in no more; raises CommandFailed."""
+    act = Act("users", "write", "enable" if active else "disable")
+    async with installation.acting(installation.settings.organization, act) as unit:
+        user = await _user(unit, email)
+        await UserRepository(unit.connection).update(replace(user, is_active=active))
+        if not active:
+            await _end_sessions(unit, user, "user disabled")
+            await end_grants_of(unit.connection, user.id, "user disabled", int(time.time()))
+    return {"email": user.email, "active": active}
+
+
+async def set_role(installation: Installation, email: str, role: str, organization_id: str | None) -> dict[str, Any]:
+    """Give somebody another role in an organization; raises CommandFailed.
+
+    Sessions end, and what was granted there: it was cut to the role that the user had.
+    """
+    if role not in assignable_roles():
+        raise CommandFailed(f"The role is one of: {', '.join(assignable_roles())}.")
+    organization = organization_id or installation.settings.organization
+    async with installation.acting(organization, Act("users", "write", "role")) as unit:
+        user = await _user(unit, email)
+        users, memberships = UserRepository(unit.connection), UserOrganizationRepository(unit.connection)
+        membership = replace(await _membership(memberships, user, organization), role=role)
+        await memberships.update(membership)
+        if role != OrganizationRole.PATIENT:
+            await users.set_patients(user.id, organization, ())
+        await _end_sessions(unit, user, "role changed")
+        await end_grants_of(unit.connection, user.id, "role changed", int(time.time()), organization_id=organization)
+        return _facts(user, membership, await users.patients_of(user.id, organization))
+
+
+async def reset_second_factor(installation: Installation, email: str) -> dict[str, Any]:
+    """Turn somebody's second factor off, who lost it, and end their sessions; raises CommandFailed."""
+    act = Act("users", "write", "second-factor-off")
+    async with installation.acting(installation.settings.organization, act) as unit:
+        user = await _user(unit, email)
+        was_on = await drop_second_factor(unit.connection, user.id)
+        await _end_sessions(unit, user, "second factor reset")
+    return {"email": user.email, "second_factor": False, "changed": was_on}
+
+
+async def add_patient(
+    installation: Installation, email: str, patient: str, organization_id: str | None
+) -> dict[str, Any]:
+    """Let somebody in the role PATIENT act for one more patient (proxy); raises CommandFailed."""
+    if not RESOURCE_ID.match(patient):
+        raise CommandFailed("The id of a Patient has 1 to 64 letters, digits, dashes or dots.")
+    organization = organization_id or installation.settings.organization
+    async with installation.acting(organization, Act("users", "write", "patient-add")) as unit:
+        user = await _user(unit, email)
+        users = UserRepository(unit.connection)
+        membership = await _membership(UserOrganizationRepository(unit.connection), user, organization)
+        if membership.role != OrganizationRole.PATIENT:
+            raise CommandFailed(f"{user.email} is {membership.role}, who sees the organization's patients anyway.")
+        known = await users.patients_of(user.id, organization)
+        await users.set_patients(user.id, organization, (*known, patient))
+        return _facts(user, membership, await users.patients_of(user.id, organization))
+
+
+async def remove_patient(
+    installation: Installation, email: str, patient: str, organization_id: str | None
+) -> dict[str, Any]:
+    """Let somebody act for a patient no more, and revoke what concerned that patient; raises CommandFailed."""
+    organization = organization_id or installation.settings.organization
+    async with installation.acting(organization, Act("users", "delete", "patient-remove")) as unit:
+        user = await _user(unit, email)
+        users = UserRepository(unit.connection)
+        membership = await _membership(UserOrganizationRepository(unit.connection), user, organization)
+        known = await users.patients_of(user.id, organization)
+        if patient not in known:
+            raise CommandFailed(f"{user.email} does not act for this patient in {organization}.")
+        left = [each for each in known if each != patient]
+        await users.set_patients(user.id, organization, left)
+        await _revoke(unit, user)
+        await end_grants_of(
+            unit.connection,
+            user.id,
+            "patient removed",
+            int(time.time()),
+            organization_id=organization,
+            patient=patient,
+        )
+    return _facts(user, membership, left)
 
 
 async def _user(unit: UnitOfWork, email: str) -> User:
@@ -124,6 +213,19 @@ async def _user(unit: UnitOfWork, email: str) -> User:
     if user is None:
         raise CommandFailed(f"There is no user {email}; `fhir-server user list` names them.")
     return user
+
+
+async def _membership(memberships: UserOrganizationRepository, user: User, organization: str) -> UserOrganization:
+    for each in await memberships.of_user(user.id, active=False):
+        if each.organization_id == organization:
+            return each
+    raise CommandFailed(f"{user.email} has no role in {organization}.")
+
+
+async def _end_sessions(unit: UnitOfWork, user: User, reason: str) -> None:
+    """End sessions with what was granted for as long as they last, and access tokens made until now."""
+    await end_sessions_of(unit.connection, user.id, reason, int(time.time()))
+    await _revoke(unit, user)
 
 
 async def _revoke(unit: UnitOfWork, user: User) -> None:
