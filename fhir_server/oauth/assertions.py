@@ -14,8 +14,8 @@ from fhir_server.oauth.jose import Key, NotVerified, Parsed, instant, names_audi
 from fhir_server.oauth.jwks_cache import KeysUnknown
 from fhir_server.oauth.service import OAuthService
 from storage.authorization.assertions import use_assertion
+from storage.authorization.clients import look_up_client
 from storage.repositories.entities import Client
-from storage.repositories.platform import ClientRepository
 from storage.tables.enums import ClientType
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -47,9 +47,9 @@ async def _client(service: OAuthService, form: Mapping[str, str]) -> Client:
     client_id = parsed.claims.get("iss")
     if not isinstance(client_id, str) or form.get("client_id", client_id) != client_id:
         raise NotVerified
-    async with service.database.platform() as connection:
-        client = await ClientRepository(connection).find(client_id)
-    if client is None or not client.is_active or client.type == ClientType.PUBLIC:
+    known = await look_up_client(service.database, client_id, "")
+    client = known.client
+    if client is None or not client.is_active or not known.organization_is_active or client.type == ClientType.PUBLIC:
         raise NotVerified
     claims = verify(parsed, await _keys(service, client, parsed))
     jti, expires = _checked(claims, client_id, service.settings.base_url + TOKEN_PATH, service.seconds)

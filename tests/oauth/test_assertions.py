@@ -29,7 +29,8 @@ from fhir_server.settings import Settings
 from storage.engine import Database
 from storage.repositories.entities import Client
 from storage.repositories.platform import ClientRepository
-from tests.conftest import ORGANIZATION
+from storage.tables.platform import organizations
+from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 
 BASE = "https://host.example"
 TOKEN_URL = f"{BASE}/oauth/token"
@@ -386,6 +387,17 @@ async def test_security_OA9_nobody_else_uses_up_a_clients_ids(service: Service):
 async def test_smart_R6_a_disabled_client_is_refused(service: Service):
     client = await service.add(is_active=False)
     await service.refuses(signed(service.claims(client)))
+
+
+async def test_security_OA8_a_client_of_a_disabled_organization_is_refused(service: Service):
+    client = await service.add(organization_id=OTHER_ORGANIZATION)
+    own = organizations.c.id == OTHER_ORGANIZATION
+    for is_active in (False, True):
+        async with service.database.platform() as connection:
+            await connection.execute(organizations.update().where(own).values(is_active=is_active))
+        if not is_active:
+            await service.refuses(signed(service.claims(client)))
+    assert await service.send(signed(service.claims(client))) == client
 
 
 async def test_a_public_client_has_no_keys_to_prove_anything_with(service: Service):
