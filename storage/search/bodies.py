@@ -90,8 +90,8 @@ def is_ordered_by_body(parameter: SearchParameter) -> bool:
 
 
 def body_values(body: bytes, resource_type: str, code: str, part: BodyPart) -> list[str]:
-    """Return a part of a parameter's values; truths are `true` and `false`."""
-    resource = decode(body)
+    """Return a part of a parameter's values; truths are `true` and `false`. A deleted resource has none."""
+    resource = decode(body) if body else {}
     found = [value for path in body_paths(resource_type, code, part) for value in path.values(resource)]
     return [str(value).lower() if isinstance(value, bool) else value for value in found]
 

@@ -60,8 +60,8 @@ class _Body(ColumnElement[Any]):
         return [path.written for path in body_paths(source.resource_type, source.code, BodyPart(source.part))]
 
     def content(self, compiler: SQLCompiler, **options: Any) -> str:
-        """Return the body in JSON."""
-        return f"convert_from({compiler.process(self.body, **options)}, 'UTF8')::jsonb"
+        """Return the body in JSON; null for a deleted resource, which PostgreSQL may look at before it knows."""
+        return f"convert_from(NULLIF({compiler.process(self.body, **options)}, ''), 'UTF8')::jsonb"
 
     def values(self, compiler: SQLCompiler, **options: Any) -> str:
         """Return the FROM clause of PostgreSQL that gives the values, as `body_value.value` in JSON."""
