@@ -26,6 +26,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 ENGINES = ("sqlite", "postgresql")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what says how long to draw."""
+    parser.addoption("--noninterference", type=int, default=1, help="seeds of tests/acceptance/test_noninterference.py")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server for this session; fails, never skips, where the binaries are missing."""
