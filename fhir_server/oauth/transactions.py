@@ -206,22 +206,28 @@ def _is_stale(person: SignedIn, pending: Pending, now: int) -> bool:
     return too_old or bool({"login", "select_account"} & set(asked.prompt))
 
 
-async def _memberships(request: Request, pending: Pending, person: SignedIn) -> tuple[Membership, ...]:
-    """Return where the person may use the app: in the app's organization, or in any of an app that belongs to none."""
-    service = service_of(request)
-    only = pending.launch.organization_id if pending.launch else pending.client.organization_id
+async def memberships_of(service: OAuthService, user_id: str, only: str | None) -> tuple[Membership, ...]:
+    """Return the roles that somebody has in active organizations, or in `only` that one."""
     found: list[Membership] = []
     async with service.database.platform() as connection:
         users, organizations = UserRepository(connection), OrganizationRepository(connection)
-        for row in await UserOrganizationRepository(connection).of_user(person.user.id):
+        for row in await UserOrganizationRepository(connection).of_user(user_id):
             if only not in (None, row.organization_id) or row.role not in roles():
                 continue
             organization = await organizations.find(row.organization_id)
             if organization is not None and organization.is_active:
-                own = await users.patients_of(person.user.id, row.organization_id) if roles()[row.role].own else ()
+                own = await users.patients_of(user_id, row.organization_id) if roles()[row.role].own else ()
                 found.append(Membership(row, organization, own))
+    return tuple(found)
+
+
+async def _memberships(request: Request, pending: Pending, person: SignedIn) -> tuple[Membership, ...]:
+    """Return where the person may use the app: in the app's organization, or in any of an app that belongs to none."""
+    service = service_of(request)
+    only = pending.launch.organization_id if pending.launch else pending.client.organization_id
+    found = await memberships_of(service, person.user.id, only)
     if found:
-        return tuple(found)
+        return found
     refused = Act(person.user.id, "", "grant", "authorize", outcome="denied", status=403, client_id=pending.client.id)
     await service.note(request, only, refused)
     raise PageRefused(
