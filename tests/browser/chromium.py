@@ -118,8 +118,17 @@ class Browser:
         """Press the button, or follow the link, with this text and wait until the page is another one."""
         found = self._buttons(name)
         assert found, f"no button {name!r} on {self.heading!r}: {self.text}"
+        self._click(found[0], name)
+
+    def press_in(self, card: str, name: str) -> None:
+        """Press the button with this text in the one card that has this heading."""
+        cards = [each for each in self.all(".card") if each.find_element(By.TAG_NAME, "h2").text == card]
+        assert len(cards) == 1, f"{len(cards)} cards {card!r} on {self.heading!r}: {self.text}"
+        self._click(cards[0].find_element(By.XPATH, f".//button[normalize-space()='{name}']"), name)
+
+    def _click(self, element: WebElement, name: str) -> None:
         page = self.driver.find_element(By.TAG_NAME, "html")
-        found[0].click()
+        element.click()
         self.until(lambda: _is_gone(page), f"what {name!r} leads to")
 
     def _buttons(self, name: str) -> list[WebElement]:

@@ -2,9 +2,59 @@
 
 from __future__ import annotations
 
+import json
 
-def test_the_sample_app_is_there(site, browser):
+from tests.browser.accessibility import faults_of
+from tests.browser.chromium import Browser
+from tests.browser.people import JANE, MARA, allow, sign_in
+
+
+def start(site, browser: Browser) -> None:
     browser.open(f"{site.settings.base_url}/demo-app/")
     browser.until(lambda: browser.has_button("Connect"), "the button")
+
+
+def connect(site, browser: Browser) -> None:
+    start(site, browser)
+    browser.press("Connect to the record")
+
+
+def kept(browser: Browser) -> dict[str, object]:
+    return json.loads(browser.run("return sessionStorage.getItem('token')"))
+
+
+def test_a_newcomer_connects_signs_in_allows_and_sees_results(site, browser):
+    start(site, browser)
     browser.shoot("sample-app-start")
+    browser.press("Connect to the record")
+    sign_in(browser, JANE)
+    allow(browser)
+    browser.until_heading("Jane Doe")
+    browser.until(lambda: browser.all("#labs tr"), "results")
+    browser.shoot("sample-app-record")
     assert browser.complaints() == []
+    assert "code" not in browser.address
+
+
+def test_the_sample_app_refreshes_its_token(site, browser):
+    connect(site, browser)
+    sign_in(browser, JANE)
+    allow(browser)
+    browser.until_heading("Jane Doe")
+    before = kept(browser)
+    browser.all("#refresh")[0].click()
+    browser.until(lambda: "new token" in browser.text, "another token")
+    after = kept(browser)
+    assert before["refresh_token"] != after["refresh_token"]
+    assert before["access_token"] != after["access_token"]
+    assert before["patient"] == after["patient"]
+
+
+def test_the_sample_app_tells_that_it_was_denied_and_can_start_again(site, browser):
+    connect(site, browser)
+    sign_in(browser, MARA)
+    browser.until_heading("Choose a patient")
+    browser.press("Cancel")
+    browser.until(lambda: browser.has_button("Connect"), "the button")
+    assert browser.all("#message.bad")
+    assert faults_of(browser) == []

@@ -1,0 +1,129 @@
+"""A browser app with the npm library fhirclient starts by itself (`smart.md` §§4, 6, 7, 9, 10, 15)."""
+
+from __future__ import annotations
+
+from fhir_server.demo.cast import CHILD, MOTHER, SAMPLE_PATIENT
+from tests.browser.app import categories, do, given, launch, until_back
+from tests.browser.people import DOCTOR, JANE, MARA, allow, choose_patient, look_for, sign_in
+
+SCOPE = "launch/patient openid fhirUser offline_access patient/Patient.rs patient/Observation.rs"
+
+
+def test_smart_P1_a_patient_with_one_record_is_not_asked_which(site, app, browser):
+    launch(browser, app, site.base, SCOPE)
+    sign_in(browser, JANE)
+    allow(browser)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    response = given(browser)
+    assert response["patient"] == SAMPLE_PATIENT
+    assert set(response["scope"].split()) == set(SCOPE.split())
+    assert browser.of("patient") == "Jane Doe"
+    assert browser.of("user") == f"Patient/{SAMPLE_PATIENT} Doe"
+    assert categories(browser)
+    assert browser.complaints() == []
+
+
+def test_smart_P1_who_acts_for_others_chooses_among_them_alone(site, app, browser):
+    launch(browser, app, site.base, SCOPE)
+    sign_in(browser, MARA)
+    browser.until_heading("Choose a patient")
+    assert len(browser.all(".card")) == 2
+    choose_patient(browser, "Elio Lindqvist")
+    allow(browser)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    assert given(browser)["patient"] == CHILD
+    assert browser.of("patient") == "Elio Lindqvist"
+    assert browser.of("user") == f"Patient/{MOTHER} Lindqvist"
+
+
+def test_smart_P1_a_clinician_searches(site, app, browser):
+    launch(browser, app, site.base, SCOPE)
+    sign_in(browser, DOCTOR)
+    look_for(browser, "Lindqvist")
+    assert all("Lindqvist" in each.text for each in browser.all(".card h2"))
+    choose_patient(browser, "Elio Lindqvist")
+    allow(browser)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    assert given(browser)["patient"] == CHILD
+    assert browser.of("user").endswith("Achterberg")
+
+
+def test_smart_15_deny_is_told_to_the_app(site, app, browser):
+    launch(browser, app, site.base, SCOPE)
+    sign_in(browser, JANE)
+    browser.until(lambda: browser.heading.startswith("Allow"), "the question")
+    browser.press("Deny")
+    assert until_back(browser, app) == "failed"
+    assert "error=access_denied" in browser.address or "denied" in browser.of("error").lower()
+
+
+def test_smart_C8_narrowed_to_laboratory_the_app_reads_nothing_else(site, app, browser):
+    launch(browser, app, site.base, SCOPE)
+    sign_in(browser, JANE)
+    browser.until(lambda: browser.heading.startswith("Allow"), "the question")
+    browser.choose("Laboratory")
+    browser.press("Allow")
+    assert until_back(browser, app) == "ready", browser.of("error")
+    words = given(browser)["scope"].split()
+    category = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
+    assert f"patient/Observation.rs?category={category}" in words
+    assert "patient/Observation.rs" not in words
+    assert "patient/Patient.rs" in words
+    assert set(categories(browser)) == {"laboratory"}
+
+
+def test_smart_C4_what_is_unticked_is_not_granted(site, app, browser):
+    launch(browser, app, site.base, SCOPE + " patient/Condition.rs")
+    sign_in(browser, JANE)
+    browser.until(lambda: browser.heading.startswith("Allow"), "the question")
+    browser.untick("See health problems")
+    browser.press("Allow")
+    assert until_back(browser, app) == "ready", browser.of("error")
+    assert "Condition" not in given(browser)["scope"]
+
+
+def test_smart_F4_the_library_refreshes_and_reads_again(site, app, browser):
+    launch(browser, app, site.base, SCOPE)
+    sign_in(browser, JANE)
+    allow(browser)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    before = given(browser)
+    assert do(browser, "refresh") == "refreshed", browser.of("error")
+    after = given(browser)
+    assert after["refresh_token"] != before["refresh_token"]
+    assert after["scope"] == before["scope"]
+    assert browser.of("patient") == "Jane Doe"
+
+
+def test_smart_V2_what_a_person_withdraws_is_over_for_the_app(site, app, browser):
+    launch(browser, app, site.base, SCOPE)
+    sign_in(browser, MARA)
+    choose_patient(browser, "Elio Lindqvist")
+    allow(browser)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    page = browser.driver.current_window_handle
+    browser.driver.switch_to.new_window("tab")
+    browser.open(f"{site.settings.base_url}/account/apps")
+    browser.press("Withdraw")
+    browser.driver.close()
+    browser.driver.switch_to.window(page)
+    assert do(browser, "read") == "failed"
+    assert do(browser, "refresh") == "failed"
+
+
+def test_smart_A2_an_address_that_is_not_registered_gets_a_page_of_ours(site, app, browser):
+    query = "response_type=code&client_id=browser-app&redirect_uri=http%3A%2F%2Flocalhost%3A1%2F&state=x"
+    browser.open(f"{site.settings.base_url}/oauth/authorize?{query}")
+    assert browser.address.startswith(site.settings.base_url)
+    assert "localhost:1" not in browser.text
+
+
+def test_smart_15_after_signing_out_the_back_button_shows_nothing(site, app, browser):
+    assert MOTHER
+    browser.open(f"{site.settings.base_url}/sign-in")
+    sign_in(browser, JANE)
+    browser.open(f"{site.settings.base_url}/account")
+    assert JANE in browser.text
+    browser.press("Sign out")
+    browser.driver.back()
+    browser.until(lambda: JANE not in browser.text, "nothing of Jane's")
