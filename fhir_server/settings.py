@@ -201,6 +201,11 @@ class Settings(BaseSettings):
         description="Which apps may register themselves at `/oauth/register`: `off`: none; `token`: those that were "
         "given a token by `fhir-server client registration-token`; `open`: every one.",
     )
+    identity_providers: Path | None = Field(
+        None,
+        description="JSON file that lists the OpenID Connect issuers whose users may sign in and whose tokens the "
+        "internal APIs take; see [authorization](authorization.md).",
+    )
     allow_private_jwks: bool = Field(
         False,
         description="Whether key sets and identity providers may lie in private networks and on this machine; without "

@@ -14,9 +14,11 @@ from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
 from fhir_server.heap import give_back
 from fhir_server.oauth.authenticate import Authenticator
+from fhir_server.oauth.external import ExternalIssuers
 from fhir_server.oauth.jwks_cache import KeySets
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
 from fhir_server.oauth.password_pool import PasswordPool, hasher_of
+from fhir_server.oauth.providers import load_providers
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.service import OAuthService
 from fhir_server.outgoing import Outgoing
@@ -122,8 +124,10 @@ async def open_worker(
         store = ResourceStore(database, Places(), enforce_references=enforce)
         streams = Streams(database, cursor_secret, ids.milliseconds)
         service = Service(settings, database, store, open_searcher(database), audit, open_searcher, streams)
-        authenticator = Authenticator(settings, ring, revocations, keys)
         outgoing = Outgoing(loopback=settings.dev, private=settings.allow_private_jwks)
+        key_sets = KeySets(outgoing.fetch)
+        external = ExternalIssuers(load_providers(settings.identity_providers), database, outgoing, key_sets)
+        authenticator = Authenticator(settings, ring, revocations, keys, external=external)
         passwords = PasswordPool(hasher_of(settings))
         stack.callback(passwords.close)
         oauth = OAuthService(
@@ -138,7 +142,8 @@ async def open_worker(
             lambda: ids.milliseconds() / 1000,
             passwords=passwords,
             outgoing=outgoing,
-            key_sets=KeySets(outgoing.fetch),
+            key_sets=key_sets,
+            external=external,
         )
         yield Worker(settings, database, service, authenticator, oauth, ring, drift)
 

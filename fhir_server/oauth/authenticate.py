@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.access import Caller, authorise
 from fhir_server.errors import MalformedAuthorization, Unauthenticated
+from fhir_server.oauth.external import ExternalIssuers
 from fhir_server.oauth.keys import KeyRing
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.tokens import Issuer, expired_token, invalid_token, verify
@@ -34,12 +35,14 @@ class Authenticator:
         revocations: Revocations,
         load_keys: Callable[[], Awaitable[Iterable[StoredKey]]],
         *,
+        external: ExternalIssuers | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._issuer = Issuer(settings.base_url, settings.fhir_base)
         self._ring = ring
         self._revocations = revocations
         self._load_keys = load_keys
+        self._external = external
         self._now = now
         self._known: OrderedDict[bytes, tuple[Caller, Access]] = OrderedDict()
         self._capacity = settings.token_cache_size
@@ -53,6 +56,21 @@ class Authenticator:
         nobody can say whether the token is revoked.
         """
         return (await self._bearer(headers, query))[1]
+
+    async def internal_access(self, headers: Headers, query: bytes) -> Access:
+        """Return the caller's access to the internal APIs, which take the tokens of trusted issuers, too.
+
+        Raises as `access` does.
+        """
+        token = bearer_token(headers, query)
+        if self._external is None or not self._external.takes(token):
+            return await self.access(headers, query)
+        caller = await self._external.caller(token)
+        if self._revocations.stale:
+            await self._revocations.refresh()
+        if self._revocations.is_revoked(caller):
+            raise invalid_token()
+        return authorise(caller)
 
     async def caller(self, headers: Headers, query: bytes) -> Caller:
         """Return what the token says of its bearer; raises as `access` does."""

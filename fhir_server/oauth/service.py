@@ -11,6 +11,7 @@ from typing import Final
 from starlette.requests import Request
 
 from fhir_server.oauth.authenticate import Authenticator
+from fhir_server.oauth.external import ExternalIssuers
 from fhir_server.oauth.jwks_cache import KeySets
 from fhir_server.oauth.keys import KeyRing
 from fhir_server.oauth.password_pool import PasswordPool
@@ -67,6 +68,7 @@ class OAuthService:
     passwords: PasswordPool = field(default_factory=PasswordPool, kw_only=True)
     outgoing: Outgoing = field(kw_only=True)
     key_sets: KeySets = field(kw_only=True)
+    external: ExternalIssuers = field(kw_only=True)
 
     @property
     def issuer(self) -> Issuer:
