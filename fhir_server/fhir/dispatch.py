@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from fhir_server.fhir.challenge import challenge
 from fhir_server.fhir.interactions.create import create
 from fhir_server.fhir.interactions.delete import delete
 from fhir_server.fhir.interactions.history_across import history_across
@@ -45,6 +46,7 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
 }
 """What answers a request, or an entry of a bundle."""
 
+FORBIDDEN: Final = 403
 INTERNAL_ERROR: Final = 500
 
 _log = structlog.get_logger("fhir_server.fhir")
@@ -79,6 +81,8 @@ async def failed_on_record(
 ) -> Response:
     """Return the answer to a request that failed, which is on record; a record that cannot be made is a failure too."""
     response = failed(error, origin)
+    if response.status == FORBIDDEN:
+        response.headers["WWW-Authenticate"] = challenge(error, access)
     if response.status >= 503:
         return response  # nothing was done or shown, and what failed is most likely the place to record it
     try:
