@@ -13,7 +13,7 @@ __all__ = ["site"]
 
 
 @pytest.fixture
-def new_browser(site: Site) -> Iterator[Callable[[], Browser]]:  # noqa: F811
+def new_browser(site: Site) -> Iterator[Callable[[], Browser]]:
     """Make browsers that know nothing yet."""
     made: list[Browser] = []
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fhir_server.oauth.passwords import FLOOR, hash_password
+from storage.audit_sqlite import audit_path
 from storage.engine import create_database
 from storage.repositories.entities import User, UserOrganization
 from storage.repositories.platform import UserOrganizationRepository, UserRepository
@@ -70,3 +74,26 @@ def sign_in(site: Site, user: User, browser: Browser | None = None, at: str = "/
     page = chosen.get(at)
     assert page.path == "/sign-in", (page.path, page.status, page.text[:200])
     return chosen, chosen.press(page, "Sign in", email=user.email, password=PASSWORD)
+
+
+def run_sql(site: Site, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    """Look something up in the database, or change it, behind the server's back."""
+
+    async def run(connection: AsyncConnection) -> list[tuple[Any, ...]]:
+        if connection.dialect.name == "postgresql":
+            await connection.execute(text(f"SELECT set_config('app.organization_id', '{ORGANIZATION}', true)"))
+        result = await connection.execute(text(statement), parameters)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    return in_database(site.settings.database_url, run)
+
+
+def trail(site: Site, actor: str) -> list[tuple[str, str, str]]:
+    """Return resource, interaction and outcome of what somebody did, in the order of the audit."""
+    url = site.settings.database_url
+    statement = "SELECT at, resource, interaction, outcome FROM rbac_logs WHERE actor_id = :actor"
+    found = run_sql(site, statement, actor=actor)
+    if url.startswith("sqlite"):  # what changes nothing is in a file of its own
+        with closing(sqlite3.connect(audit_path(url))) as file:
+            found += file.execute(statement, {"actor": actor}).fetchall()
+    return [(str(resource), str(interaction), str(outcome)) for _, resource, interaction, outcome in sorted(found)]
