@@ -72,6 +72,9 @@ class Questioner:
         self.random = Random(seed)
         self.caller = scene.caller
         self.values = _values_of(scene.rows)
+        self.reached = TYPES if "*" in scene.caller.reach else tuple(sorted(scene.caller.reach))
+        self.types = (*TYPES, *self.reached * max(1, 3 * len(TYPES) // len(self.reached)))
+        self.rows = [*scene.rows, *(row for row in scene.rows if row.resource["resourceType"] in self.reached)]
         self.deletable = [
             row.key for row in scene.rows if not row.held and (self.caller.sees(row) or not row.elsewhere)
         ]
@@ -110,7 +113,7 @@ class Questioner:
         return str(self.one([*known, *known, "nobody", OWN]))
 
     def key(self) -> str:
-        row: Row = self.one(self.scene.rows)
+        row: Row = self.one(self.rows)
         kind = row.resource["resourceType"]
         return row.key if self.maybe(0.85) else f"{kind}/{self.one(['nobody', row.resource['id'] + 'x', OWN])}"
 
@@ -131,14 +134,14 @@ class Questioner:
         return Question(self.one(["GET", "HEAD"]), f"/{self.key()}", headers=condition)
 
     def _history(self) -> Question:
-        where = self.one(["", f"/{self.one(TYPES)}", f"/{self.key()}"])
+        where = self.one(["", f"/{self.one(self.types)}", f"/{self.key()}"])
         how = self.one(["", "_since=2020-09-13T12:27:10Z", "_at=2020-09-13T12:27:05Z", f"_list={self.id_of('List')}"])
         return Question("GET", f"{where}/_history?_count={self.one([2, 7, 100])}&{how}", paged=self.maybe())
 
     # --- searches ---
 
     def _search(self) -> Question:
-        kind = self.one([*TYPES, *("Observation",) * 12, *("Condition", "Encounter", "Patient") * 3])
+        kind = self.one([*self.types, *("Observation",) * 12])
         query = "&".join([*self._criteria(kind), *self._results(kind)])
         strict = {"Prefer": "handling=strict"} if self.maybe(0.1) else None
         if self.maybe(0.15):
@@ -146,13 +149,13 @@ class Questioner:
         return Question("GET", f"/{kind}?{query}", headers=strict)
 
     def _paged(self) -> Question:
-        kind = self.one([*TYPES, *("Observation",) * 12, "Condition", "Patient"])
+        kind = self.one([*self.types, *("Observation",) * 12])
         criteria = self._criteria(kind) if self.maybe(0.4) else []
         query = "&".join([*criteria, f"_count={self.one([1, 2, 3])}", *self._results(kind)])
         return Question("GET", f"/{kind}?{query}", paged=True)
 
     def _system_search(self) -> Question:
-        kinds = self.random.sample(TYPES, self.one([2, 3, 5]))
+        kinds = self.random.sample(self.types, self.one([2, 3, 5]))
         common = [
             f"_id={self.id_of(self.one(kinds))},{self.id_of(self.one(kinds))}",
             "_lastUpdated=gt2020-09-13T12:27:05Z",
@@ -170,7 +173,7 @@ class Questioner:
 
     def _compartment(self) -> Question:
         owner = self.one(["Patient", "Patient", *COMPARTMENTS])
-        within = self.one(["*", "Observation", "Condition", "Encounter", *TYPES])
+        within = self.one(["*", "Observation", "Condition", "Encounter", *self.types])
         criteria = self._criteria(within)[:1] if within != "*" and self.maybe() else []
         query = [
             *criteria,
@@ -255,7 +258,7 @@ class Questioner:
         if self.maybe() and _referring(kind):
             source, code = self.one([*_referring(kind), ("Provenance", "target")])
             return f"_revinclude{iterated}={source}:{self.one([code, code, '*'])}"
-        of = self.one(TYPES) if iterated else kind
+        of = self.one(self.types) if iterated else kind
         references = [each.code for each in _parameters(of, SearchType.REFERENCE)]
         typed = self.one(["", "", ":Patient", ":Observation"])
         return f"_include{iterated}={of}:{self.one([*references, '*'])}{typed}" if references else f"_include={kind}:*"
@@ -271,13 +274,13 @@ class Questioner:
             [
                 Question("GET", f"/{who}/$everything?_count={self.one([2, 5, 100])}", paged=True),
                 Question(
-                    "GET", f"/{who}/$everything?_type=Observation,{self.one(TYPES)}&_revinclude=Provenance:target"
+                    "GET", f"/{who}/$everything?_type=Observation,{self.one(self.types)}&_revinclude=Provenance:target"
                 ),
                 Question("GET", f"/{who}/$everything?_at=2020-09-13T12:27:05Z&_count=9", paged=True),
                 Question("GET", f"/{who}/$everything?start=2020-03-01&end=2020-03-31&_since=2020-09-13T12:27:02Z"),
                 Question("GET", f"/Observation/$lastn?category=laboratory&max=2&patient={self.id_of('Patient')}"),
                 Question("GET", f"/Observation/$lastn?code={self.one(CODES)}&subject={who}&max=3"),
-                Question("GET", f"/{self.one(TYPES)}/$meta"),
+                Question("GET", f"/{self.one(self.types)}/$meta"),
                 Question("GET", "/$meta"),
                 Question("POST", f"/{self.key()}/{self.one(['$meta-add', '$meta-delete', '$meta'])}", labels),
                 Question("POST", f"/{body['resourceType']}/$validate?mode={self.one(['create', 'update'])}", body),
@@ -290,7 +293,8 @@ class Questioner:
     def resource(self) -> Resource:
         """Return a resource to write: new or with an id that is in use, about this patient or about another."""
         who = self.one([OWN, OWN, OWN, *PATIENTS, "nobody"])
-        made = self.scene.about(self.one(KINDS), who)
+        kinds = [kind for kind in KINDS if kind in self.reached] or KINDS
+        made = self.scene.about(self.one(KINDS if self.maybe(0.1) else kinds), who)
         if self.maybe(0.7):
             made["id"] = self.id_of(made["resourceType"])
         return made
@@ -352,7 +356,7 @@ class Questioner:
         return f"{kind}?{self._criterion(kind)}"
 
     def _refused(self) -> Question:
-        kind = self.one([*UNSEEN, *TYPES])
+        kind = self.one([*UNSEEN, *self.types])
         return self.one(
             [
                 Question("GET", f"/{kind}"),

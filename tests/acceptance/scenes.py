@@ -56,7 +56,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Caller:
-    """One kind of caller. `reach` says per type (`*`: every other) whether all rows are visible, own ones or none."""
+    """One kind of caller.
+
+    `reach` says per type (`*`: every other) what is visible: words out of `own` (the patient's compartment) and `all`,
+    each with `:name` of one of FILTERS for a granular scope; none is empty.
+    """
 
     name: str
     scope: str
@@ -64,24 +68,41 @@ class Caller:
     role: str = "APP"
     patient: str | None = None
     fhir_user: str | None = None
-    only: Callable[[Resource], bool] = lambda _resource: True
-    """What a granular scope says of a row."""
 
     def sees(self, row: Row) -> bool:
         kind = row.resource["resourceType"]
-        if not row.elsewhere and row.key == self.fhir_user:
-            return True
-        reach = self.reach.get(kind, self.reach.get("*", "none"))
-        if row.elsewhere or reach == "none" or not self.only(row.resource):
+        if row.elsewhere:
             return False
-        return reach == "all" or kind in DIRECTORY or self.patient in row.owners
+        if row.key == self.fhir_user:
+            return True
+        return any(self._sees(row, way) for way in self.reach.get(kind, self.reach.get("*", "")).split())
+
+    def _sees(self, row: Row, way: str) -> bool:
+        extent, _, name = way.partition(":")
+        if name and not FILTERS[name](row.resource):
+            return False
+        return extent == "all" or row.resource["resourceType"] in DIRECTORY or self.patient in row.owners
 
 
-def in_laboratory(resource: Resource) -> bool:
-    """Say what `Observation.rs?category=…|laboratory` asks."""
-    codings = [coding for each in resource.get("category", ()) for coding in each.get("coding", ())]
-    return resource["resourceType"] != "Observation" or {"system": CATEGORY, "code": "laboratory"} in codings
+def has_coding(element: str, system: str, code: str) -> Callable[[Resource], bool]:
+    """Return what `?element=system|code` asks."""
 
+    def asked(resource: Resource) -> bool:
+        concepts = resource.get(element, ())
+        codings = [
+            each for concept in ([concepts] if isinstance(concepts, dict) else concepts) for each in concept["coding"]
+        ]
+        return {"system": system, "code": code} in codings
+
+    return asked
+
+
+FILTERS: Final = {
+    "laboratory": has_coding("category", CATEGORY, "laboratory"),
+    "mood": has_coding("code", LOINC, "mood"),
+    "final-mood": lambda each: each["status"] == "final" and has_coding("code", LOINC, "mood")(each),
+}
+LABORATORY: Final = f"category={CATEGORY}|laboratory"
 
 CALLERS: Final = (
     Caller("an app of one patient", "patient/*.cruds", {"*": "own"}, patient=OWN),
@@ -108,6 +129,29 @@ CALLERS: Final = (
         "a clinician with one patient and all conditions",
         "patient/*.rs user/Condition.cruds user/Encounter.s",
         {"*": "own", "Condition": "all", "Encounter": "all"},
+        "CLINICIAN",
+        patient=OWN,
+    ),
+    Caller(
+        "an app of laboratory results",
+        f"patient/Observation.cruds?{LABORATORY} patient/Condition.rs?code={LOINC}|mood patient/Patient.rs "
+        "patient/Encounter.rs patient/DiagnosticReport.rs patient/Provenance.rs",
+        {
+            "Observation": "own:laboratory",
+            "Condition": "own:mood",
+            **dict.fromkeys(("Patient", "Encounter", "DiagnosticReport", "Provenance"), "own"),
+        },
+        patient=OWN,
+    ),
+    Caller(
+        "a clinician with laboratory results",
+        f"user/Observation.rs?{LABORATORY} user/Observation.cruds?status=final&code={LOINC}|mood "
+        f"patient/Observation.rs user/Condition.cruds?code={LOINC}|mood user/Patient.rs user/Encounter.cruds",
+        {
+            "Observation": "own all:laboratory all:final-mood",
+            "Condition": "all:mood",
+            **dict.fromkeys(("Patient", "Encounter"), "all"),
+        },
         "CLINICIAN",
         patient=OWN,
     ),
