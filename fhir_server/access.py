@@ -156,10 +156,19 @@ def _speaks_for(role: Role, level: Level) -> bool:
 def access_for_read(access: Access, resource_type: str, resource_id: str) -> Access:
     """Return the access for one GET of one resource: the caller's own, unless it is exactly the token's fhirUser.
 
-    That one is readable without a scope for its type, and whatever the filter of a scope (settled §4.3, smart.md O5,
-    E18). Use the answer for this read only.
+    That one is readable without a scope for its type, whatever the filter of a scope, and whichever patient is in
+    context: a mother with her child's record open is a Patient herself (settled §4.3, smart.md O5, E18). Use the answer
+    for this read only.
     """
     reach = access.reach(resource_type, Right.READ)
-    if access.fhir_user != f"{resource_type}/{resource_id}" or not (reach is Reach.NONE or reach.is_granular):
+    if access.fhir_user != f"{resource_type}/{resource_id}" or reach is Reach.ORGANIZATION:
         return access
     return replace(access, rights={resource_type: {Right.READ: Reach.ORGANIZATION}})
+
+
+def may_read_changes(access: Access, resource_type: str) -> bool:
+    """Say whether whatever the caller may change the caller may read, too.
+
+    Else an answer to a change shows nothing of what stayed, and no patch asks what is there (decision 24).
+    """
+    return access.reach(resource_type, Right.READ) >= access.reach(resource_type, Right.UPDATE)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import and_, bindparam, false, literal_column, not_, or_, select
+from sqlalchemy import and_, bindparam, false, literal_column, not_, or_, select, true
 
+from capability.elements import RESOURCE_TYPES
 from mappers.links import SEE_ALSO
 from storage.access import Access, Reach, Right
 from storage.driver import Row
 from storage.errors import ReferenceConflict, UnresolvedReference
 from storage.resources import ResourceKey, Stored
+from storage.search.includes import TypesWithin, of_types, within_reach
 from storage.search.keys import parameter_key, parse_reference
+from storage.search.shape import Binder
 from storage.sql import Prepared, member_of, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
@@ -98,10 +101,10 @@ def _seen(access: Access, resource_type: str) -> Reach:
 
 
 @lru_cache
-def _referrers_statement(dialect: str) -> Prepared:
+def _referrers_statement(dialect: str, seen: tuple[TypesWithin, ...] | None) -> Prepared:
     """Resources that refer to some others, what goes as well, those of the same row and those without weight aside.
 
-    The last column tells links of Patients.
+    With `seen` only those count that are within these reaches. The last column tells links of Patients.
     """
     rows, target, references = fhir.resources, fhir.resources.alias(), fhir.index_references
     own = rows.c.organization_id == bindparam("organization_id")
@@ -116,6 +119,7 @@ def _referrers_statement(dialect: str) -> Prepared:
             rows.c.home_table != target.c.home_table,
             rows.c.home_key != target.c.home_key,
         ),
+        true() if seen is None else or_(false(), *(of_types(kind, rows) for kind in seen)),
     )
     by_reference = (
         select(*columns, references.c.key == parameter_key("Patient", "link"))
@@ -132,29 +136,53 @@ def _referrers_statement(dialect: str) -> Prepared:
 
 
 async def refuse_referenced(
-    unit: UnitOfWork, deletions: Sequence[Pending], access: Access, along: Sequence[Pending] = ()
+    unit: UnitOfWork, deletions: Sequence[Pending], access: Access, along: Sequence[Pending] = (), *, enforce: bool
 ) -> None:
     """Refuse deletions of what other resources refer to, those of the same batch and the same row aside.
 
-    `along` are deletions that follow from these: other resources of the rows that go.
+    `along` are deletions that follow from these: other resources of the rows that go. A caller bound to one patient is
+    refused for what that caller sees alone, or the refusal would tell of the rest (AZ-6); unless references are to
+    resolve whatever happens (`enforce`; decision 24).
 
     Raises ReferenceConflict with some referrers the caller may see.
     """
-    if not deletions:
-        return
+    types = {each.key.resource_type for each in deletions}
+    bound_types = {each for each in types if not enforce and access.reach(each, Right.DELETE).is_bound}
+    bound = [each for each in deletions if each.key.resource_type in bound_types]
+    others = [each for each in deletions if each.key.resource_type not in bound_types]
+    gone = [pending.key.hash for pending in (*deletions, *along)]
+    if others:
+        found = await _referrers(unit, others, {"gone": gone}, None)
+        _refuse(found, lambda resource_type: access.reach(resource_type, Right.READ) is Reach.ORGANIZATION)
+    if bound:
+        binder = Binder()
+        seen = within_reach(RESOURCE_TYPES, access, binder)
+        parameters = {"gone": gone, **access_parameters(access), **binder.values}
+        _refuse(await _referrers(unit, bound, parameters, seen), lambda _: True)
+
+
+async def _referrers(
+    unit: UnitOfWork,
+    deletions: Sequence[Pending],
+    parameters: Mapping[str, Any],
+    seen: tuple[TypesWithin, ...] | None,
+) -> list[Row]:
+    """Return type and id of what refers to some resources, and of what it refers to."""
     keys = [pending.key.hash for pending in deletions]
-    gone = [*keys, *(pending.key.hash for pending in along)]
-    parameters = {"organization_id": unit.organization_id, "keys": keys, "gone": gone}
-    rows = await unit.driver.fetch(_referrers_statement(unit.driver.dialect), parameters)
+    own = {"organization_id": unit.organization_id, "keys": keys, **parameters}
+    rows = await unit.driver.fetch(_referrers_statement(unit.driver.dialect, seen), own)
     ours = await _links_of_ours(unit, [row[:4] for row in rows if row[4]])
-    found = [row[:4] for row in rows if not (row[4] and row[:4] in ours)]
+    return [row[:4] for row in rows if not (row[4] and row[:4] in ours)]
+
+
+def _refuse(found: Sequence[Row], names_type: Callable[[str], bool]) -> None:
     if not found:
         return
     *_, target_type, target_id = found[0]
     names = [
         str(ResourceKey(resource_type, resource_id))
         for resource_type, resource_id, *target in found
-        if target == [target_type, target_id] and access.reach(resource_type, Right.READ) is Reach.ORGANIZATION
+        if list(target) == [target_type, target_id] and names_type(resource_type)
     ]
     raise ReferenceConflict(target_type, target_id, sorted(names)[:SHOWN_REFERRERS])
 

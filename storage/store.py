@@ -86,9 +86,13 @@ class ResourceStore:
         reach = access.require(key.resource_type, Right.READ)
         statement = _read_statement(self.database.dialect, reach)
         rows = await self.database.fetch(access.organization_id, statement, key_parameters(key, access))
-        if not rows:
-            raise ResourceNotFound(key.resource_type, key.id)
-        return version_of(key, rows[0])
+        if rows:
+            return version_of(key, rows[0])
+        if reach.is_granular:  # a deletion has no contents: whoever saw what was deleted sees it
+            newest = (await self.history(key, HistoryQuery(count=1), access)).versions[0]
+            if newest.deleted:
+                return newest
+        raise ResourceNotFound(key.resource_type, key.id)
 
     async def vread(self, key: ResourceKey, number: int, access: Access) -> Version:
         """Return one version of a resource whose current version is visible, or was when it was deleted.
@@ -149,7 +153,7 @@ class ResourceStore:
         deletions, along = (
             [pending for pending in some if pending.resource is None] for some in (placed.pendings, placed.consequences)
         )
-        await refuse_referenced(unit, deletions, access, along)
+        await refuse_referenced(unit, deletions, access, along, enforce=self.enforce_references)
         return await self._store(unit, writes, placed)
 
     async def _store(self, unit: UnitOfWork, writes: Sequence[Write], placed: Placed) -> list[Written]:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fhir_server.access import may_read_changes
 from fhir_server.fhir.conditions import etag, http_date, is_unmodified
 from fhir_server.fhir.negotiation import Return
 from fhir_server.fhir.notes import information
 from fhir_server.fhir.request import FhirRequest
 from fhir_server.fhir.routing import Interaction
-from storage.access import Right
 from storage.resources import Version
 
 _RELATIVE: Final = b'"reference":"Patient/'
@@ -129,7 +129,7 @@ def location(version: Version, base_url: str) -> str:
 
 
 def _preferred_body(version: Version, request: FhirRequest) -> bytes:
-    if request.route.interaction in _CHANGES and not _may_read(request):
+    if request.route.interaction in _CHANGES and not may_read_changes(request.access, request.route.resource_type):
         return b""
     match request.preferences.returns:
         case Return.MINIMAL:
@@ -138,12 +138,6 @@ def _preferred_body(version: Version, request: FhirRequest) -> bytes:
             return information("The resource was stored.")
         case Return.REPRESENTATION:
             return version.body
-
-
-def _may_read(request: FhirRequest) -> bool:
-    """Say whether what the caller may change is what the caller may read: something of it may have stayed."""
-    access, resource_type = request.access, request.route.resource_type
-    return access.reach(resource_type, Right.READ) >= access.reach(resource_type, Right.UPDATE)
 
 
 def represent_deletion(version: Version | None, request: FhirRequest) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fhir_server.fhir.patch.paths import Path, PathError, parse_path
 from fhir_server.fhir.patch.places import Node, Pair, Work, children, keys_of, pairs_at, put_pairs
 
 Part = dict[str, Any]
+_PLAIN: Final = re.compile(r"\s*[A-Za-z]+(\.[A-Za-z]+|\[[0-9]+\])*\s*")
 _COPIED: Final = 64
 """Members of a list that are copied in the time in which a path looks at one value."""
 
@@ -23,6 +25,7 @@ class _Operation:
     """One `operation` parameter, its parts by name."""
 
     kind: str
+    text: str
     path: Path
     parts: Mapping[str, Part]
 
@@ -43,6 +46,11 @@ class FhirPathPatch:
     def size(self) -> int:
         """How many operations it has."""
         return len(self._operations)
+
+    @property
+    def asks(self) -> bool:
+        """Whether one of its paths is more than names and positions: then it compares what is stored."""
+        return not all(_PLAIN.fullmatch(operation.text) for operation in self._operations)
 
     def apply(self, resource: dict[str, Any]) -> dict[str, Any]:
         """Return what the operations make of a resource, which is changed on the way.
@@ -73,12 +81,13 @@ def _operation(parameter: Part, place: int) -> _Operation:
         if parts.setdefault(part.get("name", ""), part) is not part:
             raise PatchFailed("a part is given twice.", place)
     try:
-        kind, path = _text(parts, "type"), parse_path(_text(parts, "path"))
+        kind, text = _text(parts, "type"), _text(parts, "path")
+        path = parse_path(text)
     except (PathError, _Impossible) as error:
         raise PatchFailed(f"{error}.", place) from None
     if kind not in _KINDS:
         raise PatchFailed(f"its type is none of {', '.join(_KINDS)}.", place)
-    return _Operation(kind, path, parts)
+    return _Operation(kind, text, path, parts)
 
 
 def _text(parts: Mapping[str, Part], name: str) -> str:

@@ -18,6 +18,8 @@ from fhir_server.errors import BodyTooComplex, MalformedBody, PatchFailed
 MAX_OPERATIONS: Final = 1_000
 MAX_COPIED: Final = 16 * 2**20
 """Values and characters that all `copy` operations of a patch may add together."""
+_TELLING: Final = frozenset({"add", "remove", "replace"})
+"""Operations that do not depend on the values stored."""
 _BAD_OPERATION: Final = "it is none of RFC 6902: op, path, and from or value, each as its operation takes it."
 _BAD_POINTER: Final = "its path leads nowhere in the resource, or not to where this operation may act."
 _TOO_DEEP: Final = "it nests the resource too deeply."
@@ -39,6 +41,11 @@ class JsonPatchDocument:
     def size(self) -> int:
         """How many operations it has."""
         return len(self._operations)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it compares what is stored, or puts it elsewhere, where rules of the element compare it."""
+        return any(operation["op"] not in _TELLING for patch in self._operations for operation in patch)
 
     def apply(self, resource: dict[str, Any]) -> Any:
         """Return what the operations make of a resource, which may be changed on the way.

@@ -27,6 +27,11 @@ class Patch(Protocol):
         """How many operations it has."""
         ...
 
+    @property
+    def asks(self) -> bool:
+        """Whether it succeeds or fails by what is stored, beyond which elements are there."""
+        ...
+
     def apply(self, resource: dict[str, Any]) -> Any:
         """Return what becomes of a resource, which may be changed on the way; raises PatchFailed."""
         ...

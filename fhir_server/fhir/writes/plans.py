@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from fhir_server.access import may_read_changes
 from fhir_server.errors import IdMismatch, InvalidHeader, InvalidParameter, MalformedBody
 from fhir_server.fhir.conditions import expected_version
 from fhir_server.fhir.negotiation import is_json_patch, require_patch_body
@@ -19,6 +20,7 @@ from fhir_server.fhir.whole import require_whole
 from fhir_server.fhir.writes.planned import Criteria, PlannedWrite
 from fhir_server.validation.validate import takes_long, validate_resource
 from storage.access import Right
+from storage.errors import InteractionForbidden
 from storage.resources import ResourceKey
 
 RIGHTS: Final = {
@@ -98,7 +100,13 @@ def planned_write(request: FhirRequest, service: Service, resource: dict[str, An
 
 
 def planned_patch(request: FhirRequest, service: Service, patch: Patch) -> PlannedWrite:
-    """Return the write of a patch; raises InvalidHeader and InvalidParameter."""
+    """Return the write of a patch.
+
+    Raises InteractionForbidden for a patch that asks what is stored of who may not read it, InvalidHeader and
+    InvalidParameter.
+    """
+    if patch.asks and not may_read_changes(request.access, request.route.resource_type):
+        raise InteractionForbidden(request.route.resource_type, Right.READ.name.lower())
     planned = _planned(request, service)
     planned.patch = patch
     return planned
