@@ -45,7 +45,7 @@ def fitting_step(secret: bytes, code: str, now: int) -> int | None:
     typed = re.sub(r"[\s-]", "", code)
     if not _CODE.match(typed):
         return None
-    totp = TOTP(secret, DIGITS, SHA1(), STEP_SECONDS, enforce_key_length=True)  # noqa: S303 RFC 6238's default
+    totp = TOTP(secret, DIGITS, SHA1(), STEP_SECONDS, enforce_key_length=True)  # noqa: S303 what apps make codes with
     present = now // STEP_SECONDS
     fitting = [
         step
