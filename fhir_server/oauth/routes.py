@@ -9,8 +9,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from fhir_server.oauth import authorize, discovery, registration, token, userinfo
-from fhir_server.pages import account, apps, consent, encounters, flow, organization, patients, second_factor, sign_in
+from fhir_server.oauth import authorize, discovery, introspect, registration, revoke, styles, token, userinfo
+from fhir_server.pages import (
+    account,
+    apps,
+    consent,
+    encounters,
+    external_sign_in,
+    flow,
+    launch_page,
+    organization,
+    patients,
+    second_factor,
+    sign_in,
+)
 
 STATIC_SECONDS: Final = 3600
 STATIC_FILES: Final = {
@@ -30,10 +42,15 @@ def oauth_routes() -> list[BaseRoute]:
         *patients.ROUTES,
         *encounters.ROUTES,
         *consent.ROUTES,
+        *launch_page.ROUTES,
+        *styles.ROUTES,
         *registration.ROUTES,
         *token.ROUTES,
+        *introspect.ROUTES,
+        *revoke.ROUTES,
         *userinfo.ROUTES,
         *sign_in.ROUTES,
+        *external_sign_in.ROUTES,
         *account.ROUTES,
         *second_factor.ROUTES,
         *apps.ROUTES,

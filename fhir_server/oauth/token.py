@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from capability.smart import PATHS
 from fhir_server.oauth.backoff import GRANT, forget_failures
 from fhir_server.oauth.client_auth import AuthenticatedClient, authenticate_client, client_failures
 from fhir_server.oauth.client_credentials import client_credentials
@@ -53,4 +54,4 @@ async def read_parameters(request: Request) -> Mapping[str, str]:
     return {name: value for name, value in (await read_form(request)).items() if value}
 
 
-ROUTES: Final = (json_endpoint("/oauth/token", token),)
+ROUTES: Final = (json_endpoint(PATHS["token_endpoint"], token),)

@@ -13,6 +13,7 @@ from sqlalchemy import and_, bindparam, exists, select
 from storage.authorization.grants import Grant
 from storage.codec import decode
 from storage.driver import Row
+from storage.engine import Database
 from storage.sql import Prepared, prepare
 from storage.tables.authorization import authorization_codes, break_glass, grants, refresh_tokens, sessions
 from storage.tables.platform import organizations, user_organizations, user_patients, users
@@ -105,3 +106,9 @@ def standing_of(rows: list[Row]) -> Standing | None:
     context = values["context"]
     grant = Grant(**{**values, "context": decode(context.encode()) if context else {}})
     return Standing(grant, bool(organization), None if user is None else bool(user), role, bool(patient), *instants)
+
+
+async def find_standing(database: Database, grant_id: str) -> Standing | None:
+    """Return a grant and what has become of it; None when there is none. Raises DatabaseUnavailable."""
+    async with database.read("") as driver:  # tables outside tenancy need no context
+        return standing_of(await driver.fetch(standing_statement(driver.dialect, By.GRANT), {By.GRANT.value: grant_id}))
