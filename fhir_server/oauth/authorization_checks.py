@@ -144,7 +144,7 @@ class _Checker:
         self.client = client
         self.settings = settings
         self.redirect_uri = redirect_uri
-        self.state = self.given.get("state") if self.counts["state"] == 1 else None
+        self.state = (self.given.get("state") or None) if self.counts["state"] == 1 else None
 
     def parameters(self) -> Parameters:
         self._check_repeated()

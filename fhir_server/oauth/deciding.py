@@ -99,4 +99,4 @@ def covers(earlier: str, words: Sequence[str]) -> bool:
 
 def _is_within(word: str, before: tuple[Scope, ...]) -> bool:
     scope = parse_scope(word, RESOURCE_TYPES)
-    return scope is not None and intersect((scope,), before) == (scope,)
+    return scope is not None and scope in intersect((scope,), before)
