@@ -20,7 +20,7 @@ from capability.smart import (
 )
 from fhir_server.access import RESOURCE_TYPES
 from fhir_server.oauth.scopes import parse_scopes
-from tests.site import Site, site
+from tests.site import Site, running_site, site
 
 __all__ = ["site"]
 
@@ -206,3 +206,12 @@ def test_smart_O2_the_keys_are_public_rsa_keys_of_2048_bits_or_more(site: Site):
         assert set(key) == {"kty", "n", "e", "kid", "alg", "use"}
         assert (key["kty"], key["use"]) == ("RSA", "sig")
         assert len(key["n"]) >= 2048 // 6
+
+
+def test_smart_D6_an_installation_that_takes_registrations_says_so_everywhere(fresh_database_url: str):
+    with running_site(fresh_database_url, registration="open") as made:
+        at = f"{made.settings.base_url}/oauth/register"
+        for path in (SMART_CONFIGURATION, OPENID_CONFIGURATION, OAUTH_METADATA):
+            assert document(made, path)["registration_endpoint"] == at
+        security = httpx.get(f"{made.base}/metadata").json()["rest"][0]["security"]
+        assert {"url": "register", "valueUri": at} in security["extension"][0]["extension"]

@@ -62,7 +62,12 @@ def capabilities(settings: Settings, pairs: Pairs = (), if_none_match: str = "")
     if mode not in MODES:
         raise InvalidParameter("mode", "mode is full, normative or terminology")
     asked = asked_subset(pairs)
-    choices = Choices(settings.conditional_delete.value, settings.update_as_create, settings.base_url)
+    choices = Choices(
+        settings.conditional_delete.value,
+        settings.update_as_create,
+        settings.base_url,
+        registration=settings.takes_registrations,
+    )
     instance = (settings.fhir_base, mode, choices)
     statement = _statement(*instance) if asked is None else _part(*instance, asked)
     headers = {"ETag": statement.etag}
