@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ from fhir_server.oauth.sessions import (
 )
 from fhir_server.oauth.transactions import asking_address, asking_client
 from fhir_server.pages.browser import set_browser
+from fhir_server.pages.external_sign_in import providers_to_sign_in_with
 from fhir_server.pages.page import SignInNeeded, check_form, local_path, page, redirect, render
 from fhir_server.pages.words import duration
 from storage.repositories.entities import Client
@@ -74,6 +76,8 @@ async def _sign_in_page(
         form=SIGN_IN,
         goes_to=asking.address,
         client=asking.client,
+        providers=providers_to_sign_in_with(request),
+        way_on=urlencode({"next": next_path} | ({"fresh": "1"} if fresh else {})),
         next_path=next_path,
         fresh=fresh,
         email=email,
