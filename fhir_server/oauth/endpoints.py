@@ -41,6 +41,7 @@ def json_endpoint(path: str, handler: Handler, methods: Sequence[str] = ("POST",
     """Return the route of an OAuth endpoint; what the handler raises becomes its answer, never a stack trace."""
 
     async def endpoint(request: Request) -> Response:
+        request.scope["route"] = route  # FastAPI names its own alone
         try:
             return await handler(request)
         except OAuthError as error:
@@ -57,4 +58,5 @@ def json_endpoint(path: str, handler: Handler, methods: Sequence[str] = ("POST",
             gone = {"error": "temporarily_unavailable", "error_description": "Try again in a moment."}
             return answer(gone, 503, {"Retry-After": str(RETRY_SECONDS)})
 
-    return Route(path, endpoint, methods=list(methods), name=handler.__name__)
+    route = Route(path, endpoint, methods=list(methods), name=handler.__name__)
+    return route

@@ -130,12 +130,14 @@ def page(path: str, handler: Handler, methods: Sequence[str] = ("GET",)) -> Rout
     """Return the route of a page; what the handler raises becomes the error page or the way to sign in."""
 
     async def endpoint(request: Request) -> Response:
+        request.scope["route"] = route  # FastAPI names its own alone
         try:
             return await handler(request)
         except Exception as error:  # noqa: BLE001 the one place where errors become pages
             return _page_for(request, error)
 
-    return Route(path, endpoint, methods=list(methods), name=handler.__name__)
+    route = Route(path, endpoint, methods=list(methods), name=handler.__name__)
+    return route
 
 
 def _page_for(request: Request, error: Exception) -> Response:
