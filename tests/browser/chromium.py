@@ -204,8 +204,11 @@ class Browser:
 
 
 def _is_gone(element: WebElement) -> bool:
+    """Say whether the page of an element was left; the driver has two ways of telling."""
     try:
         element.is_enabled()
     except StaleElementReferenceException:
         return True
+    except WebDriverException as error:
+        return "does not belong to the document" in str(error.msg)
     return False

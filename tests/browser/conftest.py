@@ -10,11 +10,15 @@ import pytest
 
 from fhir_server.cli.demonstration import furnish
 from fhir_server.cli.installation import Act, open_installation
+from fhir_server.cli.users import NewUser, add_user
+from fhir_server.demo.cast import PASSWORD
 from fhir_server.settings import Settings
 from storage.repositories.platform import ClientRepository
 from tests.browser.app_server import running_app
 from tests.browser.cast import apps_of
 from tests.browser.chromium import Browser, start
+from tests.browser.people import EVERYWHERE
+from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.site import Site, running_site
 
 
@@ -45,6 +49,8 @@ async def _prepare(settings: Settings, app: str) -> None:
         async with installation.acting(settings.organization, act) as unit:
             for client in apps_of(app):
                 await ClientRepository(unit.connection).insert(client)
+        for organization in (ORGANIZATION, OTHER_ORGANIZATION):
+            await add_user(installation, NewUser(EVERYWHERE, PASSWORD, "CLINICIAN", organization))
 
 
 @pytest.fixture(scope="session")

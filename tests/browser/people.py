@@ -6,6 +6,8 @@ from fhir_server.demo.cast import PASSWORD
 from tests.browser.chromium import Browser
 
 JANE, MARA, DOCTOR, ADMIN = (f"{name}@demo.example" for name in ("jane", "mara", "clinician", "admin"))
+EVERYWHERE = "everywhere@demo.example"
+"""A clinician of two organizations, whom the demonstration does not have."""
 
 
 def sign_in(browser: Browser, email: str, password: str = PASSWORD) -> None:

@@ -107,7 +107,7 @@ def test_smart_V2_what_a_person_withdraws_is_over_for_the_app(site, app, browser
     browser.press("Withdraw")
     browser.driver.close()
     browser.driver.switch_to.window(page)
-    assert do(browser, "read") == "failed"
+    browser.until(lambda: do(browser, "read") == "failed", "the end of access")
     assert do(browser, "refresh") == "failed"
 
 
