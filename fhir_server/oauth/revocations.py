@@ -71,7 +71,7 @@ class Revocations:
         """
         before = self._begun
         while self._done <= before:
-            if self._running is None:
+            if self._running is None or self._running.done():  # done, and `_ended` not called yet
                 self._begun += 1
                 self._running = asyncio.create_task(self._look_up(self._begun), name="revoked")
                 self._running.add_done_callback(self._ended)
@@ -88,7 +88,8 @@ class Revocations:
         self._done = number
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running = None
+        if self._running is task:
+            self._running = None
         if not task.cancelled():
             task.exception()  # told to those who wait; perhaps nobody does any more
 

@@ -244,3 +244,24 @@ async def test_a_refresh_knows_what_was_revoked_before_it():
     await revocations.refresh()
     await earlier
     assert (RevocationKind.TOKEN, "t1") in revocations._revoked
+
+
+async def test_a_refresh_that_comes_the_moment_another_ends_looks_up_anew():
+    """It must not wait for a look-up that is over: nothing else would ever run again."""
+    looked_up = 0
+
+    async def look_up() -> list[Revocation]:
+        nonlocal looked_up
+        looked_up += 1
+        await asyncio.sleep(0)
+        return []
+
+    revocations = Revocations(look_up)
+
+    async def refresh_after(steps: int) -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await revocations.refresh()
+
+    await asyncio.gather(*(refresh_after(steps) for steps in range(40)))
+    assert looked_up > 1
