@@ -20,10 +20,8 @@ def faults_of(browser: Browser) -> list[str]:
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
         found += [f"{scheme}: {fault}" for fault in browser.run(FAULTS)]
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    size = browser.driver.get_window_size()
-    browser.driver.set_window_size(SMALLEST_WIDTH, 700)
-    found += [f"{SMALLEST_WIDTH} px: {fault}" for fault in browser.run(FAULTS)]
-    browser.driver.set_window_size(size["width"], size["height"])
+    with browser.screen(SMALLEST_WIDTH, 700):
+        found += [f"{SMALLEST_WIDTH} px: {fault}" for fault in browser.run(FAULTS)]
     return list(dict.fromkeys(found))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ FLAGS = (
 )
 NO_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
 PHONE, DESK = (360, 780), (1280, 900)
+TALLEST = 6000
+"""Pixels of a picture at most."""
 PATIENCE = 30.0
 """Seconds until something that does not come is given up."""
 SHOTS = Path(os.environ.get("CI_ARTIFACTS") or Path(__file__).parents[2] / "var") / "screenshots"
@@ -188,15 +192,25 @@ class Browser:
         raise AssertionError(f"Tab never comes to {name!r} on {self.heading!r}")
 
     def shoot(self, name: str) -> None:
-        """Keep what the page looks like on a phone and on a desk, and see that it fits both."""
+        """Keep what the whole page looks like on a phone and on a desk, and see that it fits both."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         for kind, (width, height) in {"phone": PHONE, "desk": DESK}.items():
-            self.driver.set_window_size(width, height)
-            whole = int(self.run("return document.documentElement.scrollHeight"))
-            self.driver.set_window_size(width, max(height, min(whole, 6000)))
-            assert self.run("return document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
-            self.driver.save_screenshot(str(SHOTS / f"{name}-{kind}.png"))
-        self.driver.set_window_size(*DESK)
+            with self.screen(width, height):
+                assert self.run("return document.documentElement.scrollWidth <= innerWidth"), f"{name} scrolls sideways"
+                whole = int(self.run("return document.documentElement.scrollHeight"))
+            with self.screen(width, max(height, min(whole, TALLEST))):
+                taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+            (SHOTS / f"{name}-{kind}.png").write_bytes(base64.b64decode(taken["data"]))
+
+    @contextmanager
+    def screen(self, width: int, height: int) -> Iterator[None]:
+        """Be a screen of this size, in CSS pixels, for a while; narrow ones are those of telephones."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < DESK[0]}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def complaints(self) -> list[str]:
         """Return what the browser's console complained of since it was asked last."""
