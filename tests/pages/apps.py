@@ -5,20 +5,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import httpx
-from sqlalchemy import select
+import psycopg
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mappers.rows import Organization
+from storage.audit_sqlite import audit_path
 from storage.authorization.grants import Grant, find_grants
 from storage.repositories.entities import Client, User, UserOrganization
-from storage.repositories.platform import ClientRepository, UserOrganizationRepository, UserRepository
-from storage.tables.audit import rbac_logs
+from storage.repositories.platform import (
+    ClientRepository,
+    OrganizationRepository,
+    UserOrganizationRepository,
+    UserRepository,
+)
+from tests.conftest import ORGANIZATION
 from tests.pages.forms import Page
 from tests.pages.people import in_database
 from tests.site import Site
@@ -64,15 +74,22 @@ def grants_of(url: str, client: Client) -> list[Grant]:
     return in_database(url, found)
 
 
-def audited(url: str, client: Client) -> list[Any]:
-    """Return what the audit has of an app: resource, interaction, outcome, actor, patient."""
+AUDITED = ("resource", "interaction", "outcome", "actor_id", "customer_id", "path")
 
-    async def found(connection: AsyncConnection) -> list[Any]:
-        columns = ("resource", "interaction", "outcome", "actor_id", "customer_id", "path")
-        statement = select(*(rbac_logs.c[name] for name in columns)).where(rbac_logs.c.client_id == client.id)
-        return list(await connection.execute(statement.order_by(rbac_logs.c.id)))
 
-    return in_database(url, found)
+def audited(url: str, client: Client) -> list[tuple[Any, ...]]:
+    """Return what the audit has of an app: what AUDITED names."""
+    columns = ", ".join(AUDITED)
+    if url.startswith("postgresql"):
+        with psycopg.connect(url) as connection:  # as its owner: of every organization
+            statement = f"SELECT {columns} FROM rbac_logs WHERE client_id = %s ORDER BY id"
+            return connection.execute(statement, [client.id]).fetchall()
+    rows: list[tuple[Any, ...]] = []
+    for file in (make_url(url).database, audit_path(url)):  # reads are in a file of their own
+        with closing(sqlite3.connect(str(file))) as connection:
+            statement = f"SELECT {columns} FROM rbac_logs WHERE client_id = ? ORDER BY id"
+            rows += connection.execute(statement, [client.id]).fetchall()
+    return rows
 
 
 def challenge_of(verifier: str) -> str:
@@ -155,13 +172,13 @@ def step_of(page: Page) -> str:
     return page.path.rsplit("/", 1)[-1]
 
 
-def put(site: Site, resource_type: str, known: str, **more: Any) -> str:
+def put(site: Site, resource_type: str, known: str, organization: str = ORGANIZATION, **more: Any) -> str:
     """Store a resource under an id, and return that."""
     with httpx.Client(base_url=site.base, timeout=30) as client:
         answer = client.put(
             f"/{resource_type}/{known}",
             json={"resourceType": resource_type, "id": known, **more},
-            headers={"Authorization": f"Bearer {site.token()}"},
+            headers={"Authorization": f"Bearer {site.token(organization=organization)}"},
         )
     assert answer.status_code in {200, 201}, answer.text
     return known
@@ -176,3 +193,14 @@ def add_membership(url: str, user: User, organization: str, role: str, patients:
         await UserRepository(connection).set_patients(user.id, organization, patients)
 
     in_database(url, insert)
+
+
+def add_organization(url: str) -> str:
+    """Add an organization and return its id."""
+    known = f"org-{uuid4().hex[:10]}"
+
+    async def insert(connection: AsyncConnection) -> None:
+        await OrganizationRepository(connection).insert(Organization(known, f"Clinic {known}"))
+
+    in_database(url, insert)
+    return known
