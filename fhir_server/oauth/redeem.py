@@ -53,7 +53,7 @@ async def redeem_code(request: Request, asking: AuthenticatedClient, form: Mappi
     if organization_id is None:
         await refuse(request, asking, None, Refused("unknown code"))
         raise InvalidGrant
-    redeeming = _Redeeming(request, asking.client, form, key)
+    redeeming = _Redeeming(request, asking.client, form, key, service.seconds)
     change = Change(asking.client.id, asking.client.id, API)
     outcome = await service.database.transact(organization_id, change, redeeming.run, redeeming.questions)
     if isinstance(outcome, Refused):
@@ -64,20 +64,23 @@ async def redeem_code(request: Request, asking: AuthenticatedClient, form: Mappi
 
 @dataclass(frozen=True, slots=True)
 class _Redeeming:
-    """One redemption; `key` is the SHA-256 of the code."""
+    """One redemption; `key` is the SHA-256 of the code.
+
+    `now` is the one instant of it: what was asked ahead has to be asked again in the same words.
+    """
 
     request: Request
     client: Client
     form: Mapping[str, str]
     key: str
+    now: int
 
     @property
     def questions(self) -> tuple[Question, Question]:
         """What the transaction begins with."""
-        service = service_of(self.request)
-        dialect = service.database.dialect
+        dialect = service_of(self.request).database.dialect
         return (
-            Question(spend_statement(dialect), {"code": self.key, "now": service.seconds}),
+            Question(spend_statement(dialect), {"code": self.key, "now": self.now}),
             Question(standing_statement(dialect, By.CODE), {By.CODE.value: self.key}),
         )
 
@@ -91,7 +94,7 @@ class _Redeeming:
         if code is None:
             return await self._replayed(unit, standing.grant)
         service = service_of(self.request)
-        fault = self._fault(code, service.seconds) or fallen(standing, service.settings, service.seconds)
+        fault = self._fault(code) or fallen(standing, service.settings, self.now)
         if fault is not None:
             refused = act_of(standing.grant, "code", outcome="denied", status=InvalidGrant.status)
             await service.record(
@@ -106,14 +109,14 @@ class _Redeeming:
     async def _replayed(self, unit: UnitOfWork, grant: Grant) -> Refused:
         """End the grant: access tokens die within the second, refresh tokens at once (T7)."""
         service = service_of(self.request)
-        await revoke_grant(unit.connection, grant.id, REPLAYED, service.seconds)
+        await revoke_grant(unit.connection, grant.id, REPLAYED, self.now)
         refused = act_of(grant, "replay", outcome="denied", status=InvalidGrant.status)
         await service.record(self.request, unit, replace(refused, actor_id=self.client.id, client_id=self.client.id))
         return Refused(REPLAYED, alarm=True)
 
-    def _fault(self, code: SpentCode, now: int) -> str | None:
+    def _fault(self, code: SpentCode) -> str | None:
         """Return what is wrong with the request, in a word for the log."""
-        if code.expires_at <= now:
+        if code.expires_at <= self.now:
             return "expired code"
         if code.client_id != self.client.id:
             return "another client"

@@ -58,7 +58,7 @@ async def refresh(request: Request, asking: AuthenticatedClient, form: Mapping[s
     if known is None:
         await refuse(request, asking, None, Refused("unknown refresh token"))
         raise InvalidGrant
-    refreshing = _Refreshing(request, asking.client, form.get("scope"), key, known)
+    refreshing = _Refreshing(request, asking.client, form.get("scope"), key, known, service.seconds)
     change = Change(asking.client.id, asking.client.id, API)
     try:
         outcome = await service.database.transact(known.organization_id, change, refreshing.run, refreshing.questions)
@@ -73,21 +73,24 @@ async def refresh(request: Request, asking: AuthenticatedClient, form: Mapping[s
 
 @dataclass(frozen=True, slots=True)
 class _Refreshing:
-    """One refresh; `key` is the SHA-256 of the token, `known` the token as it was a moment ago."""
+    """One refresh; `key` is the SHA-256 of the token, `known` the token as it was a moment ago.
+
+    `now` is the one instant of it: what was asked ahead has to be asked again in the same words.
+    """
 
     request: Request
     client: Client
     scope: str | None
     key: str
     known: RefreshToken
+    now: int
 
     @property
     def questions(self) -> tuple[Question, Question]:
         """What the transaction begins with."""
-        service = service_of(self.request)
-        dialect = service.database.dialect
+        dialect = service_of(self.request).database.dialect
         return (
-            Question(rotate_statement(dialect), {"refresh_token": self.key, "now": service.seconds}),
+            Question(rotate_statement(dialect), {"refresh_token": self.key, "now": self.now}),
             Question(standing_statement(dialect, By.REFRESH_TOKEN), {By.REFRESH_TOKEN.value: self.key}),
         )
 
@@ -105,10 +108,10 @@ class _Refreshing:
         if standing.grant.client_id != self.client.id:
             return await self._ended(unit, standing.grant, STOLEN)
         if not rotated:
-            if self.known.used_at is None and self.known.expires_at <= service.seconds:
+            if self.known.used_at is None and self.known.expires_at <= self.now:
                 raise _NotNow(Refused("expired refresh token"))
             return await self._ended(unit, standing.grant, REUSED)
-        why = fallen(standing, service.settings, service.seconds)
+        why = fallen(standing, service.settings, self.now)
         if why is not None:
             raise _NotNow(Refused(why))
         scope = narrowed(self.scope, standing.grant.scope)
@@ -117,7 +120,7 @@ class _Refreshing:
     async def _ended(self, unit: UnitOfWork, grant: Grant, why: str) -> Refused:
         """End the family: somebody has a token that is not theirs (F4, `smart.md` §16)."""
         service = service_of(self.request)
-        await revoke_grant(unit.connection, grant.id, why, service.seconds)
+        await revoke_grant(unit.connection, grant.id, why, self.now)
         refused = act_of(grant, "replay", outcome="denied", status=InvalidGrant.status)
         await service.record(self.request, unit, replace(refused, actor_id=self.client.id, client_id=self.client.id))
         return Refused(why, alarm=True)

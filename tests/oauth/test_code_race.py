@@ -48,7 +48,7 @@ async def test_security_OA4_of_twenty_at_once_exactly_one_redeems_a_code_and_the
         granted = await grant(database, app, person)
         answers = await send_at_once(workers, granted)
         good = [answer for answer in answers if answer.status_code == 200]
-        assert len(good) == 1, [answer.text for answer in answers]
+        assert len(good) == 1, {answer.text for answer in answers}
         assert all(
             (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
             for answer in answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import time
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -448,3 +449,16 @@ async def test_security_OA7_neither_code_nor_refresh_token_is_an_access_token(
     assert httpx.get(f"{site.base}/Patient", headers=bearer).status_code == 401
     token = exchange(http, granted).json()["refresh_token"]
     assert httpx.get(f"{site.base}/Patient", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+
+
+def test_smart_T1_a_code_is_redeemed_though_the_clock_ticks_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, http: httpx.Client, granted: Granted
+):
+    from fhir_server.oauth.service import OAuthService
+
+    ticks = itertools.count(int(time.time()))
+    monkeypatch.setattr(OAuthService, "seconds", property(lambda _service: next(ticks)))
+    answer = exchange(http, granted)
+    assert answer.status_code == 200, answer.text
+    renewal = refresh_form(granted.grant, answer.json()["refresh_token"], client_id=granted.grant.client_id)
+    assert http.post("/oauth/token", data=renewal).status_code == 200
