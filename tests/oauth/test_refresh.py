@@ -305,3 +305,19 @@ async def test_smart_F8_a_disabled_organization_gives_nothing_until_it_is_enable
     async with database.platform() as connection:
         await OrganizationRepository(connection).update(hub)
     assert refresh(http, app, token).status_code == 200, "nothing was spent"
+
+
+async def test_smart_F1_a_public_client_need_not_name_itself_and_a_confidential_one_still_authenticates(
+    database: Database, http: httpx.Client, app: Client, person: Person, first: str, site: Site
+):
+    nameless = {"grant_type": "refresh_token", "refresh_token": first}
+    answer = http.post("/oauth/token", data=nameless)
+    assert answer.status_code == 200, answer.text
+    refused(http.post("/oauth/token", data=nameless), "invalid_grant")
+    refused(refresh(http, app, answer.json()["refresh_token"]), "invalid_grant")
+    client = await new_client(database, site.settings, type="confidential")
+    asked = await grant(database, client, person)
+    token = http.post("/oauth/token", data=asked.form(), headers=basic(client.id, SECRET)).json()["refresh_token"]
+    stolen = {"grant_type": "refresh_token", "refresh_token": token}
+    refused(http.post("/oauth/token", data=stolen), "invalid_client", 401)
+    refused(http.post("/oauth/token", data=stolen | {"refresh_token": "unknown"}), "invalid_client", 401)
