@@ -19,12 +19,14 @@ MARK: Final = "RESULT "
 SCRIPT: Final = """
 local paths = {%(paths)s}
 local headers = {%(headers)s}
+local bearers = {%(bearers)s}
 local prepared = {}
 local position = 0
 function init(args)
   local body = nil
   if args[1] then body = io.open(args[1], "rb"):read("*a") end
   for number, path in ipairs(paths) do
+    if #bearers > 0 then headers["Authorization"] = bearers[(number - 1) %% #bearers + 1] end
     prepared[number] = wrk.format(body and "POST" or "GET", path, headers, body)
   end
 end
@@ -32,11 +34,24 @@ function request()
   position = position + 1
   return prepared[position %% #prepared + 1]
 end
+"""
+DONE: Final = """
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format('%(mark)s{"rate": %%.3f, "p50": %%.4f, "p99": %%.4f, "errors": %%d}\\n',
     summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
     errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"""
+EACH: Final = """
+local bodies = {}
+local position = 0
+function init(args)
+  for line in io.lines(args[1]) do bodies[#bodies + 1] = line end
+end
+function request()
+  position = position + 1
+  return wrk.format("POST", %(path)s, {%(headers)s}, bodies[position] or "")
 end
 """
 
@@ -68,18 +83,47 @@ def ask(
     headers: Mapping[str, str] = NO_HEADERS,
     connections: int = CONNECTIONS,
     body: Path | None = None,
+    bearers: Sequence[str] = (),
 ) -> Measured:
-    """Ask for the paths in turn, by POST where there is a body; raises BenchFailed for any answer but success."""
+    """Ask for the paths in turn, by POST where there is a body; raises BenchFailed for any answer but success.
+
+    `bearers` are access tokens that take turns with the paths.
+    """
     script = folder / "requests.lua"
     quoted = ", ".join(json.dumps(path) for path in paths)
-    pairs = ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items())
-    script.write_text(SCRIPT % {"paths": quoted, "headers": pairs, "mark": MARK})
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), origin]
-    command += ["--", str(body)] if body else []
-    lines = [line for line in run(command, os.environ, folder).splitlines() if line.startswith(MARK)]
+    tokens = ", ".join(json.dumps(f"Bearer {token}") for token in bearers)
+    script.write_text(SCRIPT % {"paths": quoted, "headers": _pairs(headers), "bearers": tokens} + DONE % {"mark": MARK})
+    return _measured(script, origin, paths[0], seconds, connections, *([body] if body else []))
+
+
+def post_each(
+    origin: str,
+    path: str,
+    bodies: Sequence[str],
+    seconds: int,
+    folder: Path,
+    *,
+    headers: Mapping[str, str],
+    connections: int = CONNECTIONS,
+) -> Measured:
+    """Post each body, of one line, once; raises BenchFailed when one is refused, and when there were not enough."""
+    script, file = folder / "bodies.lua", folder / "bodies.txt"
+    file.write_text("\n".join(bodies))
+    script.write_text(EACH % {"path": json.dumps(path), "headers": _pairs(headers)} + DONE % {"mark": MARK})
+    return _measured(script, origin, path, seconds, connections, file)
+
+
+def _pairs(headers: Mapping[str, str]) -> str:
+    return ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items())
+
+
+def _measured(script: Path, origin: str, asked: str, seconds: int, connections: int, *arguments: Path) -> Measured:
+    command: list[str | Path] = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, origin]
+    command += ["--", *arguments] if arguments else []
+    lines = [line for line in run(command, os.environ, script.parent).splitlines() if line.startswith(MARK)]
     if not lines:
         raise BenchFailed(f"wrk printed no result for {origin}.")
     result = json.loads(lines[0].removeprefix(MARK))
     if result["errors"]:
-        raise BenchFailed(f"{origin} answered {result['errors']} requests with an error ({paths[0]}).")
+        raise BenchFailed(f"{origin} answered {result['errors']} requests with an error ({asked}).")
     return Measured(result["rate"], result["p50"], result["p99"])
