@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from fhir_server.oauth.client_auth import ASSERTION_FIELDS, AuthenticatedClient
+from fhir_server.oauth.client_auth import AuthenticatedClient
 from fhir_server.oauth.errors import InvalidGrant, InvalidRequest, InvalidScopes
 from fhir_server.oauth.granted import Issue, Refused, act_of, issue_for, token_response
 from fhir_server.oauth.refused import refuse
@@ -69,19 +69,6 @@ async def refresh(request: Request, asking: AuthenticatedClient, form: Mapping[s
         await refuse(request, asking, known.organization_id, outcome)
         raise InvalidGrant
     return token_response(service, outcome)
-
-
-async def named_by_token(request: Request, form: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the parameters with the `client_id` of the token's client where a request names none in any way.
-
-    The request of SMART App Launch 2.2 (app-launch, refresh) has no `client_id`, and widespread libraries send none. A
-    public client's name protects nothing: everybody may know it. Others have to authenticate all the same.
-    """
-    token = form.get("refresh_token")
-    if token is None or "client_id" in form or "authorization" in request.headers or ASSERTION_FIELDS & set(form):
-        return form
-    known = await find_refresh_token(service_of(request).database, digest(token))
-    return form if known is None else {**form, "client_id": known.client_id}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from fhir_server.oauth.endpoints import answer, json_endpoint
 from fhir_server.oauth.errors import InvalidRequest, UnsupportedGrantType
 from fhir_server.oauth.forms import read_form
 from fhir_server.oauth.redeem import redeem_code
-from fhir_server.oauth.refresh import named_by_token, refresh
+from fhir_server.oauth.refresh import refresh
 from fhir_server.oauth.service import service_of
 from storage.authorization.opaque import digest
 from storage.authorization.refresh_tokens import find_refresh_token
