@@ -7,7 +7,7 @@ does not name is denied.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -42,6 +42,8 @@ class Role:
     fhir: Mapping[str, str]
     """SMART letters by resource type or group."""
     graph: Mapping[str, frozenset[GraphAction]]
+    break_glass: bool = False
+    """Whether who holds it may open emergency access (security TN-7)."""
 
     def rights(self, resource_type: str) -> str:
         """Return the SMART letters (of `cruds`) that the role has for a resource type; empty: none."""
@@ -88,12 +90,18 @@ def _role(name: str, entry: Mapping[str, Any]) -> Role:
         entry["own"],
         MappingProxyType(dict(entry["fhir"])),
         MappingProxyType({key: frozenset(map(GraphAction, actions)) for key, actions in entry["graph"].items()}),
+        break_glass=entry.get("break_glass", False),
     )
 
 
 def assignable_roles() -> tuple[str, ...]:
     """Return the roles that a user may hold."""
     return tuple(role.name for role in roles().values() if role.assignable)
+
+
+def _named(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def roles_markdown() -> str:
@@ -105,7 +113,9 @@ def roles_markdown() -> str:
         "Written from `capability/roles.json`, the one place that decides. Letters are those of SMART scopes: create,",
         "read, update, delete, search. A scope never adds to them. *own* roles reach their own compartment only,",
         "directory types (read and search) the whole organization. SERVICE acts for a backend client, APP for a client",
-        "that was given a patient; no user holds them.",
+        "that was given a patient, EMERGENCY for somebody with emergency access to one patient; no user holds them.",
+        f"Emergency access may be opened by {_named(role.name for role in roles().values() if role.break_glass)},",
+        "and by administrators of the installation (security.md).",
         "",
         f"| role | reach | {' | '.join(groups)} | other types |",
         f"| --- | --- |{' --- |' * (len(groups) + 1)}",

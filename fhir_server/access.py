@@ -26,6 +26,10 @@ SERVICE: Final = "SERVICE"
 """The role of a backend client acting for itself."""
 APP: Final = "APP"
 """The role of a client that was given one patient, without a user."""
+EMERGENCY: Final = "EMERGENCY"
+"""The role of a person with emergency access to one patient (security TN-7)."""
+BREAK_GLASS: Final = "BTG"
+"""Purpose of use of emergency access (v3-ActReason, break the glass)."""
 READING: Final = frozenset({Right.READ, Right.SEARCH})
 
 Rights = Mapping[str, Mapping[Right, Reach]]
@@ -55,11 +59,11 @@ class Caller:
 def authorise(caller: Caller) -> Access:
     """Return the access of a caller.
 
-    Raises NotAuthorised for a role nobody defined and for a `patient/` scope without a patient: never "no filter"
-    (AZ-3).
+    Raises NotAuthorised for a role nobody defined, for a `patient/` scope without a patient: never "no filter" (AZ-3),
+    and for emergency access that names none.
     """
     role = roles().get(caller.role)
-    if role is None:
+    if role is None or (role.name == EMERGENCY) != (caller.break_glass_id is not None):
         raise NotAuthorised("The role of this access token is not known.")
     rights, filters = _rights(role.name, caller.scope, caller.patient is not None)
     return Access(
@@ -70,6 +74,7 @@ def authorise(caller: Caller) -> Access:
         rights=rights,
         patient=caller.patient,
         fhir_user=caller.fhir_user,
+        purpose=BREAK_GLASS if caller.break_glass_id else None,
         grant=caller.token_id,
         filters=filters,
     )

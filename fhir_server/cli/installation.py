@@ -37,6 +37,8 @@ class Act:
     ids: Sequence[str] = ()
     client_id: str = COMMAND_LINE
     grant_id: str | None = None
+    patient: str | None = None
+    purpose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Installation:
                 action=act.action,
                 interaction=act.interaction,
                 grant_id=act.grant_id,
+                customer_id=act.patient,
+                purpose=act.purpose,
             )
             await insert_records(unit, [record], self.audit_key)
 

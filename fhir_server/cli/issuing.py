@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fhir_server.access import BREAK_GLASS
+from fhir_server.cli.emergencies import emergency_token, open_emergency
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.keys import SIGNING_KEYS, KeyCipher, KeyRing
@@ -30,6 +32,8 @@ class Wanted:
     patient: str | None = None
     organization: str | None = None
     lifetime: int | None = None
+    break_glass: str | None = None
+    """Why there has to be emergency access."""
 
 
 async def issue_token(installation: Installation, wanted: Wanted) -> dict[str, Any]:
@@ -39,19 +43,29 @@ async def issue_token(installation: Installation, wanted: Wanted) -> dict[str, A
     """
     settings = installation.settings
     lifetime = wanted.lifetime or settings.access_token_ttl
-    request = await (
-        _for_user(installation, wanted.user, wanted, lifetime)
-        if wanted.user is not None
-        else _for_client(installation, str(wanted.client), wanted, lifetime)
-    )
+    request = await _request_for(installation, wanted, lifetime)
     await installation.organization(request.organization_id)
     ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)), await load_keys(installation.database))
     token = issue(request, Issuer(settings.base_url, settings.fhir_base), ring, int(time.time()))
     act = Act("access_token", "write", "token", (request.subject,), request.client_id, request.token_id)
-    async with installation.acting(request.organization_id, act):
-        pass  # the record is all there is to write
+    if request.break_glass_id is not None:
+        act = replace(act, patient=request.patient, purpose=BREAK_GLASS)
+    async with installation.acting(request.organization_id, act) as unit:
+        if request.break_glass_id is not None:
+            await open_emergency(unit, request, str(wanted.break_glass))
     answer = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime, "scope": request.scope}
     return answer if request.patient is None else answer | {"patient": request.patient}
+
+
+async def _request_for(installation: Installation, wanted: Wanted, lifetime: int) -> TokenRequest:
+    if wanted.user is None:
+        return await _for_client(installation, str(wanted.client), wanted, lifetime)
+    if wanted.break_glass is None:
+        return await _for_user(installation, wanted.user, wanted, lifetime)
+    patient = str(wanted.patient)
+    return await emergency_token(
+        installation, wanted.user, wanted.organization, patient, scope=wanted.scope, lifetime=lifetime
+    )
 
 
 async def _for_client(installation: Installation, client_id: str, wanted: Wanted, lifetime: int) -> TokenRequest:

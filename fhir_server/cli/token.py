@@ -19,6 +19,10 @@ def token(
     user: Annotated[str | None, typer.Option(help="E-mail address of a user.")] = None,
     patient: Annotated[str | None, typer.Option(help="Id of the Patient in context.")] = None,
     organization: Annotated[str | None, typer.Option(help="Id of the organization, where it is not clear.")] = None,
+    break_glass: Annotated[
+        str | None,
+        typer.Option(help="Reason for emergency access of --user to --patient: opens it, for the life of the token."),
+    ] = None,
     ttl: Annotated[int | None, typer.Option(help="Life in seconds, 3600 at most.", min=1, max=3600)] = None,
     key: Annotated[
         Path | None,
@@ -29,9 +33,17 @@ def token(
     """Print an access token: what the authorization server would grant the client or the user, and no more."""
     if (client is None) == (user is None):
         raise CommandFailed("Give either --client or --user.")
+    if break_glass is not None and (user is None or patient is None):
+        raise CommandFailed("Emergency access is a person's to one patient: give --user and --patient.")
     if key is None:
         answer = _issued(
-            scope=scope, client=client, user=user, patient=patient, organization=organization, lifetime=ttl
+            scope=scope,
+            client=client,
+            user=user,
+            patient=patient,
+            organization=organization,
+            lifetime=ttl,
+            break_glass=break_glass,
         )
     elif client is None or (patient, organization, ttl) != (None, None, None):
         raise CommandFailed("With --key give --client and --scope alone: the server decides on the rest.")

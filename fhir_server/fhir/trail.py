@@ -91,6 +91,7 @@ def failure_record(
         path=route.template if route else None,
         ip_address=origin.address,
         user_agent=origin.user_agent,
+        purpose=access.purpose if access else None,
         grant_id=access.grant if access else None,
     )
 

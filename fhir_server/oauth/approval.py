@@ -38,7 +38,7 @@ async def is_remembered(request: Request, stand: Standing) -> bool:
     service, client = service_of(request), stand.pending.client
     days = service.settings.remembered_consent_days
     poses = client.type == ClientType.PUBLIC and is_private_use(stand.pending.parameters.redirect_uri)
-    if not days or poses or "consent" in stand.pending.parameters.prompt:
+    if not days or poses or stand.chosen.emergency_id or "consent" in stand.pending.parameters.prompt:
         return False
     async with service.database.platform() as connection:
         before = await earlier_grants(
@@ -99,6 +99,7 @@ def _grant(stand: Standing, words: tuple[str, ...], grant_id: str, now: int) -> 
         encounter=stand.encounter or None,
         fhir_user=chosen.fhir_user if "fhirUser" in words else None,
         context=dict(launch.context) if launch else {},
+        break_glass_id=chosen.emergency_id,
         session_id=stand.person.session_id if "online_access" in words else None,
         authenticated_at=stand.person.authenticated_at,
         created_at=now,

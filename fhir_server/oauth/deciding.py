@@ -46,9 +46,9 @@ def offer(scope: str, role_name: str, *, has_fhir_user: bool) -> tuple[str, ...]
     """Return which of the scopes can be granted by a user in a role, in the order asked (C4, OA-12).
 
     Letters that the role never has go; whatever the type, if the role has them for types of its kind they stay (C1).
-    `system/` is never granted by a person (C12). `fhirUser` needs `openid` (O7) and a resource that stands for the
-    user. Of `offline_access` and `online_access` the first remains (C11). A scope that is offered in full keeps its
-    spelling (C3).
+    `system/` is never granted by a person (C12), nor `user/` with emergency access, which is to one patient. `fhirUser`
+    needs `openid` (O7) and a resource that stands for the user. Of `offline_access` and `online_access` the first
+    remains (C11). A scope that is offered in full keeps its spelling (C3).
     """
     words = [kept for word in scope.split() if (kept := _of_role(word, role_name)) is not None]
     dropped: set[str] = set()
@@ -63,7 +63,7 @@ def _of_role(word: str, role_name: str) -> str | None:
     scope = parse_scope(word, RESOURCE_TYPES)
     if scope is None:
         return word
-    if scope.level is Level.SYSTEM:
+    if scope.level is Level.SYSTEM or (scope.level is Level.USER and not roles()[role_name].assignable):
         return None
     letters = "".join(letter for letter in scope.letters if letter in _letters(role_name, scope.resource_type))
     if letters == scope.letters:

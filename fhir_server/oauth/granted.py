@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from fhir_server.access import BREAK_GLASS
 from fhir_server.oauth.identity import IdentityClaims, identity_token
 from fhir_server.oauth.lifetimes import granted_seconds, refresh_until
 from fhir_server.oauth.service import Act, OAuthService, service_of
@@ -21,8 +22,6 @@ from storage.transaction import UnitOfWork
 
 CONTEXT: Final = ("fhirContext", "intent", "need_patient_banner", "smart_style_url", "tenant")
 """What a grant's context may put into a token response, beside patient and encounter."""
-EMERGENCY: Final = "BTG"
-"""Purpose of use of emergency access (v3-ActReason, break the glass)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def act_of(
         client_id=grant.client_id,
         patient=grant.patient,
         grant_id=grant.id,
-        purpose=EMERGENCY if grant.break_glass_id else None,
+        purpose=BREAK_GLASS if grant.break_glass_id else None,
     )
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from fhir_server.access import APP, RESOURCE_TYPES, SERVICE
+from fhir_server.access import APP, EMERGENCY, RESOURCE_TYPES, SERVICE
 from fhir_server.oauth.scopes import InvalidScope, Level, grant_text, parse_scopes
 from fhir_server.oauth.tokens import TokenRequest
 from storage.repositories.entities import Client, User, UserOrganization
@@ -73,6 +73,38 @@ def user_token(
         lifetime=ttl,
         patient=_checked(chosen),
         fhir_user=membership.fhir_user or _as_patient(membership, own_patients),
+    )
+
+
+def emergency_request(
+    user: User,
+    organization_id: str,
+    emergency_id: str,
+    *,
+    scope: str,
+    patient: str,
+    ttl: int,
+    fhir_user: str | None,
+) -> TokenRequest:
+    """Return the token of a user with emergency access to one patient.
+
+    It names the emergency access in place of a grant, so that it ends with it. Raises TokenRefused for `user/` and
+    `system/` scopes: it is to one patient.
+    """
+    granted = _granted(scope, ANYTHING, "A user may be granted patient/ scopes, openid and fhirUser.")
+    if any(each.level is not Level.PATIENT for each in parse_scopes(granted, RESOURCE_TYPES).fhir):
+        raise TokenRefused("Emergency access is to one patient: ask for patient/ scopes.")
+    return TokenRequest(
+        subject=user.id,
+        client_id=COMMAND_LINE,
+        organization_id=organization_id,
+        role=EMERGENCY,
+        scope=granted,
+        lifetime=ttl,
+        patient=_checked(patient),
+        fhir_user=fhir_user,
+        grant_id=emergency_id,
+        break_glass_id=emergency_id,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from fhir_server.access import Caller, authorise
+from fhir_server.access import BREAK_GLASS, Caller, authorise
 from fhir_server.errors import RequestError
 from fhir_server.fhir.parse.search import parse_search
 from fhir_server.oauth.service import Act, OAuthService, service_of
@@ -55,6 +55,7 @@ class Picker:
                 issued_at=0,
                 expires_at=0,
                 patient=(patient or "") if self.membership.is_patient else None,
+                break_glass_id=self.membership.emergency_id,
             )
         )
 
@@ -202,7 +203,8 @@ async def _search(
 
 
 def _act(picker: Picker, resource: str, ids: Sequence[str], **more: Any) -> Act:
-    named = {"action": "read", "client_id": picker.client_id, "ids": ids} | more
+    purpose = BREAK_GLASS if picker.membership.emergency_id else None
+    named = {"action": "read", "client_id": picker.client_id, "ids": ids, "purpose": purpose} | more
     return Act(picker.user_id, picker.membership.row.role, resource, "search-type", **named)
 
 

@@ -14,6 +14,7 @@ from fhir_server.pages import (
     account,
     apps,
     consent,
+    emergency,
     encounters,
     external_sign_in,
     flow,
@@ -54,6 +55,7 @@ def oauth_routes() -> list[BaseRoute]:
         *account.ROUTES,
         *second_factor.ROUTES,
         *apps.ROUTES,
+        *emergency.ROUTES,
     ]
 
 

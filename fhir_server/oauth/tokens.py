@@ -46,6 +46,11 @@ class TokenRequest:
     break_glass_id: str | None = None
     token_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
+    def __post_init__(self) -> None:
+        """Let the id of a token of emergency access begin with that one's: so each access on record names it (AD-1)."""
+        if self.break_glass_id is not None:
+            object.__setattr__(self, "token_id", f"{self.break_glass_id}.{self.token_id}")
+
 
 def issue(request: TokenRequest, issuer: Issuer, ring: KeyRing, now: int) -> str:
     """Return a signed access token that is valid from `now` (seconds) for `request.lifetime`.

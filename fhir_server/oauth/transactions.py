@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from capability.roles import roles
+from fhir_server.access import EMERGENCY
 from fhir_server.oauth.authorization_checks import Parameters, Rejected, rejection_address
 from fhir_server.oauth.deciding import Progress, Step, needs_patient, next_step, offer
 from fhir_server.oauth.service import Act, OAuthService, service_of
@@ -21,6 +22,7 @@ from fhir_server.oauth.sessions import SignedIn, signed_in
 from fhir_server.pages.browser import browser_key, browser_of
 from fhir_server.pages.page import PageRefused, SignInNeeded, redirect
 from mappers.rows import Organization
+from storage.authorization.emergencies import lasting_emergencies
 from storage.authorization.launches import Launch, find_launch
 from storage.authorization.opaque import digest
 from storage.authorization.requests import AuthorizationRequest, find_request, finish_request, save_choices
@@ -72,12 +74,21 @@ class Membership:
     row: UserOrganization
     organization: Organization
     own_patients: tuple[str, ...]
-    """Whom a person in the role PATIENT may act for."""
+    """Whom a person in the role PATIENT may act for, or has emergency access to."""
+    emergency_id: str | None = None
+    """The emergency access that the membership stands for: a role of its own, EMERGENCY."""
+
+    @property
+    def key(self) -> str:
+        """What names it among a person's memberships."""
+        organization_id = self.row.organization_id
+        return organization_id if self.emergency_id is None else f"{organization_id} {self.emergency_id}"
 
     @property
     def fhir_user(self) -> str | None:
         """`Type/id` of the resource that stands for the person; for a proxy of several nobody can tell."""
-        if self.row.fhir_user is None and self.is_patient and len(self.own_patients) == 1:
+        is_own = self.is_patient and self.emergency_id is None
+        if self.row.fhir_user is None and is_own and len(self.own_patients) == 1:
             return f"Patient/{self.own_patients[0]}"
         return self.row.fhir_user
 
@@ -221,11 +232,30 @@ async def memberships_of(service: OAuthService, user_id: str, only: str | None) 
     return tuple(found)
 
 
+async def _emergencies(service: OAuthService, user_id: str, only: str | None) -> tuple[Membership, ...]:
+    """Return the emergency accesses of a person, each as a role of its own in the organization, for one patient."""
+    found: list[Membership] = []
+    async with service.database.platform() as connection:
+        organizations = OrganizationRepository(connection)
+        own = {each.organization_id: each for each in await UserOrganizationRepository(connection).of_user(user_id)}
+        for each in await lasting_emergencies(connection, user_id, service.seconds):
+            if only not in (None, each.organization_id):
+                continue
+            organization = await organizations.find(each.organization_id)
+            if organization is not None and organization.is_active:
+                fhir_user = own[each.organization_id].fhir_user if each.organization_id in own else None
+                row = UserOrganization(each.id, user_id, each.organization_id, EMERGENCY, fhir_user)
+                found.append(Membership(row, organization, (each.patient,), each.id))
+    return tuple(found)
+
+
 async def _memberships(request: Request, pending: Pending, person: SignedIn) -> tuple[Membership, ...]:
     """Return where the person may use the app: in the app's organization, or in any of an app that belongs to none."""
     service = service_of(request)
     only = pending.launch.organization_id if pending.launch else pending.client.organization_id
     found = await memberships_of(service, person.user.id, only)
+    if pending.launch is None:
+        found += await _emergencies(service, person.user.id, only)
     if found:
         return found
     refused = Act(person.user.id, "", "grant", "authorize", outcome="denied", status=403, client_id=pending.client.id)
@@ -239,8 +269,8 @@ def _stand(pending: Pending, person: SignedIn, memberships: tuple[Membership, ..
     chosen = pending.stored.choices
     if chosen.get("user") != person.user.id:  # somebody else chose
         chosen = {}
-    by_id = {each.row.organization_id: each for each in memberships}
-    membership = memberships[0] if len(memberships) == 1 else by_id.get(chosen.get("organization", ""))
+    by_key = {each.key: each for each in memberships}
+    membership = memberships[0] if len(memberships) == 1 else by_key.get(chosen.get("organization", ""))
     if membership is None:
         return Standing(pending, person, memberships, None, (), None, None)
     has_fhir_user = membership.fhir_user is not None

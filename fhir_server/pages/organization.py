@@ -22,7 +22,7 @@ async def pick_organization(request: Request) -> Response:
     if request.method == "GET":
         return show(request, "organization.html", stand, Step.ORGANIZATION)
     chosen = (await sent(request, stand, Step.ORGANIZATION)).one("organization")
-    if chosen not in {each.row.organization_id for each in stand.memberships}:
+    if chosen not in {each.key for each in stand.memberships}:
         await service_of(request).note(request, None, stand.act("choose", outcome="denied", status=403))
         raise PageRefused(403, "You cannot choose this organization", "You have no role in it.")
     return await choose(request, stand, organization=chosen, patient=None, encounter=None)

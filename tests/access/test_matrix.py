@@ -64,12 +64,15 @@ MATRIX: dict[tuple[str, str], dict[str, str]] = {
     ("SERVICE", "system"): ALL | {"directory": "CRUDS", "server": "CRUDS", "Provenance": "CRUDS", "AuditEvent": "RS"},
     ("SERVICE", "patient"): OWN_ALL | {"directory": "RS", "server": "cruds", "Provenance": "cruds", "AuditEvent": "rs"},
     ("APP", "patient"): OWN_ALL | {"directory": "RS", "Provenance": "crs"},
+    ("EMERGENCY", "patient"): OWN_READ | {"directory": "RS", "Provenance": "rs"},
 }
 CELLS = [(role, level) for role in roles() for level in ("patient", "user", "system")]
 
 
 def access_of(role: str, scope: str, patient: str | None = "p1") -> Access:
-    return authorise(Caller("someone", "an-app", "loop-health", role, scope, "jti-1", 0, 900, patient))
+    emergency = "emergency-1" if role == "EMERGENCY" else None
+    caller = Caller("someone", "an-app", "loop-health", role, scope, "jti-1", 0, 900, patient, break_glass_id=emergency)
+    return authorise(caller)
 
 
 def reach_in_table(role: str, level: str, resource_type: str, right: Right) -> Reach:
