@@ -11,9 +11,12 @@ from fhir_server.cli.output import JsonOption, OrganizationOption, print_facts, 
 app = typer.Typer(help="People and their roles.", no_args_is_help=True)
 patient_app = typer.Typer(help="Patients whom a user acts for.", no_args_is_help=True)
 app.add_typer(patient_app, name="patient")
+account_app = typer.Typer(help="Accounts at trusted issuers that a user signs in with.", no_args_is_help=True)
+app.add_typer(account_app, name="account")
 COLUMNS: Final = ("email", "organization", "role", "fhir_user", "patients", "active")
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail address of the user.")]
 PatientArgument = Annotated[str, typer.Argument(metavar="PATIENT", help="Id of the Patient resource.")]
+ProviderOption = Annotated[str, typer.Option(help="Name of the issuer in FHIR_SERVER_IDENTITY_PROVIDERS.")]
 PasswordOption = Annotated[
     str, typer.Option(help="12 to 128 characters; asked for when not given.", prompt=True, hide_input=True)
 ]
@@ -144,3 +147,29 @@ def remove_patient(
     from fhir_server.cli.users import remove_patient as remove
 
     print_facts(run(lambda installation: remove(installation, email, patient, organization)), as_json=as_json)
+
+
+@account_app.command(
+    "add", epilog="Example: fhir-server user account add pat@example.org --provider clerk --subject u1"
+)
+def add_account(
+    email: EmailArgument,
+    *,
+    provider: ProviderOption,
+    subject: Annotated[str, typer.Option(help="Id of the account there: what its tokens have as `sub`.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Let a person sign in by an account at a trusted issuer."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import add_account as add
+
+    print_facts(run(lambda installation: add(installation, email, provider, subject)), as_json=as_json)
+
+
+@account_app.command("remove", epilog="Example: fhir-server user account remove pat@example.org --provider clerk")
+def remove_account(email: EmailArgument, *, provider: ProviderOption, as_json: JsonOption = False) -> None:
+    """Let a person sign in by an issuer no more; sessions end, and access tokens die within seconds."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import remove_account as remove
+
+    print_facts(run(lambda installation: remove(installation, email, provider)), as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,8 +12,11 @@ from capability.elements import RESOURCE_TYPES
 from capability.roles import assignable_roles
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
+from fhir_server.oauth.external import is_subject
 from fhir_server.oauth.operator import RESOURCE_ID
 from fhir_server.oauth.passwords import hash_password
+from fhir_server.oauth.providers import load_providers
+from storage.authorization.linked_accounts import Account, link_account, unlink_accounts
 from storage.authorization.people import drop_second_factor
 from storage.authorization.sessions import end_grants_of, end_sessions_of
 from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
@@ -206,6 +209,36 @@ async def remove_patient(
             patient=patient,
         )
     return _facts(user, membership, left)
+
+
+async def add_account(installation: Installation, email: str, provider: str, subject: str) -> dict[str, Any]:
+    """Let somebody sign in by an account at a trusted issuer; raises CommandFailed."""
+    known = load_providers(installation.settings.identity_providers)
+    if provider not in known:
+        raise CommandFailed(f"There is no issuer {provider} in FHIR_SERVER_IDENTITY_PROVIDERS; {_names(known)}.")
+    if not is_subject(subject):
+        raise CommandFailed("The id of an account has 1 to 255 printable characters.")
+    async with installation.acting(installation.settings.organization, Act("users", "write", "account-add")) as unit:
+        user = await _user(unit, email)
+        if not await link_account(unit.connection, unit.ids.uuid7(), Account(provider, subject), user.id):
+            raise CommandFailed("This account is linked already; `fhir-server user account remove` ends that.")
+    return {"email": user.email, "provider": provider, "subject": subject}
+
+
+async def remove_account(installation: Installation, email: str, provider: str) -> dict[str, Any]:
+    """Let somebody sign in by accounts at an issuer no more; sessions end. Raises CommandFailed."""
+    async with installation.acting(
+        installation.settings.organization, Act("users", "delete", "account-remove")
+    ) as unit:
+        user = await _user(unit, email)
+        if not await unlink_accounts(unit.connection, user.id, provider):
+            raise CommandFailed(f"{user.email} is linked with no account at {provider}.")
+        await _end_sessions(unit, user, "account unlinked")
+    return {"email": user.email, "provider": provider, "removed": True}
+
+
+def _names(known: Collection[str]) -> str:
+    return f"it names: {', '.join(known)}" if known else "it names none"
 
 
 async def _user(unit: UnitOfWork, email: str) -> User:

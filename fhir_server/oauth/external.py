@@ -194,10 +194,15 @@ class ExternalIssuers:
         return ProviderAddresses(**{name: str(value) for name, value in found.items()})
 
 
+def is_subject(subject: str) -> bool:
+    """Say whether a text may be an issuer's id of a person (OpenID Connect Core §2)."""
+    return 0 < len(subject) <= LONGEST_SUBJECT and subject.isprintable()
+
+
 def account_in(provider: IdentityProvider, claims: Mapping[str, Any]) -> Account:
     """Return the account that claims are about; raises NotVerified without a subject."""
     subject, email = provider.said(claims, "subject"), provider.said(claims, "email")
-    if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST_SUBJECT or not subject.isprintable():
+    if not isinstance(subject, str) or not is_subject(subject):
         raise NotVerified
     return Account(provider.name, subject, email.strip().lower() if isinstance(email, str) and email.strip() else None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -74,3 +74,10 @@ async def link_account(connection: AsyncConnection, row_id: str, account: Accoun
         .returning(social_accounts.c.id)
     )
     return linked.first() is not None
+
+
+async def unlink_accounts(connection: AsyncConnection, user_id: str, provider: str) -> bool:
+    """End a user's links with an issuer; False when there was none."""
+    own = (social_accounts.c.user_id == user_id, social_accounts.c.provider == provider)
+    ended = await connection.execute(delete(social_accounts).where(*own).returning(social_accounts.c.id))
+    return ended.first() is not None
