@@ -147,9 +147,11 @@ class ResourceStore:
             pending = _admit(write, stored.get(write.key), access, unit.base_url)
             if pending is not None:
                 pendings.append(pending)
-        bound = {write.key for write in writes if access.reach(*_asked_right(write)).is_bound}
+        reaches = {write.key: access.reach(*_asked_right(write)) for write in writes}
+        bound = {key for key, reach in reaches.items() if reach.is_bound}
         await check_references(unit, pendings, access, bound, enforce=self.enforce_references)
-        placed = await self.places.place(unit, pendings, bound)
+        partial = {key for key, reach in reaches.items() if reach is not Reach.ORGANIZATION}
+        placed = await self.places.place(unit, pendings, partial)
         deletions, along = (
             [pending for pending in some if pending.resource is None] for some in (placed.pendings, placed.consequences)
         )
@@ -186,7 +188,6 @@ def _admit(write: Write, stored: Stored | None, access: Access, base_url: str) -
     values = index_values(resource, base_url)
     if reach is not Reach.ORGANIZATION:
         _require_within(values, reach, access, write.key)
-    if reach.is_bound:
         require_same_identity(resource, stored)
     return Pending(write.key, resource, stored, values=values, by_put=not write.must_not_exist)
 
