@@ -11,6 +11,7 @@ import pytest
 from capability.smart import OAUTH_METADATA, OPENID_CONFIGURATION, PATHS, REGISTRATION_PATH, SMART_CONFIGURATION
 from fhir_server.cors import is_for_apps
 from fhir_server.oauth.routes import oauth_routes
+from fhir_server.oauth.styles import PATH as STYLE
 from tests.site import Site, patient, running_site
 
 APP: Final = "https://app.example"
@@ -31,6 +32,7 @@ PUBLIC: Final = (
     OPENID_CONFIGURATION,
     OAUTH_METADATA,
     PATHS["jwks_uri"],
+    STYLE,
 )
 CALLED: Final = tuple(PATHS[f"{name}_endpoint"] for name in ("token", "revocation", "introspection", "userinfo"))
 SENT: Final = (
@@ -139,7 +141,7 @@ def test_smart_X4_pages_for_people_are_for_no_other_page():
     for route in oauth_routes():
         path = getattr(route, "path", "")
         if is_for_apps(path):
-            assert path in open_to_apps or path.startswith("/static/smart-style-"), path
+            assert path in open_to_apps, path
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -10,6 +13,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from authlib.oidc.discovery import OpenIDProviderMetadata
 
 from capability.smart import (
+    CAPABILITIES,
     CATEGORIES,
     OAUTH_METADATA,
     OPENID_CONFIGURATION,
@@ -19,6 +23,7 @@ from capability.smart import (
     smart_configuration,
 )
 from fhir_server.access import RESOURCE_TYPES
+from fhir_server.oauth.routes import oauth_routes
 from fhir_server.oauth.scopes import parse_scopes
 from tests.site import Site, running_site, site
 
@@ -215,3 +220,42 @@ def test_smart_D6_an_installation_that_takes_registrations_says_so_everywhere(fr
             assert document(made, path)["registration_endpoint"] == at
         security = httpx.get(f"{made.base}/metadata").json()["rest"][0]["security"]
         assert {"url": "register", "valueUri": at} in security["extension"][0]["extension"]
+
+
+def test_every_endpoint_that_is_told_is_served():
+    paths = {getattr(route, "path", None) for route in oauth_routes()}
+    for name, value in smart_configuration("https://host.example", registration=True).items():
+        if name.endswith("_endpoint") or name == "jwks_uri":
+            assert urlsplit(value).path in paths, name
+
+
+PROOFS: Final[Mapping[str, str]] = {
+    "launch-ehr": "browser/test_ehr_launch.py::test_smart_L2_L4_L5_the_app_opens_with_the_patient_and_the_visit_",
+    "launch-standalone": "browser/test_standalone_launch.py::test_smart_P1_a_patient_with_one_record_",
+    "authorize-post": "pages/test_authorization_flow.py::test_smart_A1_a_post_of_another_site_only_starts_the_flow",
+    "client-public": "oauth/test_token_endpoint.py::test_smart_T2_a_public_client_has_no_secret",
+    "client-confidential-symmetric": "oauth/test_token_endpoint.py::test_smart_T3_a_confidential_client_sends_",
+    "client-confidential-asymmetric": "oauth/test_assertions.py::test_smart_T4_the_client_comes_from_iss_",
+    "sso-openid-connect": "oauth/test_identity.py::test_smart_O4_an_openid_library_takes_them",
+    "context-banner": "browser/test_ehr_launch.py::test_smart_L7_the_banner_is_shown_when_the_frame_shows_none",
+    "context-style": "browser/test_ehr_launch.py::test_smart_L7_the_banner_is_shown_when_the_frame_shows_none",
+    "context-ehr-patient": "browser/test_ehr_launch.py::test_smart_L2_L4_L5_the_app_opens_with_the_patient_",
+    "context-ehr-encounter": "browser/test_ehr_launch.py::test_smart_L2_L4_L5_the_app_opens_with_the_patient_",
+    "context-standalone-patient": "pages/test_pickers.py::test_smart_P1_a_clinician_picks_a_patient_",
+    "context-standalone-encounter": "pages/test_pickers.py::test_smart_P2_visits_are_shown_newest_first_",
+    "permission-offline": "oauth/test_refresh.py::test_smart_F6_offline_access_lasts_ninety_days_",
+    "permission-online": "oauth/test_refresh.py::test_smart_F6_online_access_lasts_as_long_as_the_session",
+    "permission-patient": "access/test_refusals.py::test_smart_E18_the_patient_in_context_is_readable_",
+    "permission-user": "access/test_granular.py::test_smart_C6_a_granular_scope_on_the_patient_and_one_of_the_user_",
+    "permission-v1": "oauth/test_scopes.py::test_smart_C3_",
+    "permission-v2": "oauth/test_scopes.py::test_smart_C2_what_is_no_scope_is_never_guessed",
+}
+"""Which test proves a capability: a file below `tests`, and how the test's name begins."""
+
+
+def test_every_capability_that_is_told_is_proved_by_a_test():
+    assert PROOFS.keys() == set(CAPABILITIES)
+    tests = Path(__file__).resolve().parents[1]
+    for capability, proof in PROOFS.items():
+        file, name = proof.split("::")
+        assert f"def {name}" in (tests / file).read_text("utf-8"), capability
