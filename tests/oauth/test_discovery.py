@@ -17,6 +17,8 @@ from capability.smart import (
     CATEGORIES,
     OAUTH_METADATA,
     OPENID_CONFIGURATION,
+    PATHS,
+    REGISTRATION_PATH,
     SMART_CONFIGURATION,
     scopes_supported,
     security_extensions,
@@ -227,6 +229,12 @@ def test_every_endpoint_that_is_told_is_served():
     for name, value in smart_configuration("https://host.example", registration=True).items():
         if name.endswith("_endpoint") or name == "jwks_uri":
             assert urlsplit(value).path in paths, name
+
+
+def test_every_address_that_is_told_is_documented():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "authorization.md").read_text("utf-8")
+    for path in (*PATHS.values(), REGISTRATION_PATH, SMART_CONFIGURATION, OPENID_CONFIGURATION, OAUTH_METADATA):
+        assert f"{path}`" in page, path
 
 
 PROOFS: Final[Mapping[str, str]] = {
