@@ -14,16 +14,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from capability.smart import Category
-from fhir_server.oauth.approval import approve, deny, picker_of
+from fhir_server.oauth.approval import DAY_SECONDS, approve, deny, picker_of
 from fhir_server.oauth.consent import IDENTITY, IDENTITY_WORDS, STAY, STAY_WORDS, Part, Unticked, agreed, parts_of
 from fhir_server.oauth.deciding import Step
 from fhir_server.oauth.picking import shown_patient
 from fhir_server.oauth.scopes import ANY_TYPE
+from fhir_server.oauth.service import service_of
 from fhir_server.oauth.transactions import Standing
 from fhir_server.pages.flow import PATH, Fields, arrived, flow_page, sent, show
 from fhir_server.pages.page import PageRefused
 from fhir_server.pages.plain_scopes import Kind, describe
+from fhir_server.settings import Settings
 from storage.authorization.opaque import digest
+from storage.repositories.entities import Client
 
 APPROVE: Final = "approve"
 DENY: Final = "deny"
@@ -124,6 +127,7 @@ async def _show(request: Request, stand: Standing, ticks: Ticks, alert: str) -> 
         identity_ticked=ticks.has(IDENTITY),
         identity_required=bool(required & IDENTITY_WORDS),
         stay=[line.text for line in lines if line.kind is Kind.OFFLINE],
+        stay_for=_duration(service_of(request).settings, client) if "offline_access" in stand.offered else "",
         stay_ticked=ticks.has(STAY),
         stay_required=bool(required & STAY_WORDS),
     )
@@ -143,6 +147,13 @@ def _boxes(parts: tuple[Part, ...], kind: Kind, ticks: Ticks) -> list[Box]:
         for part in parts
         if part.kind is kind
     ]
+
+
+def _duration(settings: Settings, client: Client) -> str:
+    """Say how long an app keeps its access while nobody is there (F6)."""
+    idle = (client.refresh_token_ttl or settings.refresh_token_idle_days * DAY_SECONDS) // DAY_SECONDS
+    unused = f"{idle} days" if idle > 1 else "a day"
+    return f"It ends after {unused} without use, and after {settings.refresh_token_days} days in any case."
 
 
 def _can_change_patient(stand: Standing) -> bool:
