@@ -50,11 +50,17 @@ async def read_body(request: Request, content_type: str) -> bytes:
 
 
 def pairs_of(text: bytes) -> list[tuple[str, str]]:
-    """Return the pairs of a query string or form body, percent-decoded once; raises InvalidRequest."""
+    """Return the pairs of a query string or form body, percent-decoded once; raises InvalidRequest.
+
+    U+0000 is refused here, once for all: PostgreSQL has no place for it (IN-2).
+    """
     try:
-        return parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAXIMUM_FIELDS)
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAXIMUM_FIELDS)
     except ValueError:  # too many, or not UTF-8
         raise InvalidRequest("The parameters cannot be read.") from None
+    if any("\0" in name or "\0" in value for name, value in pairs):
+        raise InvalidRequest("The parameters cannot be read.")
+    return pairs
 
 
 def once(pairs: Sequence[tuple[str, str]]) -> Mapping[str, str]:

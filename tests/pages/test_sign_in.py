@@ -198,3 +198,14 @@ def test_a_form_that_is_too_large_or_repeats_a_field_is_refused(site: Site, brow
     twice = [("csrf", token), ("email", "a@example.org"), ("email", "b@example.org"), ("password", "x")]
     assert browser.post("/sign-in", twice).status_code == 400
     assert browser.post("/sign-in", {"csrf": token, "password": "x" * 70_000}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "text", ["a\0b", "\x7f", "a" * 10_000, "'; DROP TABLE users; --", "%", "\u202epat@example.org"]
+)
+def test_security_IN2_no_text_is_too_strange_to_be_refused(site: Site, browser: Browser, text: str):
+    token = browser.get("/sign-in").forms[0].named("csrf")[0].value
+    for fields in ({"email": text, "password": PASSWORD}, {"email": "pat@example.org", "password": text}):
+        assert browser.post("/sign-in", {"csrf": token, **fields}).status_code in {400, 403}
+    for query in ({"next": text}, {"fresh": text}, {text: "1"}):
+        assert browser.client.get("/sign-in", params=query).status_code in {200, 303, 400}
