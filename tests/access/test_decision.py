@@ -106,3 +106,76 @@ def test_security_AZ5_a_further_scope_never_takes_away_and_never_passes_the_role
         for right in Right:
             reach = wide.reach(resource_type, right)
             assert narrow.reach(resource_type, right) <= reach <= everything.reach(resource_type, right)
+
+
+# --- granular scopes --------------------------------------------------------------------------------------------------
+
+LABORATORY = "category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
+
+
+def reach_by(scope: str, right: Right = Right.READ, role: str = "CLINICIAN") -> Reach:
+    return access_of(scope, role, "p1").reach("Observation", right)
+
+
+def test_smart_C6_a_granular_scope_reaches_less_than_the_type_as_a_whole():
+    reach = reach_by(f"patient/Observation.rs?{LABORATORY}")
+    assert Reach.NONE <= reach <= Reach.COMPARTMENT
+    assert not reach >= Reach.COMPARTMENT
+    assert reach.is_bound
+    assert reach.is_granular
+
+
+@pytest.mark.parametrize(
+    ("scope", "reach"),
+    [
+        (f"patient/Observation.rs patient/Observation.rs?{LABORATORY}", Reach.COMPARTMENT),
+        (f"user/Observation.rs patient/Observation.rs?{LABORATORY}", Reach.ORGANIZATION),
+        (f"user/*.rs user/Observation.rs?{LABORATORY}", Reach.ORGANIZATION),
+    ],
+)
+def test_smart_C6_a_scope_for_the_type_takes_granular_ones_in(scope: str, reach: Reach):
+    assert reach_by(scope) is reach
+
+
+def test_smart_C6_a_wide_granular_scope_takes_the_same_one_of_a_patient_in():
+    both = reach_by(f"patient/Observation.rs?{LABORATORY} user/Observation.rs?{LABORATORY}")
+    assert both == reach_by(f"user/Observation.rs?{LABORATORY}")
+    assert not both.is_bound
+
+
+def test_smart_C6_what_both_levels_reach_is_a_union():
+    both = reach_by(f"patient/Observation.rs user/Observation.rs?{LABORATORY}")
+    assert both >= Reach.COMPARTMENT
+    assert both >= reach_by(f"user/Observation.rs?{LABORATORY}")
+    assert not both >= Reach.ORGANIZATION
+
+
+def test_security_AZ5_a_granular_scope_never_passes_the_role():
+    scope = f"user/Observation.cruds?{LABORATORY}"
+    assert reach_by(scope, Right.DELETE, "NURSE") is Reach.NONE
+    assert reach_by(scope, Right.READ, "PATIENT").is_bound
+    assert reach_by(scope, Right.READ, "AUDITOR") is Reach.NONE
+    assert reach_by(f"patient/Patient.c?{LABORATORY.replace('category', '_tag')}", Right.CREATE) is Reach.NONE
+
+
+def test_security_AZ3_a_granular_scope_of_a_patient_reaches_nothing_without_one():
+    access = access_of(f"user/Observation.rs?{LABORATORY}", "PATIENT")
+    assert access.reach("Observation", Right.READ) is Reach.NONE
+
+
+def test_statements_are_told_apart_by_what_filters_ask_about_and_not_by_their_values():
+    scopes = [f"patient/Observation.rs?code={code}&date=ge{year}" for code, year in (("a", 2020), ("b", 2021))]
+    first, second = (access_of(scope, "APP", "p1") for scope in scopes)
+    assert first.rights == second.rights
+    assert first.filters != second.filters
+
+
+def test_read_and_search_by_one_scope_are_one_reach():
+    access = access_of(f"patient/Observation.rs?{LABORATORY} patient/Observation.rs?code=a", "APP", "p1")
+    assert access.reach("Observation", Right.READ) == access.reach("Observation", Right.SEARCH)
+
+
+def test_smart_E18_the_fhir_user_is_readable_whatever_a_filter_says():
+    access = access_of("user/Practitioner.rs?identifier=somebody-else", fhir_user="Practitioner/dr-1")
+    assert access_for_read(access, "Practitioner", "dr-1").reach("Practitioner", Right.READ) is Reach.ORGANIZATION
+    assert access_for_read(access, "Practitioner", "dr-2").reach("Practitioner", Right.READ).is_granular
