@@ -7,6 +7,7 @@ import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from selenium.webdriver.common.keys import Keys
@@ -16,11 +17,18 @@ from tests.browser.accessibility import look_at
 from tests.browser.asking import question
 from tests.browser.cast import EHR_APP_NAME
 from tests.browser.people import ADMIN, DOCTOR, EVERYWHERE, JANE, MARA, allow, choose_patient, look_for, sign_in
+from tests.conftest import new_database_url
 
 MOST = (
     "launch/patient launch/encounter openid fhirUser offline_access patient/Patient.r patient/Observation.cruds"
     " patient/Condition.rs patient/MedicationRequest.rs"
 )
+
+
+@pytest.fixture(scope="module", params=["sqlite"])
+def database_url(request, tmp_path_factory):
+    """One engine will do: what pages look like does not depend on it."""
+    return new_database_url(request.param, request, tmp_path_factory.mktemp("database"))
 
 
 def back_at_app(browser, app) -> dict[str, list[str]]:

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from fhir_server.demo.cast import MOTHER
 from tests.browser.accessibility import faults_of
 from tests.browser.chromium import Browser
-from tests.browser.people import JANE, MARA, allow, sign_in
+from tests.browser.people import DOCTOR, JANE, MARA, allow, sign_in
+from tests.conftest import new_database_url
+
+
+@pytest.fixture(scope="module", params=["sqlite"])
+def database_url(request, tmp_path_factory):
+    """The engine of the demonstration."""
+    return new_database_url(request.param, request, tmp_path_factory.mktemp("database"))
 
 
 def start(site, browser: Browser) -> None:
@@ -58,3 +68,30 @@ def test_the_sample_app_tells_that_it_was_denied_and_can_start_again(site, brows
     browser.until(lambda: browser.has_button("Connect"), "the button")
     assert browser.all("#message.bad")
     assert faults_of(browser) == []
+
+
+def test_the_sample_app_opens_from_the_ehr(site, browser):
+    browser.open(f"{site.settings.base_url}/launch")
+    sign_in(browser, DOCTOR)
+    browser.until_heading("Open an app")
+    browser.press_in("Lab results", "Choose")
+    browser.fill("Name", "Lindqvist")
+    browser.press("Search")
+    browser.press_in("Mara Inés Lindqvist", "Choose")
+    browser.choose("2026-03-02")
+    browser.press("Open the app")
+    allow(browser)
+    browser.until_heading("Mara Inés Lindqvist")
+    response = kept(browser)
+    assert (response["patient"], response["encounter"]) == (MOTHER, "us-core-visit")
+
+
+def test_the_sample_app_takes_no_launch_of_another_server(site, browser):
+    browser.open(f"{site.settings.base_url}/demo-app/launch.html?iss=https://evil.example/fhir&launch=x")
+    browser.until(lambda: "another server" in browser.text, "a refusal")
+
+
+def test_the_sample_app_takes_no_answer_that_it_did_not_ask_for(site, browser):
+    browser.open(f"{site.settings.base_url}/demo-app/?state=x&code=stolen&iss={site.settings.base_url}")
+    browser.until(lambda: "no question of ours" in browser.text, "a refusal")
+    assert "stolen" not in browser.address

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from fhir_server.demo.cast import CHILD, MOTHER, SAMPLE_PATIENT
 from tests.browser.app import categories, do, given, launch, until_back
+from tests.browser.asking import question
 from tests.browser.people import DOCTOR, JANE, MARA, allow, choose_patient, look_for, sign_in
 
 SCOPE = "launch/patient openid fhirUser offline_access patient/Patient.rs patient/Observation.rs"
@@ -119,7 +122,6 @@ def test_smart_A2_an_address_that_is_not_registered_gets_a_page_of_ours(site, ap
 
 
 def test_smart_15_after_signing_out_the_back_button_shows_nothing(site, app, browser):
-    assert MOTHER
     browser.open(f"{site.settings.base_url}/sign-in")
     sign_in(browser, JANE)
     browser.open(f"{site.settings.base_url}/account")
@@ -127,3 +129,30 @@ def test_smart_15_after_signing_out_the_back_button_shows_nothing(site, app, bro
     browser.press("Sign out")
     browser.driver.back()
     browser.until(lambda: JANE not in browser.text, "nothing of Jane's")
+
+
+def test_smart_A1_a_question_posted_from_another_site_finds_the_person_signed_in(site, app, browser):
+    browser.open(f"{site.settings.base_url}/sign-in")
+    sign_in(browser, JANE)
+    scopes = " ".join(f"patient/{name}.rs" for name in ("Patient", "Observation", "Condition", "Goal", "Procedure"))
+    browser.open(f"{app}/post.html?question={quote(question(site, app, 'launch/patient ' + scopes), safe='')}")
+    browser.until(lambda: browser.heading.startswith("Allow"), "the question, without a sign-in")
+    browser.press("Allow")
+    browser.until(lambda: browser.address.startswith(app), "the app")
+    assert "error=" not in browser.address  # the code itself the library takes out of the address
+
+
+def test_smart_V3_online_access_ends_when_the_person_signs_out(site, app, browser):
+    launch(browser, app, site.base, SCOPE.replace("offline", "online"))
+    sign_in(browser, JANE)
+    allow(browser)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    assert do(browser, "refresh") == "refreshed", browser.of("error")
+    page = browser.driver.current_window_handle
+    browser.driver.switch_to.new_window("tab")
+    browser.open(f"{site.settings.base_url}/sign-out")
+    browser.press("Sign out")
+    browser.driver.close()
+    browser.driver.switch_to.window(page)
+    assert do(browser, "refresh") == "failed"
+    assert "invalid_grant" in browser.of("error")
