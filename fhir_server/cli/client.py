@@ -29,15 +29,48 @@ def add(
     launch_uri: Annotated[list[str] | None, typer.Option(help="Where launches start; repeatable.")] = None,
     jwks: Annotated[str | None, typer.Option(help="Public keys: a file with a JWK set, or its address.")] = None,
     origin: Annotated[list[str] | None, typer.Option(help="Origin of a browser app; repeatable.")] = None,
+    native: Annotated[bool, typer.Option(help="An app of a device: loopback redirects on any port.")] = False,
+    partner: Annotated[
+        bool, typer.Option(help="It sees patients who agreed to share their data, and no others.")
+    ] = False,
+    verified: Annotated[bool, typer.Option(help="You vouch for it; people are told.")] = False,
+    may_introspect: Annotated[
+        bool, typer.Option(help="It is told of the access tokens of all clients of its organization.")
+    ] = False,
+    logo: Annotated[str | None, typer.Option(help="Address of its logo.")] = None,
+    publisher: Annotated[str | None, typer.Option(help="Who publishes it.")] = None,
+    required_scope: Annotated[str, typer.Option(help="Scopes without which it does not work.")] = "",
+    access_token_ttl: Annotated[int | None, typer.Option(help="Life of its access tokens in seconds.")] = None,
+    refresh_token_ttl: Annotated[
+        int | None, typer.Option(help="How long its refresh tokens can wait to be used, in seconds.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a client; a confidential one without keys gets a secret, which is shown this once."""
-    from fhir_server.cli.clients import Asked, add_client
+    from fhir_server.cli.clients import add_client
     from fhir_server.cli.installation import run
+    from fhir_server.oauth.clients import Registration
 
-    uris = (tuple(redirect_uri or ()), tuple(launch_uri or ()), tuple(origin or ()))
-    asked = Asked(client_id, kind, scope, name, organization, *uris, jwks)
-    facts = run(lambda installation: add_client(installation, asked))
+    asked = Registration(
+        id=client_id,
+        type=kind,
+        scope=scope,
+        organization_id=organization,
+        name=name,
+        redirect_uris=tuple(redirect_uri or ()),
+        launch_uris=tuple(launch_uri or ()),
+        origins=tuple(origin or ()),
+        is_native=native,
+        is_partner=partner,
+        is_verified=verified,
+        may_introspect=may_introspect,
+        logo_uri=logo,
+        publisher=publisher,
+        required_scope=required_scope,
+        access_token_ttl=access_token_ttl,
+        refresh_token_ttl=refresh_token_ttl,
+    )
+    facts = run(lambda installation: add_client(installation, asked, jwks))
     print_facts(facts, as_json=as_json)
     _tell_once(facts.get("client_secret"))
 
@@ -60,15 +93,38 @@ def show(client_id: IdArgument, as_json: JsonOption = False) -> None:
     print_facts(run(lambda installation: show_client(installation, client_id)), as_json=as_json)
 
 
-@app.command("rotate", epilog="Example: fhir-server client rotate my-app")
-def rotate(client_id: IdArgument, as_json: JsonOption = False) -> None:
-    """Give a confidential client a new secret, which is shown this once; the old one is worth nothing from now on."""
+@app.command("rotate", epilog="Example: fhir-server client rotate my-app --grace 48")
+def rotate(
+    client_id: IdArgument,
+    *,
+    grace: Annotated[int, typer.Option(min=0, max=720, help="Hours that the old secret stays good; 0: none.")] = 24,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a confidential client a new secret, which is shown this once; the old one stays good for a while."""
     from fhir_server.cli.clients import rotate_secret
     from fhir_server.cli.installation import run
 
-    facts = run(lambda installation: rotate_secret(installation, client_id))
+    facts = run(lambda installation: rotate_secret(installation, client_id, grace))
     print_facts(facts, as_json=as_json)
     _tell_once(facts.get("client_secret"))
+
+
+@app.command("disable", epilog="Example: fhir-server client disable my-app")
+def disable(client_id: IdArgument, as_json: JsonOption = False) -> None:
+    """Disable a client; its access tokens die within a second, and what people granted it waits."""
+    from fhir_server.cli.clients import set_active
+    from fhir_server.cli.installation import run
+
+    print_facts(run(lambda installation: set_active(installation, client_id, active=False)), as_json=as_json)
+
+
+@app.command("enable", epilog="Example: fhir-server client enable my-app")
+def enable(client_id: IdArgument, as_json: JsonOption = False) -> None:
+    """Enable a client again; it has to get new access tokens."""
+    from fhir_server.cli.clients import set_active
+    from fhir_server.cli.installation import run
+
+    print_facts(run(lambda installation: set_active(installation, client_id, active=True)), as_json=as_json)
 
 
 @app.command("remove", epilog="Example: fhir-server client remove my-app")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,43 +18,21 @@ from storage.repositories.entities import Client
 from storage.repositories.errors import ValueTaken
 from storage.repositories.platform import ClientRepository
 from storage.tables.enums import ClientType
+from storage.transaction import UnitOfWork
+
+SECONDS_OF_HOUR: Final = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The options of `client add`."""
+async def add_client(installation: Installation, asked: Registration, jwks: str | None) -> dict[str, Any]:
+    """Register a client whose keys are in the file `jwks`, or at that address.
 
-    id: str
-    type: str
-    scope: str
-    name: str | None
-    organization: str | None
-    redirect_uris: tuple[str, ...]
-    launch_uris: tuple[str, ...]
-    origins: tuple[str, ...]
-    jwks: str | None
-
-
-async def add_client(installation: Installation, asked: Asked) -> dict[str, Any]:
-    """Register a client; raises ClientRefused, and CommandFailed for an id in use."""
-    organization = asked.organization
+    Raises ClientRefused, and CommandFailed for an id in use.
+    """
+    organization = asked.organization_id
     if organization is not None or asked.type != ClientType.PUBLIC:
         organization = (await installation.organization(organization)).id
-    keys, jwks_uri = _keys(asked.jwks)
-    client = register(
-        Registration(
-            id=asked.id,
-            type=asked.type,
-            scope=asked.scope,
-            organization_id=organization,
-            name=asked.name,
-            redirect_uris=asked.redirect_uris,
-            launch_uris=asked.launch_uris,
-            origins=asked.origins,
-            keys=keys,
-            jwks_uri=jwks_uri,
-        )
-    )
+    keys, jwks_uri = _keys(jwks)
+    client = register(replace(asked, organization_id=organization, keys=keys, jwks_uri=jwks_uri))
     secret = None
     if client.type == ClientType.CONFIDENTIAL and keys is None and jwks_uri is None:
         secret = new_client_secret()
@@ -80,30 +58,60 @@ async def show_client(installation: Installation, client_id: str) -> dict[str, A
     return _facts(await _client(installation, client_id))
 
 
-async def rotate_secret(installation: Installation, client_id: str) -> dict[str, Any]:
-    """Give a client a new secret; raises CommandFailed for one that has none."""
+async def rotate_secret(installation: Installation, client_id: str, grace_hours: int) -> dict[str, Any]:
+    """Give a client a new secret; the old one stays good for some hours, so that the client can be given the new one.
+
+    Raises CommandFailed for a client that has none.
+    """
     client = await _client(installation, client_id)
     if client.secret is None:
         raise CommandFailed(f"The client {client_id} has no secret; only confidential clients without keys have one.")
     secret = new_client_secret()
+    changed = replace(
+        client,
+        secret=_hashed(installation, secret),
+        previous_secret=client.secret if grace_hours else None,
+        previous_secret_until=int(time.time()) + grace_hours * SECONDS_OF_HOUR if grace_hours else None,
+    )
     async with installation.acting(
         _home(installation, client), Act("clients", "write", "rotate", (client_id,))
     ) as unit:
-        await ClientRepository(unit.connection).update(replace(client, secret=_hashed(installation, secret)))
-    return {"id": client_id, "client_secret": secret}
+        await ClientRepository(unit.connection).update(changed)
+    return {"id": client_id, "client_secret": secret, "previous_secret_until": changed.previous_secret_until}
+
+
+async def set_active(installation: Installation, client_id: str, *, active: bool) -> dict[str, Any]:
+    """Disable a client, whose access tokens die within the second, or enable it again; raises CommandFailed.
+
+    What people granted stays: once enabled, the client can refresh. Tokens from before stay dead.
+    """
+    client = await _client(installation, client_id)
+    interaction = "enable" if active else "disable"
+    async with installation.acting(
+        _home(installation, client), Act("clients", "write", interaction, (client_id,))
+    ) as unit:
+        await ClientRepository(unit.connection).update(replace(client, is_active=active))
+        if not active:
+            await _revoke_tokens(unit, client_id)
+    return {"id": client_id, "active": active}
 
 
 async def remove_client(installation: Installation, client_id: str) -> dict[str, Any]:
     """Remove a client and revoke its tokens; raises CommandFailed."""
     client = await _client(installation, client_id)
-    now = time.time()
     async with installation.acting(
         _home(installation, client), Act("clients", "delete", "remove", (client_id,))
     ) as unit:
         await ClientRepository(unit.connection).delete(client_id)
-        until = instant(now + LONGEST_TOKEN_SECONDS)
-        await revoke(unit.connection, RevocationKind.CLIENT, client_id, instant(now), until)
+        await _revoke_tokens(unit, client_id)
     return {"id": client_id, "removed": True}
+
+
+async def _revoke_tokens(unit: UnitOfWork, client_id: str) -> None:
+    """Let every access token of a client die (R6)."""
+    now = time.time()
+    until = instant(now + LONGEST_TOKEN_SECONDS)
+    await revoke(unit.connection, RevocationKind.CLIENT, client_id, instant(now), until)
 
 
 async def _client(installation: Installation, client_id: str) -> Client:
@@ -150,5 +158,16 @@ def _facts(client: Client) -> dict[str, Any]:
         "jwks_uri": client.jwks_uri,
         "keys": [key.get("kid") for key in (client.jwks or {}).get("keys", ())],
         "secret": client.secret is not None,
+        "previous_secret_until": client.previous_secret_until,
+        "publisher": client.publisher,
+        "logo_uri": client.logo_uri,
+        "required_scope": client.required_scope,
+        "verified": client.is_verified,
+        "native": client.is_native,
+        "partner": client.is_partner,
+        "may_introspect": client.may_introspect,
+        "registered_itself": client.is_dynamic,
+        "access_token_ttl": client.access_token_ttl,
+        "refresh_token_ttl": client.refresh_token_ttl,
         "active": client.is_active,
     }

@@ -12,7 +12,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from fhir_server.access import RESOURCE_TYPES
-from fhir_server.oauth.scopes import InvalidScope, Level, parse_scopes
+from fhir_server.oauth.lifetimes import BACKEND_SECONDS
+from fhir_server.oauth.scopes import InvalidScope, Level, intersect, parse_scopes
+from storage.grants import LONGEST_TOKEN_SECONDS
 from storage.repositories.entities import Client
 from storage.tables.enums import ClientType
 
@@ -20,6 +22,8 @@ IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 MAXIMUM_KEYS: Final = 20
 SMALLEST_RSA_BITS: Final = 2048
+SHORTEST_REFRESH_SECONDS: Final = 60
+LONGEST_REFRESH_SECONDS: Final = 315_360_000
 
 
 class ClientRefused(Exception):
@@ -35,7 +39,12 @@ class ClientRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What is asked for; `keys` is a JWK set, `jwks_uri` where one is found."""
+    """What is asked for; `keys` is a JWK set, `jwks_uri` where one is found, times to live are in seconds.
+
+    `is_native` lets loopback redirects vary in port (RFC 8252 §7.3), `is_verified` says that the operator vouches for
+    it, `is_partner` confines it to patients who agreed to share, `may_introspect` tells it of the tokens of other
+    clients. Without `required_scope` it does not work.
+    """
 
     id: str
     type: str
@@ -47,6 +56,15 @@ class Registration:
     origins: Sequence[str] = ()
     keys: Mapping[str, Any] | None = None
     jwks_uri: str | None = None
+    is_native: bool = False
+    is_verified: bool = False
+    is_partner: bool = False
+    may_introspect: bool = False
+    logo_uri: str | None = None
+    publisher: str | None = None
+    required_scope: str = ""
+    access_token_ttl: int | None = None
+    refresh_token_ttl: int | None = None
 
 
 def register(asked: Registration) -> Client:
@@ -67,6 +85,10 @@ def register(asked: Registration) -> Client:
         _check_origin(origin)
     if asked.jwks_uri is not None:
         _check_uri(asked.jwks_uri, "jwks_uri")
+    if asked.logo_uri is not None:
+        _check_uri(asked.logo_uri, "logo_uri")
+    _check_traits(asked)
+    scope = _checked_scope(asked)
     return Client(
         id=asked.id,
         type=asked.type,
@@ -77,8 +99,40 @@ def register(asked: Registration) -> Client:
         jwks=None if asked.keys is None else public_keys(asked.keys),
         jwks_uri=asked.jwks_uri,
         origins=tuple(asked.origins),
-        scope=_checked_scope(asked),
+        scope=scope,
+        is_native=asked.is_native,
+        is_verified=asked.is_verified,
+        is_partner=asked.is_partner,
+        may_introspect=asked.may_introspect,
+        logo_uri=asked.logo_uri,
+        publisher=asked.publisher,
+        required_scope=_required_scope(asked.required_scope, scope),
+        access_token_ttl=asked.access_token_ttl,
+        refresh_token_ttl=asked.refresh_token_ttl,
     )
+
+
+def _check_traits(asked: Registration) -> None:
+    if asked.is_native and asked.type != ClientType.PUBLIC:
+        raise ClientRefused("A native app keeps no secret; register it with --type public.")
+    if asked.may_introspect and asked.type == ClientType.PUBLIC:
+        raise ClientRefused("A public client cannot prove who it is, so it may not introspect.")
+    longest = BACKEND_SECONDS if asked.type == ClientType.BACKEND else LONGEST_TOKEN_SECONDS
+    if not 1 <= (asked.access_token_ttl or 1) <= longest:
+        raise ClientRefused(f"Access tokens of a {asked.type} client live at most {longest} seconds.")
+    if not SHORTEST_REFRESH_SECONDS <= (asked.refresh_token_ttl or LONGEST_REFRESH_SECONDS) <= LONGEST_REFRESH_SECONDS:
+        raise ClientRefused("Refresh tokens wait for their use between a minute and ten years.")
+
+
+def _required_scope(required: str, registered: str) -> str:
+    """Return the scopes without which the client does not work; it has to be registered for them."""
+    allowed = parse_scopes(registered, RESOURCE_TYPES)
+    asked = parse_scopes(required, RESOURCE_TYPES)
+    beyond = [str(each) for each in asked.fhir if intersect((each,), allowed.fhir) != (each,)]
+    beyond += [*asked.unknown, *(each for each in asked.identity if each not in allowed.identity)]
+    if beyond:
+        raise ClientRefused(f"The client is not registered for what it requires: {' '.join(beyond)}.")
+    return " ".join(dict.fromkeys(required.split()))
 
 
 def _checked_scope(asked: Registration) -> str:

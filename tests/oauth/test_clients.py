@@ -59,7 +59,7 @@ def test_an_id_is_a_plain_word(client_id: str):
         replace(SERVICE, organization_id=None),
         replace(APP, scope=""),
         replace(APP, scope="nonsense"),
-        replace(APP, scope="patient/Observation.rs?category=x"),
+        replace(APP, scope="patient/Observation.rs?nothing=x"),
         replace(APP, scope="system/*.rs"),
         replace(APP, keys={"keys": []}),
         replace(APP, origins=("https://app.example/path",)),

@@ -1,0 +1,96 @@
+"""`fhir-server client`: what is registered, two secrets during rotation, clients switched off (`smart.md` R1, R2, R6)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from fhir_server.errors import Unauthenticated
+from storage.repositories.platform import ClientRepository
+from tests.cli.conftest import Command
+from tests.cli.test_commands import _stored, bear, refused
+
+ADD = ("client", "add", "--id", "app", "--scope", "openid launch/patient patient/*.rs")
+
+
+def stored(url: str, client_id: str):
+    return asyncio.run(_stored(url, ClientRepository, "get", client_id))
+
+
+def test_smart_R1_everything_that_a_client_record_says_can_be_given(installed: Command):
+    added = installed(
+        *ADD,
+        *("--type", "confidential", "--organization", "health-hub", "--name", "An App", "--publisher", "North Apps"),
+        *("--redirect-uri", "https://app.example/cb", "--launch-uri", "https://app.example/launch"),
+        *("--origin", "https://app.example", "--logo", "https://app.example/logo.png"),
+        *("--required-scope", "openid patient/Patient.r", "--access-token-ttl", "600", "--refresh-token-ttl", "86400"),
+        *("--partner", "--verified", "--may-introspect", "--json"),
+    )
+    assert added.status == 0, added.err
+    facts = installed("client", "show", "app", "--json").json
+    assert facts["publisher"] == "North Apps"
+    assert facts["logo_uri"] == "https://app.example/logo.png"
+    assert facts["required_scope"] == "openid patient/Patient.r"
+    assert (facts["access_token_ttl"], facts["refresh_token_ttl"]) == (600, 86_400)
+    assert [facts[name] for name in ("partner", "verified", "may_introspect", "native")] == [True, True, True, False]
+    assert facts["organization"] == "health-hub"
+
+
+def test_smart_R3_a_native_app_is_public(installed: Command):
+    native = ("--redirect-uri", "http://127.0.0.1/cb", "--native")
+    assert installed(*ADD, "--type", "public", *native).status == 0
+    assert installed("client", "show", "app", "--json").json["native"] is True
+    refused(
+        installed("client", "add", "--id", "b", "--type", "confidential", "--scope", "openid", "--native"), "public"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--may-introspect",), "introspect"),
+        (("--required-scope", "user/*.rs"), "user/*.rs"),
+        (("--required-scope", "patient/*.cruds"), "patient/*.cruds"),
+        (("--required-scope", "profile"), "profile"),
+        (("--access-token-ttl", "3601"), "3600"),
+        (("--access-token-ttl", "-1"), "3600"),
+        (("--refresh-token-ttl", "59"), "minute"),
+        (("--logo", "http://app.example/logo.png"), "https"),
+    ],
+)
+def test_smart_R1_what_cannot_be_is_refused_with_its_reason(installed: Command, options: tuple[str, ...], word: str):
+    refused(installed(*ADD, "--type", "public", *options), word)
+
+
+def test_smart_B2_a_backend_client_has_no_longer_tokens(installed: Command):
+    add = ("client", "add", "--id", "etl", "--type", "backend", "--scope", "system/*.rs")
+    refused(installed(*add, "--access-token-ttl", "301"), "300")
+
+
+def test_smart_R2_the_old_secret_stays_good_for_a_day_or_as_told(installed: Command, fresh_database_url: str):
+    installed(*ADD, "--type", "confidential")
+    first = stored(fresh_database_url, "app")
+    assert installed("client", "rotate", "app").status == 0
+    second = stored(fresh_database_url, "app")
+    assert second.previous_secret == first.secret != second.secret
+    assert abs(second.previous_secret_until - (time.time() + 86_400)) < 600
+    told = installed("client", "rotate", "app", "--grace", "0", "--json").json
+    third = stored(fresh_database_url, "app")
+    assert told["previous_secret_until"] is None
+    assert (third.previous_secret, third.previous_secret_until) == (None, None)
+
+
+def test_smart_R6_tokens_die_with_a_client_that_is_disabled(installed: Command, fresh_database_url: str):
+    installed("client", "add", "--id", "etl", "--type", "backend", "--scope", "system/*.rs")
+    token = installed("token", "--client", "etl", "--scope", "system/*.rs").out.strip()
+    assert bear(fresh_database_url, token)
+    assert installed("client", "disable", "etl").status == 0
+    with pytest.raises(Unauthenticated):
+        bear(fresh_database_url, token)
+    refused(installed("token", "--client", "etl", "--scope", "system/*.rs"), "not active")
+    assert installed("client", "enable", "etl", "--json").json == {"id": "etl", "active": True}
+    with pytest.raises(Unauthenticated):
+        bear(fresh_database_url, token)
+    refused(installed("client", "disable", "nobody"), "no client nobody")
