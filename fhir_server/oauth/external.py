@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from fhir_server.access import Caller
+from fhir_server.oauth.documents import Documents, DocumentUnknown, Monotonic
 from fhir_server.oauth.jose import NotVerified, Parsed, instant, names_audience, parse, verify
 from fhir_server.oauth.jwks_cache import KeySets, KeysUnknown
 from fhir_server.oauth.providers import IdentityProvider
@@ -28,9 +27,6 @@ from storage.tables.enums import OrganizationRole
 
 ALGORITHMS: Final = ("RS256", "ES256", "RS384", "ES384")
 TYPES: Final = frozenset({"jwt", "at+jwt"})
-METADATA_SECONDS: Final = 3600.0
-METADATA_STALE_SECONDS: Final = 24 * 3600.0
-METADATA_RETRY_SECONDS: Final = 10.0
 KNOWN_SECONDS: Final = 5.0
 """How long a caller is remembered: a user who is disabled, or loses the role, is out that soon (OA-8)."""
 MOST_KNOWN: Final = 10_000
@@ -52,12 +48,6 @@ class ProviderAddresses:
     token_endpoint: str
 
 
-@dataclass(slots=True)
-class _Told:
-    addresses: ProviderAddresses
-    at: float
-
-
 class ExternalIssuers:
     """The trusted issuers, with their addresses and the callers met lately. One per worker."""
 
@@ -67,7 +57,9 @@ class ExternalIssuers:
         database: Database,
         outgoing: Outgoing,
         key_sets: KeySets,
+        *,
         now: Callable[[], float] = time.time,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self.providers = providers
         self._by_issuer = {each.issuer: each for each in providers.values()}
@@ -75,8 +67,7 @@ class ExternalIssuers:
         self._outgoing = outgoing
         self._key_sets = key_sets
         self._now = now
-        self._told: dict[str, _Told] = {}
-        self._failed: dict[str, float] = {}
+        self._told = Documents(outgoing.fetch, self._read, monotonic=monotonic)
         self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
 
     def takes(self, token: bytes) -> bool:
@@ -154,7 +145,7 @@ class ExternalIssuers:
         said_id = claims.get("jti")
         return Caller(
             subject=person.user.id if person.user else f"{provider.name}:{account.subject}",
-            client_id=provider.name,
+            client_id=f"issuer:{provider.name}",  # no client has such an id
             organization_id=organization_id,
             role=role,
             scope=PERSON_SCOPE if patient is None else PATIENT_SCOPE,
@@ -166,32 +157,22 @@ class ExternalIssuers:
         )
 
     async def addresses(self, provider: IdentityProvider) -> ProviderAddresses:
-        """Return what an issuer tells of itself, kept for an hour and at most a day; raises ProviderUnavailable."""
-        told, now = self._told.get(provider.name), self._now()
-        if told is not None and now - told.at < METADATA_SECONDS:
-            return told.addresses
-        if now - self._failed.get(provider.name, float("-inf")) >= METADATA_RETRY_SECONDS:
-            try:
-                told = _Told(await self._ask(provider), now)
-                self._told[provider.name] = told
-            except (FetchFailed, ProviderUnavailable):
-                self._failed[provider.name] = now
-        if told is None or now - told.at > METADATA_STALE_SECONDS:
-            raise ProviderUnavailable
-        return told.addresses
-
-    async def _ask(self, provider: IdentityProvider) -> ProviderAddresses:
-        fetched = await self._outgoing.fetch(f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration")
+        """Return what an issuer tells of itself; raises ProviderUnavailable."""
+        address = f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
         try:
-            document = msgspec.json.decode(fetched.body, type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            issuer, found = await self._told.get(provider.name, address)
+        except DocumentUnknown:
             raise ProviderUnavailable from None
-        names = ("jwks_uri", "authorization_endpoint", "token_endpoint")
-        found = {name: document.get(name) for name in names}
-        usable = all(isinstance(value, str) and self._outgoing.may_ask(value) for value in found.values())
-        if document.get("issuer") != provider.issuer or not usable:
+        if issuer != provider.issuer:
             raise ProviderUnavailable
-        return ProviderAddresses(**{name: str(value) for name, value in found.items()})
+        return found
+
+    def _read(self, document: Mapping[str, Any]) -> tuple[object, ProviderAddresses]:
+        """Return issuer and addresses; raises FetchFailed for addresses that nobody should be sent to."""
+        found = {name: document.get(name) for name in ("jwks_uri", "authorization_endpoint", "token_endpoint")}
+        if not all(isinstance(value, str) and self._outgoing.may_ask(value) for value in found.values()):
+            raise FetchFailed("not an issuer")
+        return document.get("issuer"), ProviderAddresses(**{name: str(value) for name, value in found.items()})
 
 
 def is_subject(subject: str) -> bool:

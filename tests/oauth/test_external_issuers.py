@@ -78,7 +78,8 @@ class World:
         outgoing.fetch = self.fetch  # type: ignore[method-assign, assignment]
         key_sets = KeySets(self.fetch, monotonic=lambda: self.clock)
         provider = IdentityProvider.model_validate({**CLERK, **changes})
-        self.external = ExternalIssuers({"clerk": provider}, database, outgoing, key_sets, lambda: self.now)
+        clocks: dict[str, Any] = {"now": lambda: self.now, "monotonic": lambda: self.clock}
+        self.external = ExternalIssuers({"clerk": provider}, database, outgoing, key_sets, **clocks)
         settings = Settings(base_url="https://host.example")
         revocations = Revocations(self.look_up, monotonic=lambda: self.clock)
         self.revocations = revocations
@@ -151,7 +152,7 @@ def world(new_world: Callable[..., World]) -> World:
 
 async def test_a_trusted_issuers_token_opens_the_internal_APIs_with_the_mapped_role(world: World):
     access = await world.bear(world.token())
-    assert (access.role, access.organization_id, access.client_id) == ("CLINICIAN", ORGANIZATION, "clerk")
+    assert (access.role, access.organization_id, access.client_id) == ("CLINICIAN", ORGANIZATION, "issuer:clerk")
     assert access.actor == f"clerk:{world.subject}"
     assert access.reach("Observation", Right.READ) is Reach.ORGANIZATION
     assert access.reach("Observation", Right.DELETE) is not Reach.NONE

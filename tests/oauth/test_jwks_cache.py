@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from fhir_server.oauth.jwks_cache import MAXIMUM_SETS, KeySets, KeysUnknown
+from fhir_server.oauth.documents import MOST_KEPT
+from fhir_server.oauth.jwks_cache import KeySets, KeysUnknown
 from fhir_server.outgoing import Fetched, FetchFailed
 
 ADDRESS = "https://client.example/jwks"
@@ -172,10 +173,10 @@ async def test_security_OA10_what_is_no_set_of_at_most_20_keys_is_a_failure(netw
 
 async def test_sets_are_bounded_and_the_one_used_longest_ago_makes_room(network: Network):
     await network.has("a", "oldest")
-    for number in range(MAXIMUM_SETS):
+    for number in range(MOST_KEPT):
         await network.has("a", f"client-{number}")
     asked = network.asked
-    await network.has("a", f"client-{MAXIMUM_SETS - 1}")
+    await network.has("a", f"client-{MOST_KEPT - 1}")
     assert network.asked == asked
     await network.has("a", "oldest")
     assert network.asked == asked + 1
