@@ -21,6 +21,7 @@ from fhir_server.oauth.password_pool import PasswordPool, hasher_of
 from fhir_server.oauth.providers import load_providers
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.service import OAuthService
+from fhir_server.oauth.upkeep import running_upkeep
 from fhir_server.outgoing import Outgoing
 from fhir_server.settings import References, Settings
 from storage.audit import AuditKey
@@ -72,6 +73,7 @@ class Worker:
         await asyncio.to_thread(check_revision, self.settings.database_url)
         self.ring.reload(await load_keys(self.database))
         self.ring.signing_key()
+        self.ring.identity_key()
 
 
 @asynccontextmanager
@@ -120,6 +122,7 @@ async def open_worker(
         await stack.enter_async_context(_watched_origins(database, settings, allow_origins))
         await stack.enter_async_context(_watched_keys(ring, keys))
         await stack.enter_async_context(_small_heap())
+        await stack.enter_async_context(running_upkeep(database, settings, lambda: ids.milliseconds() / 1000))
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
         streams = Streams(database, cursor_secret, ids.milliseconds)
