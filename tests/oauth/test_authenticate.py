@@ -45,6 +45,7 @@ class Installation:
 
     async def load_keys(self) -> list[StoredKey]:
         self.key_lookups += 1
+        await asyncio.sleep(0)
         return self.keys
 
     def token(self, **changes) -> bytes:
@@ -155,6 +156,32 @@ async def test_security_OA8_one_token_is_revoked_by_its_id(server: Installation)
     with pytest.raises(Unauthenticated):
         await server.bear(token)
     assert await server.bear(other)
+
+
+async def test_security_OA8_tokens_die_with_their_grant_and_others_of_the_person_live(server: Installation):
+    token, other, alone = server.token(grant_id="grant-1"), server.token(grant_id="grant-2"), server.token()
+    await server.bear(token)
+    server.revoked.append(Revocation(RevocationKind.GRANT, "grant-1", NOW))
+    await server.revocations.refresh()
+    with pytest.raises(Unauthenticated):
+        await server.bear(token)
+    assert await server.bear(other)
+    assert await server.bear(alone)
+
+
+async def test_security_KY1_who_comes_while_keys_are_looked_up_waits_for_them(server: Installation, cipher):
+    fresh = generate_key(cipher, KeyState.ACTIVE)
+    ring = KeyRing(cipher, [fresh])
+    asked = [replace(REQUEST, token_id=f"t{number}") for number in range(5)]
+    tokens = [issue(each, server.issuer, ring, NOW).encode() for each in asked]
+    server.keys = [replace(server.keys[0], state=KeyState.RETIRING), fresh]
+    assert all(await asyncio.gather(*map(server.bear, tokens)))
+    assert server.key_lookups == 1
+
+
+async def test_the_claims_of_a_bearer_are_told_too(server: Installation):
+    caller = await server.authenticator.caller([(b"authorization", b"Bearer " + server.token(grant_id="g"))], b"")
+    assert (caller.subject, caller.client_id, caller.grant_id) == ("user-1", "an-app", "g")
 
 
 async def test_security_OA8_stale_knowledge_is_refreshed_before_it_decides(server: Installation):
