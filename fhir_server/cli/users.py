@@ -14,6 +14,7 @@ from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.external import is_subject
 from fhir_server.oauth.operator import RESOURCE_ID
+from fhir_server.oauth.password_pool import hasher_of
 from fhir_server.oauth.passwords import hash_password
 from fhir_server.oauth.providers import load_providers
 from storage.authorization.linked_accounts import Account, link_account, unlink_accounts
@@ -46,7 +47,7 @@ async def add_user(installation: Installation, asked: NewUser) -> dict[str, Any]
     _check(asked)
     organization = (await installation.organization(asked.organization)).id
     email = asked.email.lower()
-    hashed = hash_password(asked.password, owner=email)
+    hashed = hash_password(asked.password, owner=email, hasher=hasher_of(installation.settings))
     async with installation.acting(organization, Act("users", "write", "create")) as unit:
         users, memberships = UserRepository(unit.connection), UserOrganizationRepository(unit.connection)
         user = await users.by_email(email)
@@ -97,7 +98,7 @@ async def set_password(installation: Installation, email: str, password: str) ->
 
     Apps that may keep access get new tokens (`smart.md` V3).
     """
-    hashed = hash_password(password, owner=email)
+    hashed = hash_password(password, owner=email, hasher=hasher_of(installation.settings))
     act = Act("users", "write", "password")
     async with installation.acting(installation.settings.organization, act) as unit:
         user = await _user(unit, email)

@@ -15,6 +15,7 @@ from fhir_server.oauth.one_time import STEP_SECONDS, fitting_step, otpauth_addre
 from fhir_server.oauth.sealed import SealBroken, Sealer
 from fhir_server.pages.browser import cookie_name
 from storage.repositories.entities import User
+from tests.pages.apps import App, add_app
 from tests.pages.forms import Browser, Page
 from tests.pages.people import PASSWORD, add_user, run_sql, sign_in, trail
 from tests.site import Site, running_site
@@ -285,3 +286,23 @@ def test_the_address_in_the_picture_names_site_and_account():
         "otpauth://totp/My%20%26%20site:pat@example.org"
         "?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=My%20%26%20site&digits=6&period=30"
     )
+
+
+def test_smart_A12_a_request_of_an_app_survives_the_set_up_and_the_code(strict_site: Site):
+    url = strict_site.settings.database_url
+    user, client = add_user(url, "NURSE"), add_app(url, name="Ward app")
+    for round_ in ("set-up", "code"):
+        browser, app = Browser(strict_site.settings.base_url), App(strict_site, client)
+        page = browser.get(app.address("user/Patient.rs openid", prompt="consent"))
+        assert "Ward app" in page.text
+        page = browser.press(page, email=user.email, password=PASSWORD)
+        if round_ == "set-up":
+            secret = secret_on(page)
+            page = browser.press(page, code=code(secret))
+            run_sql(strict_site, "UPDATE users SET mfa_last_step = NULL WHERE id = :id", id=user.id)
+            page = browser.get(page.links["I have kept them"])
+        else:
+            page = browser.press(page, code=code(secret))
+        assert page.path.endswith("/consent"), (page.path, page.text[:300])
+        assert app.tokens(browser.press(page, "Allow"))["scope"]
+        browser.close()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bcrypt
 import pytest
+from argon2 import extract_parameters
 
-from fhir_server.oauth.passwords import FLOOR, hash_password
+from fhir_server.oauth.passwords import FLOOR, hash_password, verify_password
 from fhir_server.pages.browser import cookie_name
 from tests.pages.forms import Browser
 from tests.pages.people import PASSWORD, add_user, run_sql, sign_in, trail
@@ -69,6 +70,24 @@ def test_security_AU2_every_refusal_is_the_same_answer(site: Site, new_browser, 
     same = other.html.replace("someone@example.org", "EMAIL").replace(other.forms[0].named("csrf")[0].value, "TOKEN")
     assert known == same
     assert {"sign-in"} == {interaction for _, interaction, _ in trail(site, user.id)} or case == "unknown"
+
+
+@pytest.mark.parametrize("case", ["unknown", "wrong password", "disabled", "without a password", "right"])
+def test_security_AU2_for_everybody_one_password_is_verified(
+    site: Site, browser: Browser, monkeypatch: pytest.MonkeyPatch, case: str
+):
+    no_password = {"password_hash": None} if case == "without a password" else {}
+    user = add_user(site.settings.database_url, is_active=case != "disabled", **no_password)
+    costs = []
+
+    def counted(hashed: str, password: str) -> bool:
+        costs.append(extract_parameters(hashed))
+        return verify_password(hashed, password)
+
+    monkeypatch.setattr("fhir_server.oauth.passwords.verify_password", counted)
+    email = "nobody@example.org" if case == "unknown" else user.email
+    browser.press(browser.get("/sign-in"), email=email, password=PASSWORD if case != "wrong password" else "x" * 12)
+    assert costs == [extract_parameters(hash_password(PASSWORD, hasher=FLOOR))]
 
 
 def test_security_AU3_failures_of_an_account_make_everybody_wait_and_a_right_password_forgets_them(
