@@ -1,4 +1,4 @@
-"""Clients whose keys are found at an address, over HTTP, on two workers (smart.md J3 to J5, R5; security OA-9, OA-10)."""
+"""Clients whose keys are at an address, over HTTP, on two workers (smart.md J3 to J5, R5; security OA-9, OA-10)."""
 
 from __future__ import annotations
 
