@@ -116,6 +116,58 @@ def run(folder: Path, *arguments: str, variables: dict[str, str] | None = None) 
     ).stdout
 
 
+def test_the_sample_app_is_served_and_may_run_its_own_script_alone(demo):
+    address, _, _ = demo
+    for path, media_type in {"": "text/html", "launch.html": "text/html", "app.js": "text/javascript"}.items():
+        answer = httpx.get(f"{address}/demo-app/{path}")
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith(media_type)
+        assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert httpx.get(f"{address}/demo-app/pages.py").status_code == 404
+
+
+def test_the_demos_backend_service_gets_a_token_with_its_key(demo):
+    address, _, folder = demo
+    asked = ("token", "--client", "demo-backend", "--key", "var/demo-backend.jwk", "--scope", "system/*.rs")
+    token = run(folder, *asked, variables={"FHIR_SERVER_BASE_URL": address}).strip()
+    answer = httpx.get(f"{address}/fhir/Patient?_summary=count", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        run(folder, *asked[:2], "demo-service", *asked[3:], variables={"FHIR_SERVER_BASE_URL": address})
+    assert "invalid_client" in refused.value.stderr
+
+
+def test_the_demos_portal_has_the_secret_that_is_kept(demo):
+    address, _, folder = demo
+    secret = (folder / "var/demo-portal.secret").read_text()
+    form = {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43, "redirect_uri": "x:"}
+    right = httpx.post(f"{address}/oauth/token", data=form, auth=("demo-portal", secret))
+    assert (right.status_code, right.json()["error"]) == (400, "invalid_grant")
+    wrong = httpx.post(f"{address}/oauth/token", data=form, auth=("demo-portal", secret[::-1]))
+    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("name", ["demo-portal.secret", "demo-backend.jwk", "secret"])
+def test_what_the_demo_keeps_is_for_its_owner_alone(demo, name):
+    assert (demo[2] / "var" / name).stat().st_mode & 0o077 == 0
+
+
+def test_the_apps_are_told_another_address_and_another_key(tmp_path):
+    assert prepare(tmp_path, free_port()).returncode == 0
+    key = tmp_path / "var/demo-backend.jwk"
+    before = json.loads(key.read_text())["kid"]
+    key.unlink()
+    port = free_port()
+    assert prepare(tmp_path, port).returncode == 0
+    app = json.loads(run(tmp_path, "client", "show", "demo-app", "--json"))
+    assert app["redirect_uris"] == [f"http://127.0.0.1:{port}/demo-app/"]
+    assert app["launch_uris"] == [f"http://127.0.0.1:{port}/demo-app/launch.html"]
+    kids = json.loads(run(tmp_path, "client", "show", "demo-backend", "--json"))["keys"]
+    assert kids == [json.loads(key.read_text())["kid"]]
+    assert kids != [before]
+
+
 def test_preparing_twice_changes_nothing_and_keeps_what_was_done_since(tmp_path):
     port = free_port()
     assert prepare(tmp_path, port).returncode == 0
@@ -135,6 +187,9 @@ def test_with_json_the_demo_tells_a_token_and_where_to_look(tmp_path):
     facts = json.loads(run(tmp_path, "demo", "--port", str(free_port()), "--prepare-only", "--json"))
     assert facts["access_token"].count(".") == 2
     assert facts["fhir_base"].endswith("/fhir")
+    assert facts["sample_app"].endswith("/demo-app/")
+    assert set(facts["client_secrets"]) == {"demo-portal"}
+    assert facts["client_keys"] == {"demo-backend": "var/demo-backend.jwk"}
 
 
 def test_the_command_it_names_for_other_tokens_can_be_typed_as_it_stands(capsys, monkeypatch):

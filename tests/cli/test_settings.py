@@ -112,3 +112,11 @@ def test_origins_are_separated_by_spaces(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_fhir_base_is_under_the_public_address():
     assert load_settings(base_url="https://host.example/").fhir_base == "https://host.example/fhir"
+
+
+def test_the_sample_app_is_for_development_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FHIR_SERVER_DEMO_APP", "1")
+    with pytest.raises(SettingsInvalid, match="demo_app is for development"):
+        load_settings()
+    monkeypatch.setenv("FHIR_SERVER_DEV", "1")
+    assert load_settings().demo_app
