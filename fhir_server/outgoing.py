@@ -30,6 +30,8 @@ METADATA: Final = frozenset(map(IPv4Address, ("168.63.129.16", "169.254.169.254"
 """Where clouds tell a machine its secrets; the first is no private address."""
 SHARED: Final = IPv4Network("100.64.0.0/10")
 PROTOCOLS: Final = IPv4Network("192.0.0.0/24")
+GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+"""What IPv6 has given out (RFC 4291 §2.4); the rest is local, translated or for later."""
 LAST_PORT: Final = 65_535
 TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 """IPv6 addresses that stand for IPv4 ones (RFC 6052)."""
@@ -151,7 +153,7 @@ class Outgoing:
         if plain.is_loopback:
             return self.loopback
         if plain.is_global and not plain.is_reserved:
-            return True
+            return isinstance(plain, IPv4Address) or plain in GLOBAL_UNICAST
         return self.private and (plain.is_private or _is_in(plain, SHARED))
 
 
