@@ -107,6 +107,11 @@ class Reach:
         """Whether the contents of a resource decide: a filter of a granular scope."""
         return any(way.tests for way in self.ways)
 
+    @property
+    def is_unfiltered(self) -> bool:
+        """Whether one way sees the type as a whole within its extent."""
+        return any(not way.tests for way in self.ways)
+
     def within(self, extents: Container[Extent]) -> Reach:
         """Return what of it lies within some extents."""
         kept = tuple(way for way in self.ways if way.extent in extents)

@@ -1,7 +1,7 @@
 """Resources that are made when they are asked for, and stored nowhere: one entry a type.
 
 What is stored under the same id wins. Access is decided where they are made: nobody gets by one what he would not get
-by reading what it tells about.
+by reading what it tells about. A granular scope, which the index answers, shows what is stored alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fhir_server.fhir.provenance.find import find_provenance
 from fhir_server.fhir.provenance.read import included_provenances, read_provenance
 from fhir_server.fhir.response import Response, Touched, patients_of, version_headers
 from fhir_server.fhir.service import Service
-from storage.access import Access
+from storage.access import Access, Right
 from storage.resources import ResourceKey, Version
 from storage.search.page import Page
 from storage.search.query import Include, Search
@@ -52,7 +52,9 @@ async def read_rendered(key: ResourceKey, access: Access, service: Service) -> V
     The caller may read the type: the store was asked first.
     """
     rendered = RENDERED.get(key.resource_type)
-    return None if rendered is None else await rendered.read(key.id, access, service)
+    if rendered is None or not access.reach(key.resource_type, Right.READ).is_unfiltered:
+        return None
+    return await rendered.read(key.id, access, service)
 
 
 async def refuse_history(key: ResourceKey, access: Access, service: Service) -> None:
@@ -70,7 +72,8 @@ def represent_rendered(version: Version) -> Response:
 async def search_all(search: Search, access: Access, service: Service) -> Page:
     """Return one page of a search of a type, with what is made among matches and includes."""
     rendered = RENDERED.get(search.resource_type)
-    if rendered is None or rendered.find is None or search.several:
+    made = rendered is not None and access.reach(search.resource_type, Right.SEARCH).is_unfiltered
+    if rendered is None or not made or rendered.find is None or search.several:
         page = await service.searcher.search(search, access)
     else:
         page = await rendered.find(search, access, service)

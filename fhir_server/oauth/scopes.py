@@ -23,6 +23,8 @@ IDENTITY_SCOPES: Final = frozenset(
 )
 URI_FORM: Final = "http://smarthealthit.org/fhir/scopes/"
 MAXIMUM_LENGTH: Final = 8192
+LONGEST_GRANT: Final = 5_000
+"""What is granted goes into access tokens, which are refused above 8 KiB (security OA-6)."""
 MOST_GRANULAR: Final = 100
 """So many scopes of a list may have a filter: each is part of every statement about its type."""
 _SCOPE: Final = re.compile(r"(patient|user|system)/([A-Za-z]{1,64}|\*)\.([a-z]{1,8}|\*)(?:\?(.+))?\Z")
@@ -177,7 +179,7 @@ def grant_text(requested: str, allowed: str, resource_types: Collection[str]) ->
     """Return the scopes of `requested` that `allowed` covers, space-separated.
 
     A scope that is granted in full keeps its spelling, so a v1 request gets a v1 answer (C3). Raises InvalidScope when
-    nothing is left, and where `parse_scopes` does.
+    nothing is left, for more than LONGEST_GRANT characters, and where `parse_scopes` does.
     """
     parse_scopes(requested, resource_types)  # within its limits
     registered = parse_scopes(allowed, resource_types)
@@ -193,4 +195,7 @@ def grant_text(requested: str, allowed: str, resource_types: Collection[str]) ->
             granted[word if part == scope else str(part)] = None
     if not granted:
         raise InvalidScope("None of the scopes asked for can be granted.")
-    return " ".join(granted)
+    text = " ".join(granted)
+    if len(text) > LONGEST_GRANT:
+        raise InvalidScope(f"The scopes to be granted are longer than {LONGEST_GRANT} characters; ask for fewer.")
+    return text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, cast, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from capability.value_sets import find_value_set
@@ -340,7 +340,8 @@ def _lookup(dialect: str, reach: Reach, by_id: bool) -> Prepared:
 def _url(body: ColumnElement[bytes], dialect: str) -> ColumnElement[Any]:
     found: ColumnElement[Any]
     if dialect == "postgresql":
-        found = cast(func.convert_from(body, "UTF8"), JSONB)["url"].astext
+        there = func.nullif(body, literal_column("''"))  # of what was deleted no body is left, but it may be looked at
+        found = cast(func.convert_from(there, "UTF8"), JSONB)["url"].astext
     else:
         found = func.json_extract(cast(body, Text), "$.url")
     return found

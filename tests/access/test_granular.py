@@ -155,6 +155,14 @@ def test_smart_C6_a_granular_scope_on_the_patient_and_one_of_the_user_are_a_unio
     assert caller.get(f"/Observation/{OTHER}-laboratory").status_code == 404
 
 
+def test_smart_C6_as_many_filters_as_a_token_may_have_are_answered(world, site: Site):
+    filters = [f"patient/Observation.rs?code={number}&date=2024&status=final&_tag=a" for number in range(70)]
+    caller = app(site, *filters, granular("Observation", OBSERVATIONS, "survey"))
+    assert ids(caller.get("/Observation?_count=100&_sort=-date")) == own("survey")
+    assert ids(caller.get(f"/Patient/{OWN}/Observation?category=survey")) == own("survey")
+    assert caller.get(f"/Observation/{OWN}-laboratory").status_code == 404
+
+
 def test_smart_E4_pages_go_on_without_what_is_hidden(reader):
     first = reader.get("/Observation?_count=1&_sort=date")
     link = next(each["url"] for each in first.json()["link"] if each["relation"] == "next")
@@ -304,6 +312,25 @@ def test_us_core_provenance_comes_with_the_visible_observations_alone(reader):
     shown = provenance_id(ResourceKey("Observation", f"{OWN}-laboratory"), 1)
     assert reader.get(f"/Provenance/{hidden}").status_code == 404
     assert reader.get(f"/Provenance/{shown}").status_code == 200
+
+
+def test_smart_C9_a_granular_scope_for_provenance_shows_what_is_stored_alone(world, site: Site):
+    stored = {
+        "resourceType": "Provenance", "id": f"{OWN}-stored", "recorded": "2024-01-01T00:00:00Z",
+        "target": [{"reference": f"Observation/{OWN}-laboratory"}], "agent": [{"who": {"display": "somebody"}}],
+    }  # fmt: skip
+    world.put(f"/Provenance/{OWN}-stored", json=stored).raise_for_status()
+    made = provenance_id(ResourceKey("Observation", f"{OWN}-laboratory"), 1)
+    everything = "patient/Observation.rs patient/Patient.rs "
+    for target, seen in ((f"{OWN}-laboratory", [f"{OWN}-stored"]), (f"{OWN}-survey", [])):
+        caller = site.client(
+            f"{everything}user/Provenance.rs?target=Observation/{target}", role="CLINICIAN", patient=OWN
+        )
+        assert caller.get(f"/Provenance/{made}").status_code == 404
+        assert ids(caller.get(f"/Provenance?target=Observation/{OWN}-laboratory")) == seen
+        around = caller.get(f"/Observation?_id={OWN}-laboratory&_revinclude=Provenance:target")
+        assert ids(around) == sorted([f"{OWN}-laboratory", *seen])
+    world.delete(f"/Provenance/{OWN}-stored").raise_for_status()
 
 
 # --- operations -------------------------------------------------------------------------------------------------------

@@ -91,6 +91,12 @@ def test_smart_C9_security_OA12_a_filter_that_cannot_be_enforced_is_not_granted(
         grant_text(text, "patient/*.cruds", RESOURCE_TYPES)
 
 
+def test_security_OA6_what_is_granted_fits_into_a_token():
+    asked = " ".join(f"patient/Observation.rs?code={'a' * 60}{each}" for each in range(60))
+    with pytest.raises(InvalidScope, match="longer"):
+        grant_text(asked, "patient/*.rs", RESOURCE_TYPES)
+
+
 def test_smart_C9_the_scopes_with_a_filter_are_limited_in_number():
     many = " ".join(f"patient/Observation.rs?code={each}" for each in range(MOST_GRANULAR + 1))
     with pytest.raises(InvalidScope, match="filter"):
@@ -102,11 +108,11 @@ def test_smart_C9_the_scopes_with_a_filter_are_limited_in_number():
     [
         ("patient/Observation.rs?code=a", "patient/Observation.r", "patient/Observation.r?code=a"),
         ("patient/Observation.rs", "patient/Observation.cruds?code=a", "patient/Observation.rs?code=a"),
-        ("patient/*.rs", "patient/Flag.rs?code=a patient/Goal.r", "patient/Goal.r patient/Flag.rs?code=a"),
+        ("patient/*.rs", "patient/Procedure.rs?code=a patient/Goal.r", "patient/Goal.r patient/Procedure.rs?code=a"),
         ("patient/Observation.read", "patient/Observation.rs?code=a", "patient/Observation.rs?code=a"),
         ("patient/Observation.rs?code=a", "patient/Observation.rs?code=a,b", "patient/Observation.rs?code=a"),
         ("patient/Observation.rs?code=a,b", "patient/Observation.rs?code=a", "patient/Observation.rs?code=a"),
-        ("patient/Flag.r?code=a&date=2024", "patient/Flag.r?code=a", "patient/Flag.r?code=a&date=2024"),
+        ("patient/Procedure.r?code=a&date=2024", "patient/Procedure.r?code=a", "patient/Procedure.r?code=a&date=2024"),
         ("patient/Observation.rs", "patient/Observation.r patient/Observation.rs?code=a",
          "patient/Observation.r patient/Observation.s?code=a"),
         ("patient/Observation.rs?code=a", "patient/Observation.rs?code=%61", "patient/Observation.rs?code=a"),

@@ -60,7 +60,7 @@ async def included_provenances(
 ) -> list[Version]:
     """Return the Provenance of the versions on a page for which `includes` ask; nothing where it is out of reach."""
     asked = [include for include in includes if include.reverse and include.source == PROVENANCE]
-    if not asked or reach_of(access, PROVENANCE) is Reach.NONE:
+    if not asked or not reach_of(access, PROVENANCE).is_unfiltered:
         return []
     shown = [version for version in page.matches if _leads(version, asked)]
     iterating = [include for include in asked if include.iterate]
