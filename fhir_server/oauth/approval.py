@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.oauth.authorization_checks import Rejected, answer_address, is_private_use
-from fhir_server.oauth.deciding import covers
+from fhir_server.oauth.deciding import covers, needs_patient
 from fhir_server.oauth.picking import Picker, permitted_encounter, permitted_patient
 from fhir_server.oauth.service import service_of
 from fhir_server.oauth.transactions import START_AGAIN, Standing, reject
@@ -88,6 +88,7 @@ def _denied(stand: Standing) -> Rejected:
 
 def _grant(stand: Standing, words: tuple[str, ...], grant_id: str, now: int) -> Grant:
     chosen, launch = stand.chosen, stand.pending.launch
+    is_about_one = launch is not None or needs_patient(words, own=chosen.is_patient)  # all else may be unticked
     return Grant(
         id=grant_id,
         client_id=stand.pending.client.id,
@@ -95,8 +96,8 @@ def _grant(stand: Standing, words: tuple[str, ...], grant_id: str, now: int) -> 
         organization_id=chosen.row.organization_id,
         role=chosen.row.role,
         scope=" ".join(words),
-        patient=stand.patient,
-        encounter=stand.encounter or None,
+        patient=stand.patient if is_about_one else None,
+        encounter=(stand.encounter or None) if is_about_one else None,
         fhir_user=chosen.fhir_user if "fhirUser" in words else None,
         context=dict(launch.context) if launch else {},
         break_glass_id=chosen.emergency_id,

@@ -23,19 +23,24 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is known so far; `encounter` is "" for a person who chose none, None for one who was not asked."""
+    """What is known so far.
+
+    `own` says that the person's role reaches own records alone. `encounter` is "" for a person who chose none, None for
+    one who was not asked.
+    """
 
     organization: str | None
     offered: Sequence[str]
     patient: str | None
     encounter: str | None
+    own: bool = False
 
 
 def next_step(progress: Progress) -> Step:
     """Return the first page that has to be shown; consent comes last, and its answer ends the request."""
     if progress.organization is None:
         return Step.ORGANIZATION
-    if needs_patient(progress.offered) and progress.patient is None:
+    if needs_patient(progress.offered, own=progress.own) and progress.patient is None:
         return Step.PATIENT
     if "launch/encounter" in progress.offered and progress.encounter is None:
         return Step.ENCOUNTER
@@ -84,10 +89,13 @@ def fhir_scopes(words: Sequence[str]) -> tuple[Scope, ...]:
     return parse_scopes(" ".join(words), RESOURCE_TYPES).fhir
 
 
-def needs_patient(words: Sequence[str]) -> bool:
-    """Say whether a patient has to be in context: asked for, or because a `patient/` scope speaks of one (P1, P3)."""
+def needs_patient(words: Sequence[str], *, own: bool = False) -> bool:
+    """Say whether a patient has to be in context: asked for, or because a scope speaks of one (P1, P3).
+
+    Of a person whose role reaches own records alone every scope does: `user/` is one of these records, too (C12).
+    """
     asked = "launch/patient" in words or "launch/encounter" in words
-    return asked or any(scope.level is Level.PATIENT for scope in fhir_scopes(words))
+    return asked or any(own or scope.level is Level.PATIENT for scope in fhir_scopes(words))
 
 
 def covers(earlier: str, words: Sequence[str]) -> bool:

@@ -126,7 +126,8 @@ class Standing:
     def step(self) -> Step:
         """What has to be shown next."""
         organization = self.membership.row.organization_id if self.membership else None
-        return next_step(Progress(organization, self.offered, self.patient, self.encounter))
+        own = self.membership is not None and self.membership.is_patient
+        return next_step(Progress(organization, self.offered, self.patient, self.encounter, own))
 
     def act(self, interaction: str, **more: Any) -> Act:
         """Return what the person does here, for the audit."""
@@ -290,7 +291,7 @@ def _patient(
     """Return the patient in context: of the launch, chosen, or the only one whom the person may act for (P1)."""
     if pending.launch is not None and pending.launch.patient is not None:
         return pending.launch.patient
-    if not needs_patient(offered):
+    if not needs_patient(offered, own=membership.is_patient):
         return None
     patient: str | None = chosen.get("patient")
     if not membership.is_patient:
@@ -327,23 +328,12 @@ async def reject(request: Request, pending: Pending, error: Rejected, act: Act |
     return redirect(service.settings, rejection_address(error, service.settings.base_url))
 
 
-async def asking_client(service: OAuthService, transaction: str) -> Client | None:
-    """Return the client that a pending request is of, for the page where a person signs in; None when there is none."""
-    asking = await _asking(service, transaction)
-    return asking.client if asking else None
+async def asking(service: OAuthService, transaction: str) -> Pending | None:
+    """Return a pending request for the page where a person signs in; None when there is none.
 
-
-async def asking_address(service: OAuthService, transaction: str) -> str | None:
-    """Return where the app of a pending request takes the browser in the end.
-
-    Signing in may be all that was missing: then the redirect that follows the form leads there, which the page's
-    `form-action` has to allow (`render(…, goes_to=…)`).
+    The page names its client, may know who is expected (`login_hint`), and lets its `form-action` lead to the redirect
+    URI (`render(…, goes_to=…)`): signing in may be all that was missing.
     """
-    asking = await _asking(service, transaction)
-    return asking.parameters.redirect_uri if asking else None
-
-
-async def _asking(service: OAuthService, transaction: str) -> Pending | None:
     async with service.database.platform() as connection:
         stored = await find_request(connection, digest(transaction))
     try:

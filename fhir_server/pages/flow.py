@@ -150,7 +150,17 @@ async def proceed(request: Request) -> Response:
     browser = browser_of(request)
     if browser is None:
         return await _begin(request)
-    await _claim(request, browser)
+    pending = await _claim(request, browser)
+    try:
+        return await _onward(request)
+    except PageRefused:
+        if not pending.is_silent:
+            raise
+        raise pending.rejected("access_denied", "This person cannot use the app.") from None
+
+
+async def _onward(request: Request) -> Response:
+    """Show the first page that is still to be shown, or end what needs none."""
     stand = await standing(request)
     step = stand.step
     if step is Step.CONSENT and await is_remembered(request, stand):

@@ -109,6 +109,7 @@ CATEGORY_SYSTEMS: Final = frozenset(
         "http://terminology.hl7.org/CodeSystem/v2-0074",
         "http://hl7.org/fhir/us/core/CodeSystem/condition-category",
         "http://hl7.org/fhir/us/core/CodeSystem/us-core-category",
+        "http://hl7.org/fhir/us/core/CodeSystem/us-core-observation-category",
         "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category",
     }
 )

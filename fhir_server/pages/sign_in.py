@@ -23,7 +23,7 @@ from fhir_server.oauth.sessions import (
     sign_out,
     start_session,
 )
-from fhir_server.oauth.transactions import asking_address, asking_client
+from fhir_server.oauth.transactions import asking
 from fhir_server.pages.browser import set_browser
 from fhir_server.pages.external_sign_in import providers_to_sign_in_with
 from fhir_server.pages.page import SignInNeeded, check_form, local_path, page, redirect, render
@@ -40,18 +40,20 @@ _TRANSACTION: Final = re.compile(r"/authorize/([A-Za-z0-9_-]{43})\Z")
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The app for which somebody signs in, and where it takes the browser in the end."""
+    """The app for which somebody signs in, where it takes the browser in the end, and whom it expects."""
 
     client: Client | None = None
     address: str | None = None
+    hint: str = ""
 
 
 async def asking_for(service: OAuthService, next_path: str) -> Asking:
     """Return which app waits at an address."""
     match = _TRANSACTION.match(next_path)
-    if match is None:
+    pending = await asking(service, match[1]) if match is not None else None
+    if pending is None:
         return Asking()
-    return Asking(await asking_client(service, match[1]), await asking_address(service, match[1]))
+    return Asking(pending.client, pending.parameters.redirect_uri, pending.parameters.login_hint or "")
 
 
 async def show_sign_in(request: Request) -> Response:
@@ -68,19 +70,19 @@ async def show_sign_in(request: Request) -> Response:
 async def _sign_in_page(
     request: Request, next_path: str, *, fresh: bool = False, email: str = "", problem: str = "", status: int = 200
 ) -> Response:
-    asking = await asking_for(service_of(request), next_path)
+    app = await asking_for(service_of(request), next_path)
     return render(
         request,
         "sign_in.html",
         status,
         form=SIGN_IN,
-        goes_to=asking.address,
-        client=asking.client,
+        goes_to=app.address,
+        client=app.client,
         providers=providers_to_sign_in_with(request),
         way_on=urlencode({"next": next_path} | ({"fresh": "1"} if fresh else {})),
         next_path=next_path,
         fresh=fresh,
-        email=email,
+        email=email or app.hint,
         problem=problem,
     )
 
@@ -90,15 +92,18 @@ async def submit_sign_in(request: Request) -> Response:
     fields = await read_form(request)
     check_form(request, fields, SIGN_IN)
     next_path, email = local_path(fields.get("next")), fields.get("email", "").strip()
+    fresh = fields.get("fresh") == "1"
     try:
         user = await user_by_password(request, email, fields.get("password", ""))
     except TooManyAttempts as error:
         problem = f"Too many attempts. Try again in {duration(error.retry_after)}."
-        response = await _sign_in_page(request, next_path, email=email, problem=problem, status=error.status)
+        response = await _sign_in_page(
+            request, next_path, fresh=fresh, email=email, problem=problem, status=error.status
+        )
         response.headers.update(error.headers)
         return response
     if user is None:
-        return await _sign_in_page(request, next_path, email=email, problem=WRONG, status=403)
+        return await _sign_in_page(request, next_path, fresh=fresh, email=email, problem=WRONG, status=403)
     return await start_session(request, user, next_path)
 
 
@@ -120,9 +125,9 @@ async def _code_page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    asking = await asking_for(service_of(request), next_path)
+    app = await asking_for(service_of(request), next_path)
     context: dict[str, Any] = {"next_path": next_path, "problem": problem}
-    response = render(request, "code.html", status, form=CODE, goes_to=asking.address, **context)
+    response = render(request, "code.html", status, form=CODE, goes_to=app.address, **context)
     response.headers.update(headers or {})
     return response
 

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables.authorization import launches
 
 LAUNCH_SECONDS: Final = 300
 """How long an app may take to come for a launch."""
-KEPT_SECONDS: Final = 3600
-"""How long after its end a launch is kept: the request that used it still needs its context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,7 @@ _COLUMNS: Final = tuple(launches.c[name] for name in _NAMES)
 
 
 async def add_launch(connection: AsyncConnection, launch: Launch) -> None:
-    """Insert a launch; those whose end is long past go."""
-    await connection.execute(delete(launches).where(launches.c.expires_at < launch.created_at - KEPT_SECONDS))
+    """Insert a launch."""
     await connection.execute(insert(launches).values({name: getattr(launch, name) for name in _NAMES}))
 
 

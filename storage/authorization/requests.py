@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables.authorization import authorization_requests as requests
 
 REQUEST_SECONDS: Final = 900
 """How long a person may take."""
-KEPT_SECONDS: Final = 3600
-"""How long after its end a request is kept, so that whoever comes back to it is told what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,7 @@ _COLUMNS: Final = tuple(requests.c[name] for name in _NAMES)
 
 
 async def add_request(connection: AsyncConnection, request: AuthorizationRequest) -> None:
-    """Insert a request; those whose end is long past go."""
-    await connection.execute(delete(requests).where(requests.c.expires_at < request.created_at - KEPT_SECONDS))
+    """Insert a request."""
     await connection.execute(insert(requests).values({name: getattr(request, name) for name in _NAMES}))
 
 

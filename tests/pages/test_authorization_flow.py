@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
@@ -11,6 +14,8 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from capability.roles import roles
+from fhir_server.access import RESOURCE_TYPES
 from storage.authorization.opaque import digest
 from storage.authorization.requests import REQUEST_SECONDS
 from storage.tables.authorization import authorization_codes, authorization_requests, sessions
@@ -351,3 +356,101 @@ def test_smart_C12_another_person_in_the_same_browser_begins_anew(site, url, app
     page = browser.press(signed_out, "Sign in", email=user.email, password=PASSWORD)
     assert step_of(page) == "consent"
     assert "Levin" not in page.text
+
+
+# --- more of §4 -------------------------------------------------------------------------------------------------------
+
+
+def test_smart_A12_a_consent_that_is_sent_many_times_at_once_gives_one_code(site, url, app, user, browser):
+    _, page = sign_in(site, user, browser, at=app.address())
+    data = page.form(button="Allow").data({}, "Allow")
+    cookies = dict(browser.client.cookies)
+
+    def send(_number: int) -> httpx.Response:
+        return httpx.post(
+            page.address,
+            data=dict(data) | {"scope": [value for name, value in data if name == "scope"]},
+            cookies=cookies,
+            headers={"Origin": site.settings.base_url},
+            timeout=60,
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, range(8)))
+    assert sorted(answer.status_code for answer in answers) == [303, *[409] * 7]
+    assert len(grants_of(url, app.client)) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_smart_A13_several_kilobytes_of_scopes_are_taken(site, url, user, browser, method):
+    category = "http://terminology.hl7.org/CodeSystem/observation-category"
+    words = [f"patient/Observation.rs?category={category}|{code}" for code in ("laboratory", "vital-signs", "survey")]
+    words += [f"patient/{name}.rs" for name in sorted(RESOURCE_TYPES) if name != "Observation"]
+    app = App(site, add_app(url, scope="patient/*.rs"))
+    sign_in(site, user, browser)
+    asked = app.parameters(" ".join(words))
+    address = f"{site.settings.base_url}/oauth/authorize"
+    started = (
+        httpx.get(address, params=asked, timeout=30) if method == "GET" else httpx.post(address, data=asked, timeout=30)
+    )
+    page = browser.get(started.headers["location"])
+    assert step_of(page) == "consent"
+    granted = app.tokens(browser.press(page, "Allow"))["scope"].split()
+    assert set(words) - set(granted) == {"patient/AuditEvent.rs", *_without_rights(words)}
+
+
+def _without_rights(words: list[str]) -> set[str]:
+    role = roles()["PATIENT"]
+    return {word for word in words if not role.rights(word.partition("/")[2].partition(".")[0])}
+
+
+def test_smart_O4_the_nonce_and_the_time_of_sign_in_reach_the_identity_token(site, app, user, browser):
+    before = int(time.time())
+    _, page = sign_in(site, user, browser, at=app.address("openid patient/*.rs", nonce="n-1", max_age="600"))
+    tokens = app.tokens(browser.press(page, "Allow"))
+    body = tokens["id_token"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    assert claims["nonce"] == "n-1"
+    assert claims["sub"] == user.id
+    assert before - 1 <= claims["auth_time"] <= time.time() + 1
+
+
+def test_smart_C11_F6_online_access_is_bound_to_the_session(site, url, app, user, browser):
+    _, page = sign_in(site, user, browser, at=app.address("patient/*.rs online_access"))
+    tokens = app.tokens(browser.press(page, "Allow"))
+    assert tokens["scope"] == "patient/*.rs online_access"
+    (grant,) = grants_of(url, app.client)
+    assert grant.session_id
+    browser.press(browser.get("/sign-out"), "Sign out")
+    (grant,) = grants_of(url, app.client)
+    assert grant.revoked_at
+
+
+def test_smart_C12_user_scopes_of_a_patient_are_of_the_own_record(site, url, app, user, patient, browser):
+    put(site, "Patient", "flow-9", name=[{"family": "Foreign"}])
+    _, page = sign_in(site, user, browser, at=app.address("user/*.rs"))
+    tokens = app.tokens(browser.press(page, "Allow"))
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    found = httpx.get(f"{site.base}/Patient", headers=bearer, timeout=30).json()
+    assert [entry["resource"]["id"] for entry in found["entry"]] == [patient]
+
+
+def test_smart_15_identity_alone_is_about_no_patient(site, url, app, user, browser):
+    _, page = sign_in(site, user, browser, at=app.address("openid patient/*.rs"))
+    page.form(button="Allow").untick("scope", "1.read")
+    tokens = app.tokens(browser.press(page, "Allow"))
+    assert tokens["scope"] == "openid"
+    assert "patient" not in tokens
+
+
+def test_smart_4_the_sign_in_page_knows_who_is_expected(app, user, browser):
+    page = browser.get(app.address(login_hint=user.email))
+    (field,) = page.form().named("email")
+    assert field.value == user.email
+    assert app.client.name in page.text
+
+
+def test_smart_A4_silence_for_somebody_who_cannot_use_the_app_is_access_denied(site, url, user, browser):
+    app = App(site, add_app(url, type="confidential", organization_id=OTHER_ORGANIZATION))
+    sign_in(site, user, browser)
+    assert app.error_of(browser.get(app.address(prompt="none"))) == "access_denied"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -135,6 +136,14 @@ def test_smart_L3_a_launch_is_used_once(site, app, clinician, signed_in):
     launch = minted(site, signed_in, clinician, app)
     assert step_of(ask(app, signed_in, launch)) == "consent"
     assert app.error_of(ask(app, signed_in, launch)) == "invalid_request"
+
+
+def test_smart_L3_a_launch_that_many_come_for_at_once_is_used_once(site, app, clinician, signed_in):
+    address = f"{site.settings.base_url}{app.address(EHR_SCOPE, launch=minted(site, signed_in, clinician, app))}"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: httpx.get(address, timeout=60), range(8)))
+    places = [urlsplit(answer.headers["location"]).path.split("/")[1] for answer in answers]
+    assert sorted(places) == ["authorize", *["callback"] * 7]
 
 
 def test_smart_L3_an_unknown_and_another_apps_launch_are_refused(site, url, app, clinician, signed_in):
