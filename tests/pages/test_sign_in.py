@@ -8,6 +8,7 @@ from argon2 import extract_parameters
 
 from fhir_server.oauth.passwords import FLOOR, hash_password, verify_password
 from fhir_server.pages.browser import cookie_name
+from tests.pages.apps import App, add_app
 from tests.pages.forms import Browser
 from tests.pages.people import PASSWORD, add_user, run_sql, sign_in, trail
 from tests.site import Site
@@ -228,3 +229,16 @@ def test_security_IN2_no_text_is_too_strange_to_be_refused(site: Site, browser: 
         assert browser.post("/sign-in", {"csrf": token, **fields}).status_code in {400, 403}
     for query in ({"next": text}, {"fresh": text}, {text: "1"}):
         assert browser.client.get("/sign-in", params=query).status_code in {200, 303, 400}
+
+
+def test_smart_15_the_page_names_the_app_and_whom_it_expects_and_keeps_a_wish_for_a_fresh_sign_in(
+    site: Site, browser: Browser
+):
+    client = add_app(site.settings.database_url, name="Growth chart")
+    page = browser.get(App(site, client).address(prompt="login", login_hint="pat@example.org"))
+    assert page.path == "/sign-in"
+    assert "To go on to Growth chart, sign in at FHIR server" in page.text
+    assert page.forms[0].named("email")[0].value == "pat@example.org"
+    assert "https://app.example" in page.response.headers["Content-Security-Policy"]
+    page = browser.press(browser.get("/sign-in?fresh=1"), email="pat@example.org", password="wrong password 1")
+    assert "once more" in page.text
