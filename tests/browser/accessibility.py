@@ -28,4 +28,5 @@ def faults_of(browser: Browser) -> list[str]:
 def look_at(browser: Browser, name: str) -> None:
     """Keep pictures of a page of ours and find no fault with it."""
     assert faults_of(browser) == []
+    assert [each for each in browser.complaints() if "Content Security Policy" in each] == []
     browser.shoot(name)

@@ -85,6 +85,22 @@ def test_smart_15_the_search_of_a_clinician(site, app, plain):
     assert back_at_app(plain, app)["error"] == ["access_denied"]
 
 
+def test_smart_15_changing_and_deleting_stand_out(site, app, plain):
+    asked = "launch/patient patient/Patient.rs patient/Observation.cruds patient/Condition.rs offline_access"
+    plain.open(question(site, app, asked))
+    sign_in(plain, DOCTOR)
+    look_for(plain, "Lindqvist")
+    choose_patient(plain, "Mara Inés Lindqvist")
+    plain.until(lambda: plain.heading.startswith("Allow"), "the question")
+    look_at(plain, "consent-with-changes")
+    assert plain.all("fieldset.change")
+    assert plain.all("fieldset.delete")
+    colours = {
+        plain.run("return getComputedStyle(arguments[0]).borderLeftColor", each) for each in plain.all("fieldset")
+    }
+    assert len(colours) == 2
+
+
 def test_smart_15_the_organization_of_somebody_with_several(site, app, plain):
     plain.open(question(site, app, "openid fhirUser user/Patient.rs"))
     sign_in(plain, EVERYWHERE)

@@ -156,3 +156,12 @@ def test_smart_V3_online_access_ends_when_the_person_signs_out(site, app, browse
     browser.driver.switch_to.window(page)
     assert do(browser, "refresh") == "failed"
     assert "invalid_grant" in browser.of("error")
+
+
+def test_smart_L8_no_page_of_ours_shows_in_a_frame(site, app, browser):
+    browser.open(f"{app}/frame.html?page={quote(question(site, app, SCOPE), safe='')}")
+    browser.until(lambda: browser.of("state") == "loaded", "the frame")
+    browser.driver.switch_to.frame(browser.all("iframe")[0])
+    assert browser.all("form, input, main") == []
+    browser.driver.switch_to.default_content()
+    assert any("frame" in each for each in browser.complaints())
