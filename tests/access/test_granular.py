@@ -157,7 +157,7 @@ def test_smart_C6_a_granular_scope_on_the_patient_and_one_of_the_user_are_a_unio
 
 def test_smart_C6_as_many_filters_as_a_token_may_have_are_answered(world, site: Site):
     filters = [f"patient/Observation.rs?code={number}&date=2024&status=final&_tag=a" for number in range(70)]
-    caller = app(site, *filters, granular("Observation", OBSERVATIONS, "survey"))
+    caller = app(site, "patient/Patient.r", *filters, granular("Observation", OBSERVATIONS, "survey"))
     assert ids(caller.get("/Observation?_count=100&_sort=-date")) == own("survey")
     assert ids(caller.get(f"/Patient/{OWN}/Observation?category=survey")) == own("survey")
     assert caller.get(f"/Observation/{OWN}-laboratory").status_code == 404
