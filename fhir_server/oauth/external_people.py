@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -14,6 +15,8 @@ from fhir_server.oauth.providers import IdentityProvider
 from fhir_server.oauth.service import Act, OAuthService, service_of
 from fhir_server.oauth.sessions import PERSON
 from storage.authorization.linked_accounts import Account, link_account, user_of_account
+from storage.authorization.sessions import end_grants_of, end_sessions_of
+from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
 from storage.repositories.entities import User, UserOrganization
 from storage.repositories.errors import ValueTaken
 from storage.repositories.platform import OrganizationRepository, UserOrganizationRepository, UserRepository
@@ -43,7 +46,54 @@ async def person_for(request: Request, provider: IdentityProvider, claims: Mappi
         raise ExternalSignInFailed("unknown")
     if not user.is_active:
         raise ExternalSignInFailed("disabled")
+    if provider.create:
+        await _follow_role(request, service, provider, user, claims)
     return user
+
+
+async def _follow_role(
+    request: Request, service: OAuthService, provider: IdentityProvider, user: User, claims: Mapping[str, Any]
+) -> None:
+    """Give a user the role that the issuer tells now: where it says who comes in, it says so each time.
+
+    What the former role had granted ends. Raises ExternalSignInFailed when the issuer tells no role any more, and for
+    a role that was taken away here.
+    """
+    role, organization_id = _told_role(provider, claims)
+    async with service.database.platform() as connection:
+        memberships = await UserOrganizationRepository(connection).of_user(user.id, active=False)
+    known = next((each for each in memberships if each.organization_id == organization_id), None)
+    if known is not None and not known.is_active:
+        raise ExternalSignInFailed("disabled")
+    if known is not None and known.role == role:
+        return
+    act = Act(user.id, PERSON, "user", "role", ids=(user.id,), purpose=provider.name)
+    async with service.acting(request, organization_id, act) as unit:
+        await _check_organization(unit)
+        repository = UserOrganizationRepository(unit.connection)
+        if known is None:
+            await repository.insert(UserOrganization(unit.ids.uuid7(), user.id, organization_id, role))
+            return
+        await repository.update(replace(known, role=role))
+        now = service.seconds
+        await end_sessions_of(unit.connection, user.id, "role changed", now)
+        await end_grants_of(unit.connection, user.id, "role changed", now, organization_id=organization_id)
+        until = instant(now + LONGEST_TOKEN_SECONDS)
+        await revoke(unit.connection, RevocationKind.USER, user.id, instant(now), until)
+
+
+def _told_role(provider: IdentityProvider, claims: Mapping[str, Any]) -> tuple[str, str]:
+    """Return role and organization that the issuer tells; raises ExternalSignInFailed where it tells none."""
+    role, organization_id = provider.role_in(claims), provider.organization_in(claims)
+    if role is None or organization_id is None:
+        raise ExternalSignInFailed("no role")
+    return role.value, organization_id
+
+
+async def _check_organization(unit: UnitOfWork) -> None:
+    organization = await OrganizationRepository(unit.connection).find(unit.organization_id)
+    if organization is None or not organization.is_active:
+        raise ExternalSignInFailed("no organization")
 
 
 async def _linked(request: Request, service: OAuthService, account: Account, user: User) -> User | None:
@@ -60,14 +110,10 @@ async def _created(
     request: Request, service: OAuthService, provider: IdentityProvider, account: Account, claims: Mapping[str, Any]
 ) -> User:
     """Make a user with the role that the issuer tells; raises ExternalSignInFailed where it tells none."""
-    role, organization_id = provider.role_in(claims), provider.organization_in(claims)
-    if role is None or organization_id is None:
-        raise ExternalSignInFailed("no role")
+    role, organization_id = _told_role(provider, claims)
     async with service.acting(request, organization_id) as unit:
-        organization = await OrganizationRepository(unit.connection).find(organization_id)
-        if organization is None or not organization.is_active:
-            raise ExternalSignInFailed("no organization")
-        user = await _insert(unit, account, _name(provider, claims), role.value)
+        await _check_organization(unit)
+        user = await _insert(unit, account, _name(provider, claims), role)
         act = Act(user.id, PERSON, "user", "create", ids=(user.id,), purpose=provider.name)
         await service.record(request, unit, act)
     return user

@@ -62,7 +62,7 @@ class IdentityProvider(BaseModel):
     link_by_email: bool = False
     """Whether a person who is known here by the same verified e-mail address is the same person."""
     create: bool = False
-    """Whether people who are not known here become users, with the role that the issuer tells."""
+    """Whether the issuer says who comes in: unknown people become users, and roles follow it at each sign-in."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> IdentityProvider:

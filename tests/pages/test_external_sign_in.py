@@ -28,6 +28,7 @@ from storage.repositories.entities import User
 from storage.repositories.platform import UserOrganizationRepository, UserRepository
 from storage.rls import ROLE
 from storage.tables.audit import rbac_logs
+from storage.tables.platform import user_organizations
 from storage.transaction import Change
 from tests.conftest import ORGANIZATION, new_database_url
 from tests.oauth.test_assertions import signed
@@ -448,7 +449,7 @@ def open_site(database_url: str, elsewhere: Elsewhere, tmp_path_factory: pytest.
         "client_id": "us",
         "client_secret": SECRET,
         "organization": ORGANIZATION,
-        "roles": {"provider": "CLINICIAN"},
+        "roles": {"provider": "CLINICIAN", "staff": "STAFF"},
         "claims": {"role": "publicMetadata.adminRole"},
         "create": True,
         "link_by_email": True,
@@ -479,15 +480,45 @@ def test_a_new_person_becomes_a_user_with_the_mapped_role_where_that_is_configur
     assert user is not None
     assert (user.name, user.password_hash, user.email_verified) == ("Ada", None, True)
 
-    async def roles(connection: AsyncConnection) -> list[tuple[str, str]]:
-        found = await UserOrganizationRepository(connection).of_user(user.id)
-        return [(each.organization_id, each.role) for each in found]
-
-    assert in_database(open_way.site.settings.database_url, roles) == [(ORGANIZATION, "CLINICIAN")]
+    assert _roles(open_way.site, user) == [(ORGANIZATION, "CLINICIAN")]
     assert ("user", "create", "allowed") in _audited(open_way.site, user.id)
     again = Way(open_way.site, open_way.elsewhere, browsers(open_way.site))
     assert again.go().back(vouched(again, "other@example.org", sub=f"sub-{email.upper()}")).path == "/account"
     assert email in (signed_in_as(again.browser) or "")
+
+
+def test_the_role_follows_the_issuer_at_each_sign_in_where_it_says_who_comes_in(open_way: Way):
+    email = f"{uuid4().hex}@example.org"
+    assert open_way.go().back(vouched(open_way, email)).path == "/account"
+    user = _user(open_way.site, email)
+    assert user is not None
+    demoted = vouched(open_way.go(), email, publicMetadata={"adminRole": "staff"})
+    assert open_way.back(demoted).path == "/account"
+    assert _roles(open_way.site, user) == [(ORGANIZATION, "STAFF")]
+    assert ("user", "role", "allowed") in _audited(open_way.site, user.id)
+    refused(open_way.go().back(vouched(open_way, email, publicMetadata={})))
+
+
+def test_a_role_that_was_taken_away_here_stays_away(open_way: Way):
+    email = f"{uuid4().hex}@example.org"
+    assert open_way.go().back(vouched(open_way, email)).path == "/account"
+    user = _user(open_way.site, email)
+    assert user is not None
+
+    async def take_away(connection: AsyncConnection) -> None:
+        own = user_organizations.c.user_id == user.id
+        await connection.execute(user_organizations.update().where(own).values(is_active=False))
+
+    in_database(open_way.site.settings.database_url, take_away)
+    refused(open_way.go().back(vouched(open_way, email)))
+
+
+def _roles(site: Site, user: User) -> list[tuple[str, str]]:
+    async def roles(connection: AsyncConnection) -> list[tuple[str, str]]:
+        found = await UserOrganizationRepository(connection).of_user(user.id)
+        return [(each.organization_id, each.role) for each in found]
+
+    return in_database(site.settings.database_url, roles)
 
 
 @pytest.mark.parametrize(
