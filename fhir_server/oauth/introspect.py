@@ -129,12 +129,12 @@ async def _of_access_token(service: OAuthService, caller: Caller) -> Mapping[str
 async def _of_refresh_token(service: OAuthService, asker: Asker, token: str) -> Mapping[str, Any]:
     """Return what a client is told of its own refresh token, and nobody else of any (I5)."""
     known = await find_refresh_token(service.database, digest(token))
-    if known is None or not asker.owns(known.client_id):
+    if known is None or asker.client is None or not asker.owns(known.client_id):
         return INACTIVE
     if known.used_at is not None or known.revoked_at is not None or known.expires_at <= service.seconds:
         return INACTIVE
     standing = await find_standing(service.database, known.grant_id)
-    if standing is None or fallen(standing, service.settings, service.seconds) is not None:
+    if standing is None or fallen(standing, asker.client, service.settings, service.seconds) is not None:
         return INACTIVE
     return {
         "active": True,

@@ -94,7 +94,7 @@ class _Redeeming:
         if code is None:
             return await self._replayed(unit, standing.grant)
         service = service_of(self.request)
-        fault = self._fault(code) or fallen(standing, service.settings, self.now)
+        fault = self._fault(code) or fallen(standing, self.client, service.settings, self.now)
         if fault is not None:
             refused = act_of(standing.grant, "code", outcome="denied", status=InvalidGrant.status)
             await service.record(

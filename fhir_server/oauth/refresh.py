@@ -111,7 +111,7 @@ class _Refreshing:
             if self.known.used_at is None and self.known.expires_at <= self.now:
                 raise _NotNow(Refused("expired refresh token"))
             return await self._ended(unit, standing.grant, REUSED)
-        why = fallen(standing, service.settings, self.now)
+        why = fallen(standing, self.client, service.settings, self.now)
         if why is not None:
             raise _NotNow(Refused(why))
         scope = narrowed(self.scope, standing.grant.scope)

@@ -12,9 +12,13 @@ import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from sqlalchemy import select
 
 from storage.authorization.grants import find_grant
 from storage.engine import Database
+from storage.tables.audit import rbac_logs
+from storage.transaction import Change
+from tests.conftest import ORGANIZATION
 from tests.oauth.granting import (
     REDIRECT_URI,
     SCOPE,
@@ -462,3 +466,50 @@ def test_smart_T1_a_code_is_redeemed_though_the_clock_ticks_meanwhile(
     assert answer.status_code == 200, answer.text
     renewal = refresh_form(granted.grant, answer.json()["refresh_token"], client_id=granted.grant.client_id)
     assert http.post("/oauth/token", data=renewal).status_code == 200
+
+
+async def test_smart_T16_codes_that_are_none_have_to_wait_in_the_end_and_a_right_one_clears(
+    database: Database, http: httpx.Client, granted: Granted, person: Person
+):
+    client_id = granted.grant.client_id
+    for _ in range(49):
+        refused(exchange(http, granted, code="guess"), "invalid_grant")
+    assert exchange(http, granted).status_code == 200
+    for _ in range(51):
+        refused(exchange(http, granted, code="guess"), "invalid_grant")
+    waiting = exchange(http, granted, code="guess")
+    refused(waiting, "slow_down", 429)
+    assert 0 < int(waiting.headers["Retry-After"]) <= 4
+    other = await grant(database, await new_client(database), person)
+    assert other.grant.client_id != client_id
+    assert exchange(http, other).status_code == 200
+
+
+async def test_security_AD2_tokens_are_on_record_and_nothing_secret_is(
+    database: Database, http: httpx.Client, granted: Granted
+):
+    body = exchange(http, granted).json()
+    refused(exchange(http, granted), "invalid_grant")
+    async with database.begin(ORGANIZATION, Change("tests", "tests", "tests")) as unit:
+        found = await unit.connection.execute(select(rbac_logs).where(rbac_logs.c.grant_id == granted.grant.id))
+        rows = [row._mapping for row in found]
+    said = [(row["resource"], row["interaction"], row["outcome"], row["actor_id"]) for row in rows]
+    assert said == [
+        ("access_token", "code", "allowed", granted.grant.user_id),
+        ("access_token", "replay", "denied", granted.grant.client_id),
+    ]
+    assert all(row["client_id"] == granted.grant.client_id for row in rows)
+    written = str(rows)
+    secrets = (granted.code, granted.verifier, body["access_token"], body["refresh_token"], body["id_token"])
+    assert not any(secret in written for secret in secrets)
+
+
+def test_security_PH1_neither_codes_nor_tokens_are_logged(
+    http: httpx.Client, granted: Granted, capfd: pytest.CaptureFixture[str]
+):
+    body = exchange(http, granted).json()
+    refused(exchange(http, granted), "invalid_grant")
+    out, err = capfd.readouterr()
+    assert "code replayed" in out + err
+    for secret in (granted.code, granted.verifier, body["access_token"], body["refresh_token"]):
+        assert secret not in out + err
