@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fhir_server.cli.installation import Act, Installation
-from fhir_server.demo.cast import CLIENTS, DemoClient
+from fhir_server.demo.cast import CLIENTS, PUBLISHER, DemoClient
 from fhir_server.demo.credentials import kept_key, kept_secret, public_part
 from fhir_server.oauth.clients import Registration, register
 from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret
@@ -81,6 +81,7 @@ def _wanted(installation: Installation, asked: DemoClient) -> Client:
             keys=None if key is None else public_part(key),
         )
     )
+    client = replace(client, publisher=PUBLISHER, is_verified=True)
     if asked.type != ClientType.CONFIDENTIAL:
         return client
     secret = hash_client_secret(settings.derive(CLIENT_SECRETS), credentials.secret(asked.id))

@@ -60,6 +60,7 @@ EVERYTHING: Final = (
     "launch launch/patient launch/encounter openid fhirUser profile offline_access online_access"
     " patient/*.cruds user/*.cruds"
 )
+PUBLISHER: Final = "the makers of this server"
 CLIENTS: Final = (
     DemoClient("demo-service", "backend", "Demo service", "system/*.cruds"),
     DemoClient("demo-care", "backend", "Demo care service", "system/*.cruds", organization=CARE_ORGANIZATION),
