@@ -171,6 +171,15 @@ def test_smart_E4_pages_go_on_without_what_is_hidden(reader):
     assert not [each for each in second.json()["link"] if each["relation"] == "next"]
 
 
+def test_security_AZ10_a_narrower_token_goes_on_with_less(world, site: Site):
+    wide = app(site, "patient/Observation.rs")
+    first = wide.get("/Observation?_count=2&_sort=_id")
+    link = next(each["url"] for each in first.json()["link"] if each["relation"] == "next")
+    assert ids(wide.get(link)) == sorted(own(*OBSERVATIONS))[2:4]
+    narrow = app(site, granular("Observation", OBSERVATIONS, "vital-signs"))
+    assert ids(narrow.get(link)) == own("vital-signs")
+
+
 def test_smart_E4_a_type_without_s_is_refused_alike_whether_or_not_it_has_rows(world, site: Site):
     caller = app(site, granular("Observation", OBSERVATIONS, "laboratory"))
     for letters in ("Encounter", "Condition", "VisionPrescription"):
