@@ -12,7 +12,7 @@ from typing import Final
 
 from capability.smart import CATEGORIES, Category
 from fhir_server.access import RESOURCE_TYPES
-from fhir_server.oauth.scopes import ANY_TYPE, LETTERS, Scope, parse_scope
+from fhir_server.oauth.scopes import ANY_TYPE, LETTERS, LONGEST_GRANT, MOST_GRANULAR, Scope, parse_scope
 from fhir_server.pages.plain_scopes import LETTERS as LETTERS_OF
 from fhir_server.pages.plain_scopes import Kind
 
@@ -65,7 +65,8 @@ def agreed(
     """Return the scopes that a person agreed to, in the order asked; always within `words`.
 
     `ticked` are the values of boxes, `narrowed` the codes of categories by the number of the scope; what is not among
-    those shown counts for nothing. Raises Unticked when a part that the app needs is missing, or nothing is left.
+    those shown counts for nothing. Raises Unticked when a part that the app needs is missing, when nothing is left, and
+    for more than a token can hold.
     """
     parts = parts_of(words, required)
     missing = any(part.required and part.value not in ticked for part in parts)
@@ -80,6 +81,8 @@ def agreed(
             kept[word] = None
     if all(word in CONTEXT_WORDS | STAY_WORDS for word in kept):
         raise Unticked("Tick what the app may do, or deny.")
+    if len(" ".join(kept)) > LONGEST_GRANT or sum("?" in word for word in kept) > MOST_GRANULAR:
+        raise Unticked("These are too many kinds for one app. Tick fewer of them, or all of a line.")
     return tuple(kept)
 
 

@@ -484,6 +484,7 @@ def test_smart_15_consent_is_remembered_only_for_what_did_not_grow(earlier, word
 
 # --- consent ----------------------------------------------------------------------------------------------------------
 
+LETTER_SETS = ("r", "s", "rs", "c", "u", "d", "cu", "cud", "cruds", "crs")
 WORDS = (
     "launch/patient",
     "openid",
@@ -530,6 +531,15 @@ def test_smart_C8_a_type_can_be_narrowed_to_categories_and_keeps_no_scope_of_all
         "patient/Observation.rs?category=http://hl7.org/fhir/us/core/CodeSystem/us-core-category|sdoh",
         "patient/Condition.rs?category=http://hl7.org/fhir/us/core/CodeSystem/condition-category|health-concern",
     )
+
+
+def test_smart_C8_categories_beyond_what_a_token_holds_are_too_many():
+    words = tuple(f"{level}/Observation.{letters}" for level in ("patient", "user") for letters in LETTER_SETS)
+    ticked = {f"{number}.{kind}" for number in range(len(words)) for kind in ("read", "change", "delete")}
+    codes = {"laboratory", "vital-signs", "survey", "social-history", "sdoh", "clinical-test"}
+    assert agreed(words, (), ticked, {}) == words
+    with pytest.raises(Unticked):
+        agreed(words, (), ticked, dict.fromkeys(range(len(words)), codes))
 
 
 def test_smart_C8_beside_a_wildcard_nothing_can_be_narrowed():
