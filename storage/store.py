@@ -47,7 +47,8 @@ from storage.visibility import is_seen, own_patient, visible
 def _read_statement(dialect: str, reach: Reach) -> Prepared:
     rows = fhir.resources
     columns = (rows.c.version, rows.c.last_updated, rows.c.deleted, rows.c.body)
-    return prepare(select(*columns).where(is_at_key(rows), visible(rows, reach)), dialect, is_short=True)
+    statement = select(*columns).where(is_at_key(rows), visible(rows, reach))
+    return prepare(statement, dialect, is_short=not reach.is_granular)  # those have endless shapes
 
 
 @lru_cache

@@ -78,9 +78,8 @@ def _history_statement(dialect: str, reach: Reach) -> Prepared:
         is_at_key(old), exists(select(literal_column("1")).where(seen))
     )
     versions = union_all(current, superseded).subquery()
-    return prepare(
-        select(*(versions.c[name] for name in names)).order_by(versions.c.version.desc()), dialect, is_short=True
-    )
+    statement = select(*(versions.c[name] for name in names)).order_by(versions.c.version.desc())
+    return prepare(statement, dialect, is_short=not reach.is_granular)  # those have endless shapes
 
 
 @lru_cache
