@@ -125,8 +125,8 @@ class Browser:
         self._click(found[0], name)
 
     def press_in(self, card: str, name: str) -> None:
-        """Press the button with this text in the one card that has this heading."""
-        cards = [each for each in self.all(".card") if each.find_element(By.TAG_NAME, "h2").text == card]
+        """Press the button with this text in the one card whose heading begins like this."""
+        cards = [each for each in self.all(".card") if each.find_element(By.TAG_NAME, "h2").text.startswith(card)]
         assert len(cards) == 1, f"{len(cards)} cards {card!r} on {self.heading!r}: {self.text}"
         self._click(cards[0].find_element(By.XPATH, f".//button[normalize-space()='{name}']"), name)
 
