@@ -57,7 +57,7 @@ def _configuration(path: str, base_url: str, *, registration: bool) -> _Document
 
 def _document(content: dict[str, Any]) -> _Document:
     body = msgspec.json.encode(content)
-    return _Document(body, gzip(body), f'"{blake2b(body, digest_size=12).hexdigest()}"')
+    return _Document(body, gzip(body), f'W/"{blake2b(body, digest_size=12).hexdigest()}"')
 
 
 async def configuration(request: Request) -> Response:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import httpx
 import pytest
 
+from fhir_server.oauth.tokens import Issuer, TokenRequest, issue
 from storage.audit_seals import export, open_trails
 from storage.rls import ROLE
 from tests.conftest import ORGANIZATION
@@ -51,6 +53,22 @@ def test_smart_E1_what_is_no_token_is_an_invalid_one(site: Site, token: str):
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith(f'{REALM}, error="invalid_token"')
     assert issues(answer)[0]["code"] == "login"
+
+
+def test_smart_E1_an_expired_token_is_invalid_and_is_said_to_have_expired(site: Site):
+    asked = TokenRequest("tester", "tests", ORGANIZATION, "SERVICE", "system/*.rs", 600)
+    token = issue(asked, Issuer(site.settings.base_url, site.base), site.ring, int(time.time()) - 601)
+    answer = ask(site, "/Patient", token)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith(f'{REALM}, error="invalid_token"')
+    assert issues(answer)[0]["code"] == "expired"
+
+
+@pytest.mark.parametrize("bearer", ["Bearer", "bearer a b"])
+def test_smart_E1_a_malformed_header_is_an_invalid_token(site: Site, bearer: str):
+    answer = httpx.get(f"{site.base}/Patient", headers={"Authorization": bearer})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith(f'{REALM}, error="invalid_token"')
 
 
 @pytest.mark.parametrize(
