@@ -12,14 +12,17 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
+from capability.compartments import in_patient_compartment
 from capability.elements import RESOURCE_TYPES as R4_TYPES
 from capability.roles import Role, is_directory, roles
+from capability.search_parameters import find
 from fhir_server.errors import NotAuthorised
 from fhir_server.oauth.filters import Filter
 from fhir_server.oauth.scopes import ANY_TYPE, Level, Scope, parse_scopes
 from storage.access import Access, Extent, Reach, Right, Way
+from storage.search.agreement import NOBODY
 from storage.search.granular import filter_tests, together
-from storage.search.shape import Binder, Test
+from storage.search.shape import Agreed, Binder, Test
 
 RESOURCE_TYPES: Final = frozenset(R4_TYPES)
 SERVICE: Final = "SERVICE"
@@ -54,6 +57,8 @@ class Caller:
     """The grant that the token comes from; None: the operator's command, or a client acting for itself."""
     break_glass_id: str | None = None
     """The emergency access that it is part of."""
+    is_partner: bool = False
+    """Whether the client is a partner, who sees only patients who agreed to it."""
 
 
 def authorise(caller: Caller) -> Access:
@@ -65,7 +70,7 @@ def authorise(caller: Caller) -> Access:
     role = roles().get(caller.role)
     if role is None or (role.name == EMERGENCY) != (caller.break_glass_id is not None):
         raise NotAuthorised("The role of this access token is not known.")
-    rights, filters = _rights(role.name, caller.scope, caller.patient is not None)
+    rights, filters = _rights(role.name, caller.scope, caller.patient is not None, is_partner=caller.is_partner)
     return Access(
         organization_id=caller.organization_id,
         actor=caller.subject,
@@ -81,7 +86,7 @@ def authorise(caller: Caller) -> Access:
 
 
 @lru_cache(maxsize=1024)
-def _rights(role_name: str, scope: str, has_patient: bool) -> tuple[Rights, Mapping[str, Any]]:
+def _rights(role_name: str, scope: str, has_patient: bool, *, is_partner: bool) -> tuple[Rights, Mapping[str, Any]]:
     """Return the rights by type, with the values that their tests name.
 
     Equal tokens share them, as they are the same for every organization and patient.
@@ -92,8 +97,25 @@ def _rights(role_name: str, scope: str, has_patient: bool) -> tuple[Rights, Mapp
     filters = _Filters()
     role = roles()[role_name]
     rights = {resource_type: _rights_of_type(role, resource_type, granted, filters) for resource_type in R4_TYPES}
+    if is_partner:
+        rights = {name: _of_partner(name, reaches) for name, reaches in rights.items()}
+        filters.binder.values |= NOBODY
     found = MappingProxyType({resource_type: reaches for resource_type, reaches in rights.items() if reaches})
     return found, MappingProxyType(filters.binder.values)
+
+
+def _of_partner(resource_type: str, reaches: Mapping[Right, Reach]) -> Mapping[Right, Reach]:
+    """Return what is left of rights to a type for a partner: of patients, those who agreed.
+
+    Of types that lie in no compartment whatever may tell of a patient is nothing to partners.
+    """
+    if in_patient_compartment(resource_type):
+        return {
+            right: Reach.by(Way(way.extent, (*way.tests, Agreed())) for way in reach.ways)
+            for right, reach in reaches.items()
+        }
+    is_common = is_directory(resource_type) or find(resource_type, "url") is not None
+    return reaches if is_common else {}
 
 
 def _rights_of_type(

@@ -21,6 +21,8 @@ SCOPES: Final = {
     "DATA_SHARING": ("patient-privacy", "Privacy Consent"),
 }
 """Types whose scope HL7 has a code for; others (BILLING …) keep their words."""
+DATA_SHARING: Final = "DATA_SHARING"
+"""The type by which a patient agrees that partners may see the record."""
 DISCLOSURE: Final = {"system": systems.ACT_CODE, "code": "IDSCL", "display": "information disclosure"}
 CATEGORIES: Final[dict[str, Json]] = {"DATA_SHARING": DISCLOSURE}
 DOCUMENT: Final = {"coding": [{"system": systems.LOINC, "code": "59284-0", "display": "Consent Document"}]}

@@ -34,8 +34,9 @@ from storage.integrity import check_references, refuse_referenced
 from storage.projection.index_values import IndexValues, index_values
 from storage.projection.places import Placed, Places
 from storage.provenance import require_stored
-from storage.reading import Reader
+from storage.reading import Reader, UnitReader
 from storage.resources import ANY_VERSION, ResourceKey, Stored, Version, Write, Written
+from storage.search.agreement import with_agreed
 from storage.sql import Prepared, prepare
 from storage.tables import fhir
 from storage.transaction import UnitOfWork
@@ -141,6 +142,7 @@ class ResourceStore:
         Raises ResourceNotFound (absent or invisible), VersionConflict, WriteOutsideAccess, ReferenceConflict,
         UnresolvedReference, ReadOnlyHome and MappingRefused; then nothing of the unit of work may be committed.
         """
+        access = await with_agreed(UnitReader(unit), access)
         keys = (write.key for write in writes if not write.must_not_exist)
         stored = await load_current(unit, keys, deletes=any(write.resource is None for write in writes))
         pendings: list[Pending] = []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -69,11 +70,13 @@ class Site:
         patient: str | None = None,
         organization: str = ORGANIZATION,
         fhir_user: str | None = None,
+        is_partner: bool = False,
     ) -> str:
-        request = TokenRequest("tester", "tests", organization, role, scope, 600, patient=patient, fhir_user=fhir_user)
+        more = {"patient": patient, "fhir_user": fhir_user, "is_partner": is_partner}
+        request = TokenRequest("tester", "tests", organization, role, scope, 600, **more)
         return issue(request, Issuer(self.settings.base_url, self.base), self.ring, int(time.time()))
 
-    def client(self, scope: str = "system/*.cruds", **claims: str | None) -> httpx.Client:
+    def client(self, scope: str = "system/*.cruds", **claims: Any) -> httpx.Client:
         """Return a client below the FHIR base that bears a token; it sends and takes FHIR JSON."""
         headers = {
             "Authorization": f"Bearer {self.token(scope, **claims)}",

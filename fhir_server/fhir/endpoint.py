@@ -37,6 +37,7 @@ from fhir_server.metrics import observe
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.outcome import outcome_for
 from storage.access import Access
+from storage.search.agreement import with_agreed
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -94,6 +95,7 @@ class FhirApplication:
             if call.path.removesuffix("/") == "metadata":
                 return _metadata(call, service)
             call.access = await authenticator.access(call.raw_headers, call.raw_query)
+            call.access = await with_agreed(service.database, call.access)
             return await _interact(call, service, call.access)
         except ClientGone:
             raise

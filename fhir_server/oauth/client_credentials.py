@@ -41,6 +41,7 @@ async def client_credentials(
         role=SERVICE,
         scope=scope,
         lifetime=backend_seconds(client),
+        is_partner=client.is_partner,
     )
     act = Act(client.id, SERVICE, "access_token", "client_credentials", status=200, ids=(token.token_id,))
     await service.note(request, client.organization_id, act)

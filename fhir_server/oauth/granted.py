@@ -94,6 +94,7 @@ def _token_request(client: Client, grant: Grant, scope: str, lifetime: int) -> T
         fhir_user=grant.fhir_user if "fhirUser" in scope.split() else None,
         grant_id=grant.id,
         break_glass_id=grant.break_glass_id,
+        is_partner=client.is_partner,
     )
 
 

@@ -50,6 +50,7 @@ def client_token(
         scope=granted,
         lifetime=ttl,
         patient=_checked(patient),
+        is_partner=client.is_partner,
     )
 
 

@@ -19,6 +19,8 @@ MAXIMUM_TOKEN_BYTES: Final = 8192
 LEEWAY_SECONDS: Final = 30
 """How far the issuing worker's clock may be ahead; an expired token gets none."""
 _REQUIRED_TEXTS: Final = ("sub", "jti", "scope", "client_id", "organization", "role")
+PARTNER: Final = "partner"
+"""The claim of a client that is a partner; without it a client is none."""
 _OPTIONAL_TEXTS: Final = ("patient", "fhirUser", "grant", "break_glass")
 
 
@@ -44,6 +46,7 @@ class TokenRequest:
     fhir_user: str | None = None
     grant_id: str | None = None
     break_glass_id: str | None = None
+    is_partner: bool = False
     token_id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
 
     def __post_init__(self) -> None:
@@ -79,6 +82,7 @@ def issue(request: TokenRequest, issuer: Issuer, ring: KeyRing, now: int) -> str
         "break_glass": request.break_glass_id,
     }
     claims |= {name: value for name, value in optional.items() if value is not None}
+    claims |= {PARTNER: True} if request.is_partner else {}
     return jwt.encode(header_of(kid), claims, key, algorithms=[ALGORITHM])
 
 
@@ -137,6 +141,7 @@ def _caller(claims: Mapping[str, Any], issuer: Issuer, now: int) -> Caller:
         fhir_user=relative_reference(claims.get("fhirUser"), issuer.audience),
         grant_id=claims.get("grant") or None,
         break_glass_id=claims.get("break_glass") or None,
+        is_partner=bool(claims.get(PARTNER, False)),
     )
 
 

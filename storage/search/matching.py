@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from storage.projection.index_values import IndexValues
+from storage.search.agreement import AGREED
 from storage.search.query import Prefix
 from storage.search.shape import (
+    Agreed,
     AllOf,
     AnyOf,
     ClinicalDateTest,
@@ -51,6 +53,8 @@ def meets(test: Test, values: IndexValues, bound: Bound) -> bool:  # noqa: PLR09
             return bool(values.present & bound[mask]) is not missing
         case Constant(value):
             return value
+        case Agreed():
+            return all(patient in bound[AGREED] for patient in values.patients)
         case AnyOf(tests):
             return any(meets(each, values, bound) for each in tests)
         case AllOf(tests):

@@ -25,6 +25,7 @@ from sqlalchemy import (
     true,
 )
 
+from storage.search.agreement import agreed_condition
 from storage.search.predicates.date import bound_condition, date_condition
 from storage.search.predicates.parameters import is_one_of, parameter_like
 from storage.search.predicates.quantity import quantity_condition
@@ -34,6 +35,7 @@ from storage.search.predicates.string import string_condition
 from storage.search.predicates.token import token_condition
 from storage.search.query import Prefix
 from storage.search.shape import (
+    Agreed,
     AllOf,
     AnyOf,
     ClinicalDateTest,
@@ -129,6 +131,8 @@ def own_condition(test: Test, node: Node) -> Condition:  # noqa: PLR0911 one cas
             return node.of_row(lambda row: _present(row, mask) if not missing else not_(_present(row, mask)))
         case Constant(value):
             return true() if value else NEVER
+        case Agreed():
+            return agreed_condition(node.patient, node.rid)
         case AnyOf(tests):
             return or_(*(own_condition(each, node) for each in tests))
         case AllOf(tests):

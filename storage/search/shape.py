@@ -285,6 +285,11 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """Every patient in whose compartment the resource lies agreed that partners may see it (`agreement.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnyOf:
     """One of the tests holds."""
 
@@ -320,6 +325,7 @@ Test = (
     | ReferredByPatient
     | ReferredByRows
     | Constant
+    | Agreed
     | AnyOf
     | AllOf
     | Not
