@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from selenium.webdriver.common.keys import Keys
 
-from fhir_server.demo.cast import PASSWORD
+from fhir_server.demo.cast import MOTHER, PASSWORD
 from tests.browser.accessibility import look_at
 from tests.browser.asking import question
 from tests.browser.cast import EHR_APP_NAME
@@ -215,3 +215,17 @@ def test_smart_L1_L2_L5_the_ehr_opens_an_app_for_its_own_user(site, app, plain):
     plain.open(question(site, app, "launch patient/Patient.rs", launch=told["launch"][0]))
     assert "code=" not in plain.address
     look_at(plain, "launch-of-somebody-else")
+
+
+def test_security_TN7_emergency_access_is_opened_with_a_reason_and_ended(site, plain):
+    plain.open(f"{site.settings.base_url}/emergency")
+    sign_in(plain, DOCTOR)
+    plain.until_heading("Emergency access")
+    look_at(plain, "emergency")
+    plain.fill("Id of the patient", MOTHER)
+    plain.fill("Reason", "Brought in unconscious; nobody knows her medicines.")
+    plain.press("Open for one hour")
+    assert "Open until" in plain.text
+    look_at(plain, "emergency-open")
+    plain.press("End now")
+    assert "Open until" not in plain.text
