@@ -21,6 +21,8 @@ from fhir_server.oauth.strict_json import decode_object
 
 MAXIMUM_BYTES: Final = 8192
 SMALLEST_RSA_BITS: Final = 2048
+LARGEST_RSA_BITS: Final = 8192
+"""A larger one would cost more to verify with than a stranger may make us spend."""
 CURVES: Final[Mapping[str, str]] = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 EMBEDDED: Final = frozenset({"jwk", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc"})
 """Header members that would bring a key along or change how the token is read: none is understood here."""
@@ -112,7 +114,7 @@ def _import(key: Key, algorithm: str) -> RSAKey | ECKey:
     """Return a key; joserfc refuses a point that is not on the curve. Only the public members are read."""
     if algorithm in CURVES:
         return ECKey.import_key({name: key[name] for name in ("kty", "crv", "x", "y")})
-    if int.from_bytes(_decoded(key["n"])).bit_length() < SMALLEST_RSA_BITS:
+    if not SMALLEST_RSA_BITS <= int.from_bytes(_decoded(key["n"])).bit_length() <= LARGEST_RSA_BITS:
         raise NotVerified
     return RSAKey.import_key({name: key[name] for name in ("kty", "n", "e")})
 

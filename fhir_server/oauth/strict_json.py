@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -14,7 +15,9 @@ class DuplicateName(ValueError):
 def decode_object(text: bytes) -> dict[str, Any]:
     """Return a JSON object; raises ValueError for anything else, DuplicateName among it."""
     try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number)
+        value = json.loads(
+            text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
@@ -27,6 +30,13 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise DuplicateName("a name is there twice")
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number that nothing can hold")
+    return number
 
 
 def _no_number(_text: str) -> NoReturn:
