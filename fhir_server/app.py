@@ -130,6 +130,7 @@ def _rest(application: Application) -> FastAPI:
         docs_url="/docs" if dev else None,
         redoc_url=None,
         openapi_url="/openapi.json" if dev else None,
+        redirect_slashes=False,  # to an address made of the Host header, which anybody may write (smart.md §16)
     )
 
     @rest.get("/")

@@ -173,6 +173,16 @@ def test_security_links_come_from_the_configured_base_and_not_from_the_host_head
         assert "evil.example" not in answer.text
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_smart_16_no_address_sends_anybody_where_the_host_header_says(site: Site, slash: str):
+    paths = {getattr(route, "path", "/") for route in oauth_routes()} | {"/", "/healthz", "/fhir", "/fhir/metadata"}
+    for path in sorted(paths):
+        at = site.settings.base_url + path.replace("{", "").replace("}", "") + slash
+        answer = httpx.get(at, headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+        assert "evil.example" not in str(answer.headers), path
+        assert "evil.example" not in answer.text, path
+
+
 def test_smart_S1_metadata_tells_the_same_addresses(site: Site):
     smart = document(site, SMART_CONFIGURATION)
     security = httpx.get(f"{site.base}/metadata").json()["rest"][0]["security"]
