@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from fhir_server.oauth.refresh import narrowed
+from storage.authorization.emergencies import Emergency, add_emergency, end_emergency
 from storage.authorization.grants import find_grant, revoke_grant
 from storage.authorization.opaque import digest
 from storage.authorization.refresh_tokens import find_refresh_token
@@ -28,6 +29,7 @@ from tests.oauth.granting import (
     change_client,
     grant,
     new_client,
+    new_id,
     new_person,
     new_session,
     refresh_form,
@@ -321,3 +323,40 @@ async def test_smart_F1_a_public_client_need_not_name_itself_and_a_confidential_
     stolen = {"grant_type": "refresh_token", "refresh_token": token}
     refused(http.post("/oauth/token", data=stolen), "invalid_client", 401)
     refused(http.post("/oauth/token", data=stolen | {"refresh_token": "unknown"}), "invalid_client", 401)
+
+
+async def emergency_of(database: Database, person: Person, seconds: int) -> str:
+    now = int(time.time())
+    made = Emergency(new_id("emergency"), person.user.id, ORGANIZATION, "pat-1", "Unconscious", now, now + seconds)
+    async with database.platform() as connection:
+        await add_emergency(connection, made)
+    return made.id
+
+
+async def test_security_TN7_tokens_of_emergency_access_end_with_it(
+    database: Database, http: httpx.Client, app: Client, site: Site
+):
+    clinician = await new_person(database, "CLINICIAN")
+    emergency = await emergency_of(database, clinician, 120)
+    asked = await grant(database, app, clinician, role="EMERGENCY", break_glass_id=emergency)
+    body = exchange(http, asked).json()
+    assert 60 < body["expires_in"] <= 120 < site.settings.access_token_ttl
+    known = await find_refresh_token(database, digest(body["refresh_token"]))
+    assert known is not None
+    assert known.expires_at <= time.time() + 120
+    again = refresh(http, app, body["refresh_token"])
+    assert again.status_code == 200
+    async with database.platform() as connection:
+        assert await end_emergency(connection, emergency, clinician.user.id, int(time.time()))
+    refused(refresh(http, app, again.json()["refresh_token"]), "invalid_grant")
+
+
+async def test_security_TN7_emergency_access_that_is_over_gives_no_token(
+    database: Database, http: httpx.Client, app: Client
+):
+    clinician = await new_person(database, "CLINICIAN")
+    emergency = await emergency_of(database, clinician, -1)
+    refused(
+        exchange(http, await grant(database, app, clinician, role="EMERGENCY", break_glass_id=emergency)),
+        "invalid_grant",
+    )

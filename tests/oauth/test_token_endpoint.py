@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import select
@@ -513,3 +515,73 @@ def test_security_PH1_neither_codes_nor_tokens_are_logged(
     assert "code replayed" in out + err
     for secret in (granted.code, granted.verifier, body["access_token"], body["refresh_token"]):
         assert secret not in out + err
+
+
+FIELDS = ("grant_type", "code", "redirect_uri", "code_verifier", "client_id", "client_secret", "refresh_token", "scope")
+ANYTHING = st.text(st.characters(codec="utf-8"), max_size=40)
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/introspect", "/oauth/revoke"])
+def test_security_IN2_whatever_is_sent_is_refused_in_the_words_of_oauth(http: httpx.Client, path: str):
+    values = st.one_of(ANYTHING, st.sampled_from(["authorization_code", "refresh_token", "client_credentials"]))
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        form=st.dictionaries(st.sampled_from([*FIELDS, "token", "client_assertion", "client_assertion_type"]), values),
+        credentials=st.none() | st.text(st.characters(codec="utf-8"), min_size=1, max_size=40),
+    )
+    def refuse_all(form: dict[str, str], credentials: str | None) -> None:
+        headers = {}
+        if credentials is not None:
+            headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
+        answer = http.post(path, data=form, headers=headers)
+        assert answer.status_code in {400, 401, 429}, (answer.status_code, answer.text)
+        assert set(answer.json()) == {"error", "error_description"}
+
+    refuse_all()
+
+
+@pytest.mark.parametrize(
+    "header", ["Basic", "Basic =", "basic é", "Basic Og==", "Basic 6Q==", "Digest x", "", "Bearer"]
+)
+def test_smart_T10_headers_that_are_no_credentials_are_401(http: httpx.Client, granted: Granted, header: str):
+    answer = http.post("/oauth/token", data=granted.form(), headers={"Authorization": header.encode()})
+    refused(answer, "invalid_client", 401)
+
+
+def test_smart_T3_two_authorization_headers_are_refused(http: httpx.Client, granted: Granted):
+    headers = [("Authorization", "Basic eDp5"), ("Authorization", "Basic eDp5")]
+    refused(http.post("/oauth/token", data=granted.form(), headers=headers), "invalid_request")
+
+
+ORIGIN = "https://browser-app.example"
+
+
+async def test_smart_T15_a_browser_app_reads_the_answer_from_its_registered_origin(
+    database: Database, http: httpx.Client, person: Person
+):
+    client = await new_client(database, origins=(ORIGIN,))
+    asking = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type",
+    }
+    until = time.monotonic() + 30
+    while http.options("/oauth/token", headers=asking).headers.get("Access-Control-Allow-Origin") != ORIGIN:
+        assert time.monotonic() < until, "the origin is not known"
+        time.sleep(0.1)
+    preflight = http.options("/oauth/token", headers=asking)
+    assert preflight.status_code in {200, 204}
+    allowed = preflight.headers["Access-Control-Allow-Headers"].lower()
+    assert "authorization" in allowed
+    assert "content-type" in allowed
+    asked = await grant(database, client, person)
+    good = http.post("/oauth/token", data=asked.form(), headers={"Origin": ORIGIN})
+    bad = http.post("/oauth/token", data=asked.form(), headers={"Origin": ORIGIN})
+    assert (good.status_code, bad.status_code) == (200, 400)
+    for answer in (good, bad):
+        assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert "Origin" in answer.headers["Vary"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+    stranger = http.post("/oauth/token", data=asked.form(), headers={"Origin": "https://stranger.example"})
+    assert "Access-Control-Allow-Origin" not in stranger.headers
