@@ -498,6 +498,38 @@ def test_smart_E2_who_may_not_read_asks_nothing_by_a_patch(world, site: Site, pa
     world.delete(f"/Observation/{name}").raise_for_status()
 
 
+def test_security_AZ4_a_patch_that_asks_is_refused_alike_whether_or_not_there_is_anything(world, site: Site):
+    blind = app(site, "patient/Patient.r patient/Observation.u")
+    asked = [{"op": "test", "path": "/status", "value": "final"}]
+    names = (f"{OWN}-laboratory", f"{OTHER}-laboratory", "absent")
+    headers = {**JSON_PATCH, "X-Request-Id": "same"}
+    answers = [blind.patch(f"/Observation/{name}", json=asked, headers=headers) for name in names]
+    assert {each.status_code for each in answers} == {403}
+    assert len({each.content for each in answers}) == 1
+
+
+def test_smart_E3_the_history_of_a_list_keeps_to_the_filters(world, site: Site):
+    listed = {
+        "resourceType": "List", "id": f"{OWN}-list", "status": "current", "mode": "working",
+        "subject": {"reference": f"Patient/{OWN}"},
+        "entry": [{"item": {"reference": f"Observation/{OWN}-{each}"}} for each in ("laboratory", "survey")],
+    }  # fmt: skip
+    world.put(f"/List/{OWN}-list", json=listed).raise_for_status()
+    laboratory = f"category={CATEGORY}|laboratory"
+    for caller in (
+        app(site, "patient/List.rs", f"patient/Observation.rs?{laboratory}"),
+        site.client(f"user/List.rs user/Observation.rs?{laboratory}", role="CLINICIAN"),
+    ):
+        for address in ("/Observation/_history", "/_history"):
+            assert ids(caller.get(f"{address}?_list={OWN}-list")) == own("laboratory")
+    world.delete(f"/List/{OWN}-list").raise_for_status()
+
+
+def test_smart_E3_the_history_of_a_type_shows_a_clinician_what_meets_the_filter(world, site: Site):
+    caller = site.client(f"user/Observation.rs?category={CATEGORY}|laboratory", role="CLINICIAN")
+    assert ids(caller.get("/Observation/_history?_count=100")) == sorted(f"{each}-laboratory" for each in (OWN, OTHER))
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("Observation.valueString", 200), ("Observation.note[0]", 200), ("Observation.note.where(text='x')", 403)],
