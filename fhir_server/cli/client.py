@@ -37,7 +37,10 @@ def add(
     may_introspect: Annotated[
         bool, typer.Option(help="It is told of the access tokens of all clients of its organization.")
     ] = False,
-    logo: Annotated[str | None, typer.Option(help="Address of its logo.")] = None,
+    logo: Annotated[
+        str | None,
+        typer.Option(help="Its logo: a picture file of at most 32 KiB, which the consent page shows, or an address."),
+    ] = None,
     publisher: Annotated[str | None, typer.Option(help="Who publishes it.")] = None,
     required_scope: Annotated[str, typer.Option(help="Scopes without which it does not work.")] = "",
     access_token_ttl: Annotated[int | None, typer.Option(help="Life of its access tokens in seconds.")] = None,

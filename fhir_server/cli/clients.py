@@ -12,6 +12,7 @@ import msgspec
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.clients import Registration, register
+from fhir_server.oauth.logos import embedded_logo
 from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret, new_client_secret
 from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
 from storage.repositories.entities import Client
@@ -32,7 +33,8 @@ async def add_client(installation: Installation, asked: Registration, jwks: str 
     if organization is not None or asked.type != ClientType.PUBLIC:
         organization = (await installation.organization(organization)).id
     keys, jwks_uri = _keys(jwks)
-    client = register(replace(asked, organization_id=organization, keys=keys, jwks_uri=jwks_uri))
+    logo = _logo(asked.logo_uri)
+    client = register(replace(asked, organization_id=organization, keys=keys, jwks_uri=jwks_uri, logo_uri=logo))
     secret = None
     if client.type == ClientType.CONFIDENTIAL and keys is None and jwks_uri is None:
         secret = new_client_secret()
@@ -143,6 +145,18 @@ def _keys(jwks: str | None) -> tuple[dict[str, Any] | None, str | None]:
         raise CommandFailed(f"The file {jwks} cannot be read: {error.strerror}.") from None
     except msgspec.MsgspecError:
         raise CommandFailed(f"The file {jwks} holds no JWK set (RFC 7517 §5).") from None
+
+
+def _logo(logo: str | None) -> str | None:
+    """Return the address of a logo, which of a file is the picture itself."""
+    if logo is None or ":" in logo:
+        return logo
+    try:
+        return embedded_logo(Path(logo).read_bytes())
+    except OSError as error:
+        raise CommandFailed(f"The file {logo} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise CommandFailed(f"The file {logo} cannot be taken: {error}.") from None
 
 
 def _facts(client: Client) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from fhir_server.access import RESOURCE_TYPES
 from fhir_server.oauth.lifetimes import BACKEND_SECONDS
+from fhir_server.oauth.logos import is_embedded
 from fhir_server.oauth.scopes import InvalidScope, Level, intersect, parse_scopes
 from storage.grants import LONGEST_TOKEN_SECONDS
 from storage.repositories.entities import Client
 from storage.tables.enums import ClientType
 
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 MAXIMUM_KEYS: Final = 20
 SMALLEST_RSA_BITS: Final = 2048
@@ -85,7 +87,7 @@ def register(asked: Registration) -> Client:
         _check_origin(origin)
     if asked.jwks_uri is not None:
         _check_uri(asked.jwks_uri, "jwks_uri")
-    if asked.logo_uri is not None:
+    if asked.logo_uri is not None and not is_embedded(asked.logo_uri):
         _check_uri(asked.logo_uri, "logo_uri")
     _check_traits(asked)
     scope = _checked_scope(asked)
@@ -166,6 +168,8 @@ def _check_uri(uri: str, member: str, *, private_use: bool = False) -> None:
     parts = _split(uri, member)
     if "#" in uri or "@" in parts.netloc or "*" in uri:
         raise ClientRefused(f"{uri} has a fragment, a user name or a wildcard; leave it out.", member)
+    if parts.netloc and not HOST.match(parts.netloc):  # it becomes part of a header: form-action
+        raise ClientRefused(f"{uri} names no host; write international names as xn--….", member)
     if parts.scheme == "https" and parts.hostname:
         return
     if parts.scheme == "http" and parts.hostname in LOOPBACK:

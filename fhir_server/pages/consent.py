@@ -17,6 +17,7 @@ from capability.smart import Category
 from fhir_server.oauth.approval import DAY_SECONDS, approve, deny, picker_of
 from fhir_server.oauth.consent import IDENTITY, IDENTITY_WORDS, STAY, STAY_WORDS, Part, Unticked, agreed, parts_of
 from fhir_server.oauth.deciding import Step
+from fhir_server.oauth.logos import is_embedded
 from fhir_server.oauth.picking import shown_patient
 from fhir_server.oauth.scopes import ANY_TYPE
 from fhir_server.oauth.service import service_of
@@ -31,8 +32,6 @@ from storage.repositories.entities import Client
 APPROVE: Final = "approve"
 DENY: Final = "deny"
 TITLES: Final[Mapping[Kind, str]] = {Kind.READ: "See", Kind.CHANGE: "Add and change", Kind.DELETE: "Delete"}
-LOGOS: Final = ("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/webp;base64,")
-"""Pictures that the page shows: nothing is fetched from elsewhere when somebody decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ async def _show(request: Request, stand: Standing, ticks: Ticks, alert: str) -> 
         422 if alert else 200,
         alert=alert,
         client=client,
-        logo=client.logo_uri if (client.logo_uri or "").startswith(LOGOS) else None,
+        logo=client.logo_uri if is_embedded(client.logo_uri) else None,
         returns_to=_host(stand.pending.parameters.redirect_uri),
         patient=patient,
         can_change_patient=patient is not None and _can_change_patient(stand),

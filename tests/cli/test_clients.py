@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,16 @@ def test_smart_R3_a_native_app_is_public(installed: Command):
 )
 def test_smart_R1_what_cannot_be_is_refused_with_its_reason(installed: Command, options: tuple[str, ...], word: str):
     refused(installed(*ADD, "--type", "public", *options), word)
+
+
+def test_smart_15_the_logo_of_a_file_is_kept_within_the_record(installed: Command, tmp_path: Path):
+    picture, text = tmp_path / "logo.png", tmp_path / "logo.svg"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n")
+    text.write_text("<svg/>")
+    assert installed(*ADD, "--type", "public", "--logo", str(picture)).status == 0
+    assert installed("client", "show", "app", "--json").json["logo_uri"] == "data:image/png;base64,iVBORw0KGgo="
+    refused(installed(*ADD, "--type", "public", "--logo", str(text)), "PNG")
+    refused(installed(*ADD, "--type", "public", "--logo", str(tmp_path / "none.png")), "cannot be read")
 
 
 def test_smart_B2_a_backend_client_has_no_longer_tokens(installed: Command):

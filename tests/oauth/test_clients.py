@@ -8,6 +8,7 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from fhir_server.oauth.clients import ClientRefused, Registration, public_keys, register
+from fhir_server.oauth.logos import MAXIMUM_BYTES, embedded_logo, is_embedded
 
 APP = Registration("my-app", "public", "patient/*.rs openid", redirect_uris=("https://app.example/cb",))
 SERVICE = Registration("etl", "backend", "system/*.rs", "loop-health")
@@ -102,3 +103,51 @@ def test_public_keys_of_the_two_algorithms_are_taken():
 def test_other_keys_are_refused(keys):
     with pytest.raises(ClientRefused):
         public_keys({"keys": keys})
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://app.example;frame-ancestors/cb",
+        "https://app.example,evil.example/cb",
+        "https://app'/cb",
+        "https://app.example:443:1/cb",
+        "https://[::1/cb",
+        "https://(app)/cb",
+    ],
+)
+def test_smart_16_what_is_no_host_never_becomes_part_of_a_header(uri: str):
+    with pytest.raises(ClientRefused):
+        register(replace(APP, redirect_uris=(uri,)))
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
+
+
+def test_smart_15_a_logo_travels_within_the_record():
+    logo = embedded_logo(PNG)
+    assert is_embedded(logo)
+    assert register(replace(APP, logo_uri=logo)).logo_uri == logo
+    for picture in (b"<svg onload=alert(1)>", b"GIF89a", b"", PNG + b"x" * MAXIMUM_BYTES):
+        with pytest.raises(ValueError, match="PNG"):
+            embedded_logo(picture)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        None,
+        "",
+        "https://app.example/logo.png",
+        "data:text/html;base64,PHNjcmlwdD4=",
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        "data:image/png;base64,PHNjcmlwdD4=",
+        "data:image/jpeg;base64,iVBORw0KGgo=",
+        "data:image/png,iVBORw0KGgo=",
+        "data:image/png;base64,iVBORw0KGgo",
+        'data:image/png;base64,iVBORw0KGgo=" onerror="alert(1)',
+        "javascript:alert(1)",
+    ],
+)
+def test_smart_16_no_other_address_is_shown_as_a_logo(address: str | None):
+    assert not is_embedded(address)

@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from fhir_server.oauth.logos import embedded_logo
 from storage.authorization.grants import revoke_grants
 from storage.tables.authorization import grants
 from tests.pages.apps import App, add_app, change_app, grants_of, put, step_of
 from tests.pages.forms import Browser, Page, form_action
 from tests.pages.people import add_user, in_database, sign_in
 
-LOGO = "data:image/png;base64,iVBORw0KGgo="
+LOGO = embedded_logo(b"\x89PNG\r\n\x1a\nof no use")
 LABORATORY = "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
 SDOH = "patient/Observation.rs?category=http://hl7.org/fhir/us/core/CodeSystem/us-core-category|sdoh"
 PROBLEMS = "patient/Condition.rs?category=http://terminology.hl7.org/CodeSystem/condition-category|problem-list-item"
