@@ -86,30 +86,37 @@ class Outgoing:
 
     async def fetch(self, address: str, *, limit: int = LIMIT_BYTES, seconds: float = TOTAL_SECONDS) -> Fetched:
         """Return a document; raises FetchFailed for anything but a 200 answer of at most `limit` bytes in time."""
-        try:
-            async with asyncio.timeout(seconds), self.client(limit=limit) as client:
-                response = await client.get(address)
-        except TimeoutError:
-            raise FetchFailed("too slow") from None
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
-            raise FetchFailed("not reachable") from None
+        response = await self._exchange("GET", address, limit=limit, seconds=seconds)
         if response.status_code != httpx.codes.OK:
             raise FetchFailed("redirected" if response.has_redirect_location else "not a 200 answer")
         return Fetched(response.headers, response.content)
 
-    def client(self, *, limit: int = LIMIT_BYTES) -> httpx.AsyncClient:
-        """Return a client whose every connection is checked; what it raises beside httpx's errors is FetchFailed."""
-        return httpx.AsyncClient(**self.arguments(limit=limit))
+    async def post_form(
+        self, address: str, form: Mapping[str, str], credentials: tuple[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Return status and body of the answer to a form; `credentials` go by HTTP Basic. Raises FetchFailed."""
+        who = httpx.Auth() if credentials is None else httpx.BasicAuth(*credentials)
+        response = await self._exchange("POST", address, data=form, auth=who)
+        return response.status_code, response.content
 
-    def arguments(self, *, limit: int = LIMIT_BYTES) -> dict[str, Any]:
-        """Return what makes any httpx client a checked one: no proxy or netrc of the environment, no redirects."""
-        return {
-            "transport": CheckedTransport(self, limit),
-            "trust_env": False,
-            "follow_redirects": False,
-            "timeout": httpx.Timeout(TOTAL_SECONDS, connect=CONNECT_SECONDS),
-            "headers": HEADERS,
-        }
+    async def _exchange(
+        self, method: str, address: str, *, limit: int = LIMIT_BYTES, seconds: float = TOTAL_SECONDS, **more: Any
+    ) -> httpx.Response:
+        """Ask once, with no proxy or netrc of the environment and without following redirects."""
+        client = httpx.AsyncClient(
+            transport=CheckedTransport(self, limit),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
+            headers=HEADERS,
+        )
+        try:
+            async with asyncio.timeout(seconds), client:
+                return await client.request(method, address, **more)
+        except TimeoutError:
+            raise FetchFailed("too slow") from None
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+            raise FetchFailed("not reachable") from None
 
     def may_ask(self, address: str) -> bool:
         """Say whether an address may be asked as far as its text tells: a name is looked up when it is asked."""

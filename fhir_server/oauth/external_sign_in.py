@@ -6,13 +6,12 @@ What has to come back is kept in `state` itself, sealed for the browser that ask
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote_plus
 
-import httpx
 import msgspec
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
@@ -24,7 +23,7 @@ from fhir_server.oauth.jwks_cache import KeysUnknown
 from fhir_server.oauth.providers import IdentityProvider
 from fhir_server.oauth.sealed import SealBroken, Sealer
 from fhir_server.oauth.service import OAuthService
-from fhir_server.outgoing import TOTAL_SECONDS, FetchFailed
+from fhir_server.outgoing import FetchFailed
 from fhir_server.settings import Settings
 from storage.authorization.opaque import new_opaque
 
@@ -123,21 +122,19 @@ async def _identity_token(
         "redirect_uri": redirect_uri(service.settings, provider),
         "code_verifier": pending.verifier,
     }
-    who: httpx.Auth = httpx.Auth()
+    credentials = None
     if provider.client_secret is None:
         form["client_id"] = str(provider.client_id)
     else:  # RFC 6749 §2.3.1 has both parts form-encoded first
-        who = httpx.BasicAuth(*map(quote_plus, (str(provider.client_id), provider.client_secret.get_secret_value())))
+        credentials = (quote_plus(str(provider.client_id)), quote_plus(provider.client_secret.get_secret_value()))
     try:
-        async with asyncio.timeout(TOTAL_SECONDS), service.outgoing.client() as client:
-            response = await client.post(address, data=form, auth=who)
-        document = msgspec.json.decode(response.content, type=dict[str, Any])
-    except (FetchFailed, httpx.HTTPError, TimeoutError):
+        status, body = await service.outgoing.post_form(address, form, credentials)
+        token = msgspec.json.decode(body, type=dict[str, Any]).get("id_token")
+    except FetchFailed:
         raise ProviderUnavailable from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ExternalSignInFailed("token answer") from None
-    token = document.get("id_token")
-    if response.status_code != httpx.codes.OK or not isinstance(token, str):
+    if status != HTTPStatus.OK or not isinstance(token, str):
         raise ExternalSignInFailed("token answer")
     return token
 

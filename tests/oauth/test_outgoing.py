@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+import fhir_server
 from fhir_server.outgoing import Address, Fetched, FetchFailed, Outgoing
 
 NAME = "client.example"
@@ -346,6 +348,43 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Pat
     async with serving(says(ok(b"{}")), https(certificate)) as (port, _):
         outgoing = Outgoing(loopback=True, resolver=answers("127.0.0.1"))
         assert await refused(outgoing, f"https://{NAME}:{port}/jwks") == "not reachable"
+
+
+ROOMS = ("mappers", "capability", "storage", "fhir_server")
+ASKING = re.compile(
+    r"^\s*(?:import|from) (?:httpx|httpcore|aiohttp|requests|urllib3|urllib\.request|http\.client)\b", re.MULTILINE
+)
+
+
+def test_security_SS2_nothing_else_in_the_server_fetches_anything():
+    """References, profiles, value sets, logos and `jku` are not dereferenced: no other module could."""
+    root = Path(fhir_server.__file__).parent.parent
+    asking = {
+        str(path.relative_to(root))
+        for room in ROOMS
+        for path in (root / room).rglob("*.py")
+        if ASKING.search(path.read_text("utf-8"))
+    }
+    # a command at the operator's terminal asks the operator's own server
+    assert asking == {"fhir_server/outgoing.py", "fhir_server/cli/asking.py"}
+
+
+async def test_a_form_is_sent_within_the_same_limits():
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head + await reader.readexactly(3))
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    async with serving(answer) as (port, _):
+        address = f"http://127.0.0.1:{port}/token"
+        assert await Outgoing(loopback=True).post_form(address, {"a": "b"}, ("us", "secret")) == (400, b"{}")
+        assert b"authorization: basic dxm6c2vjcmv0" in asked[0].lower()
+        assert asked[0].endswith(b"a=b")
+        with pytest.raises(FetchFailed, match="not https"):
+            await Outgoing().post_form(address, {"a": "b"})
 
 
 async def test_the_next_checked_address_is_tried_when_one_does_not_answer():
