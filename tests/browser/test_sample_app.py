@@ -41,6 +41,7 @@ def test_a_newcomer_connects_signs_in_allows_and_sees_results(site, browser):
     allow(browser)
     browser.until_heading("Jane Doe")
     browser.until(lambda: browser.all("#labs tr"), "results")
+    assert faults_of(browser) == []
     browser.shoot("sample-app-record")
     assert browser.complaints() == []
     assert "code" not in browser.address
