@@ -151,8 +151,8 @@ class _Checker:
         self._check_kind()
         self._check_challenge()
         self._check_audience()
-        if not self.state:
-            self._reject("invalid_request", "state is missing.")
+        if not self.state or len(self.state) > MAXIMUM_TEXT:
+            self._reject("invalid_request", "state is missing, or too long.")
         scope = self._scope()
         return Parameters(
             redirect_uri=self.redirect_uri,

@@ -12,7 +12,16 @@ from typing import Final
 
 from capability.smart import CATEGORIES, Category
 from fhir_server.access import RESOURCE_TYPES
-from fhir_server.oauth.scopes import ANY_TYPE, LETTERS, LONGEST_GRANT, MOST_GRANULAR, Scope, parse_scope
+from fhir_server.oauth.deciding import covers, fhir_scopes
+from fhir_server.oauth.scopes import (
+    ANY_TYPE,
+    LETTERS,
+    LONGEST_GRANT,
+    MOST_GRANULAR,
+    Scope,
+    intersect,
+    parse_scope,
+)
 from fhir_server.pages.plain_scopes import LETTERS as LETTERS_OF
 from fhir_server.pages.plain_scopes import Kind
 
@@ -43,9 +52,10 @@ class Part:
 def parts_of(words: Sequence[str], required: Collection[str]) -> tuple[Part, ...]:
     """Return the boxes for the FHIR scopes among the words, in their order; those of `required` the app needs."""
     scopes = [parse_scope(word, RESOURCE_TYPES) for word in words]
+    needed = fhir_scopes(tuple(required))
     widest = {each.level for each in scopes if each is not None and each.resource_type == ANY_TYPE}
     found: list[Part] = []
-    for number, (word, scope) in enumerate(zip(words, scopes, strict=True)):
+    for number, scope in enumerate(scopes):
         if scope is None:
             continue
         narrows = not scope.filter and scope.level not in widest  # beside `*` of the level it would narrow nothing
@@ -54,7 +64,8 @@ def parts_of(words: Sequence[str], required: Collection[str]) -> tuple[Part, ...
             kept = "".join(letter for letter in scope.letters if letter in letters)
             if kept:
                 part = replace(scope, letters=kept)
-                found.append(Part(f"{number}.{kind}", number, kind, part, word in required, categories))
+                is_needed = bool(intersect((part,), needed))
+                found.append(Part(f"{number}.{kind}", number, kind, part, is_needed, categories))
                 categories = ()
     return tuple(found)
 
@@ -69,9 +80,7 @@ def agreed(
     for more than a token can hold.
     """
     parts = parts_of(words, required)
-    missing = any(part.required and part.value not in ticked for part in parts)
-    if missing or any(box not in ticked for box in _boxes(required) & _boxes(words)):
-        raise Unticked("The app does not work without what is marked as needed. Tick it, or deny.")
+    _check_needed(words, required, ticked, parts)
     kept: dict[str, None] = {}
     for number, word in enumerate(words):
         own = [part for part in parts if part.number == number]
@@ -84,6 +93,24 @@ def agreed(
     if len(" ".join(kept)) > LONGEST_GRANT or sum("?" in word for word in kept) > MOST_GRANULAR:
         raise Unticked("These are too many kinds for one app. Tick fewer of them, or all of a line.")
     return tuple(kept)
+
+
+def _check_needed(
+    words: Sequence[str], required: Collection[str], ticked: Collection[str], parts: Iterable[Part]
+) -> None:
+    """Raise Unticked where the app would not get what it needs of what is offered; narrowing it is allowed (C8)."""
+    offered = [word for word in required if covers(" ".join(words), (word,))]
+    kept = [str(part.scope) for part in parts if part.value in ticked]
+    fhir = [word for word in offered if parse_scope(word, RESOURCE_TYPES) is not None]
+    if any(box not in ticked for box in _boxes(offered)) or not all(_is_within(word, kept) for word in fhir):
+        raise Unticked("The app does not work without what is marked as needed. Tick it, or deny.")
+
+
+def _is_within(word: str, kept: Sequence[str]) -> bool:
+    """Say whether scopes together hold one: its letters may come from several boxes."""
+    scope, scopes = fhir_scopes((word,))[0], fhir_scopes(kept)
+    letters = {letter for each in intersect((scope,), scopes) for letter in each.letters}
+    return letters == set(scope.letters)
 
 
 def _boxes(words: Iterable[str]) -> set[str]:

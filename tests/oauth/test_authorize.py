@@ -222,6 +222,7 @@ def test_smart_16_a_repeated_parameter_is_an_error(name):
         ({"request_uri": "https://evil.example/r"}, "request_uri_not_supported"),
         ({"state": None}, "invalid_request"),
         ({"state": ""}, "invalid_request"),
+        ({"state": "s" * 5000}, "invalid_request"),
         ({"max_age": "soon"}, "invalid_request"),
         ({"max_age": "-1"}, "invalid_request"),
         ({"max_age": "1e3"}, "invalid_request"),
@@ -374,6 +375,31 @@ def test_smart_L3_the_launch_is_taken_with_the_scope_launch_and_ignored_without(
     assert checked(scope="launch patient/*.rs", launch="abc").launch == "abc"
     assert checked(scope="patient/*.rs", launch="abc").launch is None
     assert checked(scope="launch patient/*.rs", launch="abc").to_json()["launch"] is None
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "launch/imagingstudy",
+        "launch/patient?role=https://example.org/donor",
+        "__custom",
+        "https://example.org/scope",
+        "patient/Nothing.rs",
+        "Patient/*.rs",
+        "patient/*.rs?category=laboratory",
+        "patient/Observation.rs?code:in=http://x",
+        "patient/Observation.rs?_filter=code eq x",
+        "email",
+    ],
+)
+def test_smart_C9_C13_P5_scopes_that_are_not_served_are_left_out_and_the_flow_goes_on(word):
+    client = replace(CLIENT, scope=f"patient/*.cruds launch/patient {word}")
+    assert checked(client, scope=f"launch/patient {word} patient/Patient.r").scope == "launch/patient patient/Patient.r"
+
+
+def test_smart_C14_scopes_may_be_written_as_addresses():
+    word = "http://smarthealthit.org/fhir/scopes/patient/Patient.r"
+    assert checked(scope=word).scope == word
 
 
 def test_smart_P4_the_scope_launch_without_a_launch_is_not_granted():
@@ -553,6 +579,36 @@ def test_smart_15_what_the_app_needs_cannot_be_unticked():
     for missing in ("3.read", "3.delete", "stay"):
         with pytest.raises(Unticked):
             agreed(WORDS, required, EVERY - {missing}, {})
+    assert "laboratory" in " ".join(agreed(WORDS, required, EVERY, {3: {"laboratory"}}))  # it can be narrowed
+
+
+@pytest.mark.parametrize(
+    ("required", "ticked", "is_enough"),
+    [
+        ({"patient/Patient.r"}, {"0.read"}, True),
+        ({"patient/Patient.r"}, {"1.read"}, True),
+        ({"patient/Patient.r"}, {"0.change"}, False),
+        ({"patient/Patient.ru"}, {"0.change", "1.read"}, True),
+        ({"patient/Patient.ru"}, {"1.read"}, False),
+        ({"user/Patient.r", "openid"}, {"1.read"}, True),  # neither was asked for
+    ],
+)
+def test_smart_15_what_the_app_needs_may_lie_within_a_wider_scope(required, ticked, is_enough):
+    words = ("patient/*.crus", "patient/Patient.rs")
+    if is_enough:
+        assert agreed(words, required, ticked, {})
+    else:
+        with pytest.raises(Unticked):
+            agreed(words, required, ticked, {})
+
+
+@pytest.mark.parametrize(
+    ("required", "marked"),
+    [({"patient/Patient.r"}, ["0.read", "1.read"]), ({"patient/Goal.c"}, ["0.change"]), ({"openid"}, [])],
+)
+def test_smart_15_boxes_tell_what_the_app_needs(required, marked):
+    parts = parts_of(("patient/*.crus", "patient/Patient.rs"), required)
+    assert [part.value for part in parts if part.required] == marked
 
 
 @given(

@@ -454,3 +454,24 @@ def test_smart_A4_silence_for_somebody_who_cannot_use_the_app_is_access_denied(s
     app = App(site, add_app(url, type="confidential", organization_id=OTHER_ORGANIZATION))
     sign_in(site, user, browser)
     assert app.error_of(browser.get(app.address(prompt="none"))) == "access_denied"
+
+
+def test_smart_16_no_answer_takes_its_address_from_the_host_header(site, app):
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
+    address = f"{site.settings.base_url}/oauth/authorize"
+    started = httpx.get(address, params=app.parameters(), headers=headers, timeout=30)
+    assert started.headers["location"].startswith("/authorize/")
+    told = httpx.get(address, params=app.parameters(state=None), headers=headers, timeout=30)
+    assert "evil" not in told.headers["location"]
+    asked = httpx.get(
+        f"{site.settings.base_url}{started.headers['location']}", headers=headers, follow_redirects=False, timeout=30
+    )
+    assert asked.headers["location"].startswith("/sign-in?next=%2Fauthorize%2F")
+
+
+def test_security_OA13_a_role_that_sees_no_patients_has_none_to_choose(site, url, app, browser):
+    _, page = sign_in(site, add_user(url, "AUDITOR"), browser, at=app.address("launch/patient openid"))
+    assert step_of(page) == "patient"
+    assert "no patient whom you may choose" in page.text
+    data = dict(page.form(button="Search").data({}, "Search")) | {"patient": "flow-1"}
+    assert browser.post(page.address, data).status_code == 403
