@@ -14,7 +14,7 @@ from fhir_server.oauth.backoff import failure_value
 from fhir_server.oauth.errors import TooManyAttempts
 from fhir_server.oauth.service import Act, OAuthService, address_of, service_of
 from fhir_server.oauth.sessions import PERSON
-from storage.authorization.failures import blocked_for, cleared, failed
+from storage.authorization.failures import attempted, blocked_for, cleared, failed
 from storage.authorization.people import replace_password
 from storage.repositories.entities import User
 from storage.repositories.platform import UserRepository
@@ -29,8 +29,8 @@ NOBODY: Final = "anonymous"
 async def user_by_password(request: Request, email: str, password: str, interaction: str = "sign-in") -> User | None:
     """Return the active user whose password this is; None for everybody else.
 
-    `interaction` is what a refusal is in the audit. Raises TooManyAttempts while the account or the address has to wait, and when too many passwords are being looked
-    at already.
+    `interaction` is what a refusal is in the audit. Raises TooManyAttempts while the account or the address has to
+    wait, and when too many passwords are being looked at already.
     """
     service = service_of(request)
     service.passwords.require_room()
@@ -50,15 +50,11 @@ async def _attempt(service: OAuthService, request: Request, email: str) -> User 
     """
     now = service.seconds
     async with service.database.platform() as connection:
-        waits = [await blocked_for(connection, kind, value, now) for kind, value in _counted(service, request, email)]
-        if max(waits) > 0:
-            raise TooManyAttempts(max(waits))
-        await failed(connection, ACCOUNT, _account(service, email), now)
+        wait = await blocked_for(connection, ADDRESS, _address(service, request), now)
+        wait = wait or await attempted(connection, ACCOUNT, _account(service, email), now)
+        if wait > 0:
+            raise TooManyAttempts(wait)
         return await UserRepository(connection).by_email(email)
-
-
-def _counted(service: OAuthService, request: Request, email: str) -> tuple[tuple[str, str], ...]:
-    return (ACCOUNT, _account(service, email)), (ADDRESS, _address(service, request))
 
 
 def _account(service: OAuthService, email: str) -> str:

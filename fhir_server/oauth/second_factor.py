@@ -21,7 +21,7 @@ from fhir_server.oauth.sealed import SealBroken, Sealer
 from fhir_server.oauth.service import Act, OAuthService, service_of
 from fhir_server.oauth.sessions import PERSON, Presence, renew
 from fhir_server.settings import Settings
-from storage.authorization.failures import blocked_for, cleared, failed
+from storage.authorization.failures import attempted, cleared
 from storage.authorization.people import (
     drop_second_factor,
     replace_recovery_codes,
@@ -59,15 +59,12 @@ async def give_code(request: Request, found: Presence, typed: str) -> str:
     service, user = service_of(request), found.user
     value = failure_value(service, FAILURES, user.id)
     async with service.database.platform() as connection:
-        wait = await blocked_for(connection, FAILURES, value, service.seconds)
+        tries_left = await try_second_factor(connection, found.session.id)
+        wait = await attempted(connection, FAILURES, value, service.seconds) if tries_left else 0
         if wait > 0:
-            raise TooManyAttempts(wait)
-        if not await try_second_factor(connection, found.session.id):
+            raise TooManyAttempts(wait)  # and the try is not lost
+        if not tries_left:
             await end_session(connection, found.session.id, "too many wrong codes", service.seconds)
-            tries_left = False
-        else:
-            await failed(connection, FAILURES, value, service.seconds)  # until it is right
-            tries_left = True
     if not tries_left:
         raise NoTriesLeft
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import ColumnElement, case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,6 +38,33 @@ async def failed(connection: AsyncConnection, kind: str, value: str, now: int, *
     `kind` is account, address or client, `value` an HMAC of which one, `now` in seconds since 1970 UTC. The count is
     lost with the transaction, so it is made in one of its own, not in that of what failed.
     """
+    statement = _counting(connection, kind, value, now, free=free).returning(sign_in_failures.c.blocked_until)
+    return int((await connection.execute(statement)).scalar_one()) - now
+
+
+async def attempted(connection: AsyncConnection, kind: str, value: str, now: int, *, free: int = FREE_FAILURES) -> int:
+    """Count an attempt as a failure before it is looked at, and return 0; `cleared` takes it back when it was right.
+
+    While nobody may try again nothing is counted, and the seconds to wait are returned. It is one statement: of
+    attempts that come together no more are looked at than of those that come one after the other.
+    """
+    table = sign_in_failures
+    statement = _counting(connection, kind, value, now, free=free, where=table.c.blocked_until <= now)
+    if (await connection.execute(statement.returning(table.c.failures))).first() is not None:
+        return 0
+    return max(1, await blocked_for(connection, kind, value, now))
+
+
+def _counting(
+    connection: AsyncConnection,
+    kind: str,
+    value: str,
+    now: int,
+    *,
+    free: int,
+    where: ColumnElement[bool] | None = None,
+) -> Any:
+    """Return the statement that adds a failure, only `where` that holds of those there are."""
     table = sign_in_failures
     made: Any = insert_sqlite(table) if connection.dialect.name == "sqlite" else insert_postgresql(table)
     first = {"failures": 1, "failed_at": now, "blocked_until": now + _wait_after_first(free)}
@@ -46,12 +73,8 @@ async def failed(connection: AsyncConnection, kind: str, value: str, now: int, *
         (count <= free, 0), (count > max(waits(free)), LONGEST_WAIT_SECONDS), else_=case(waits(free), value=count)
     )
     changed = {"failures": count, "failed_at": now, "blocked_until": now + wait}
-    statement = (
-        made.values(kind=kind, value=value, **first)
-        .on_conflict_do_update(index_elements=["kind", "value"], set_=changed)
-        .returning(table.c.blocked_until)
-    )
-    return int((await connection.execute(statement)).scalar_one()) - now
+    filled = made.values(kind=kind, value=value, **first)
+    return filled.on_conflict_do_update(index_elements=["kind", "value"], set_=changed, where=where)
 
 
 async def blocked_for(connection: AsyncConnection, kind: str, value: str, now: int) -> int:

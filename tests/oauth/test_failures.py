@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from storage.authorization.failures import FORGOTTEN_SECONDS, LONGEST_WAIT_SECONDS, blocked_for, cleared, failed
+from storage.authorization.failures import (
+    FORGOTTEN_SECONDS,
+    LONGEST_WAIT_SECONDS,
+    attempted,
+    blocked_for,
+    cleared,
+    failed,
+)
 from storage.engine import Database
 
 NOW = 1_800_000_000
@@ -55,3 +62,26 @@ async def test_security_AU3_failures_that_come_together_are_all_counted(database
 async def test_smart_T16_how_many_are_free_is_the_callers_choice(database: Database):
     assert await fail(database, "none", free=0) == 2
     assert [await fail(database, "many", free=50) for _ in range(51)][-2:] == [0, 2]
+
+
+async def attempt(database: Database, value: str, now: int = NOW) -> int:
+    async with database.platform() as connection:
+        return await attempted(connection, "account", value, now)
+
+
+async def test_security_AU3_of_attempts_that_come_together_so_many_are_looked_at_as_one_after_the_other(
+    database: Database,
+):
+    waits = await asyncio.gather(*(attempt(database, "rush") for _ in range(20)))
+    assert sorted(waits) == [0] * 6 + [2] * 14
+    waits = await asyncio.gather(*(attempt(database, "rush", NOW + 2) for _ in range(8)))
+    assert sorted(waits) == [0] + [4] * 7
+
+
+async def test_security_AU3_an_attempt_that_has_to_wait_makes_nobody_wait_longer(database: Database):
+    for _ in range(30):
+        await attempt(database, "patient")
+    assert await blocked(database, "patient") == 2
+    async with database.platform() as connection:
+        await cleared(connection, "account", "patient")
+    assert await attempt(database, "patient") == 0
