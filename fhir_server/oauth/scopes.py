@@ -23,7 +23,7 @@ IDENTITY_SCOPES: Final = frozenset(
 )
 URI_FORM: Final = "http://smarthealthit.org/fhir/scopes/"
 MAXIMUM_LENGTH: Final = 8192
-LONGEST_GRANT: Final = 5_000
+LONGEST_GRANT: Final = 4_500
 """What is granted goes into access tokens, which are refused above 8 KiB (security OA-6)."""
 MOST_GRANULAR: Final = 100
 """So many scopes of a list may have a filter: each is part of every statement about its type."""

@@ -109,6 +109,12 @@ def test_smart_B3_when_nothing_is_left_it_is_invalid_scope(asked: str):
         granted_scope(asked, SCOPE + " user/*.rs openid offline_access")
 
 
+def test_security_OA6_scopes_that_no_token_has_room_for_are_refused():
+    many = " ".join(f"system/Observation.rs?code=http://loinc.org|{10_000 + number}-7" for number in range(99))
+    with pytest.raises(InvalidScopes, match="fewer"):
+        granted_scope(many, "system/*.rs")
+
+
 def test_smart_B3_over_http(http: httpx.Client, site: Site, backend: Client):
     refused(http.post("/oauth/token", data=form(site, backend, "system/Procedure.rs")), "invalid_scope")
 

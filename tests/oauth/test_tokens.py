@@ -14,6 +14,7 @@ from joserfc.jwk import ECKey, RSAKey
 
 from fhir_server.errors import Unauthenticated
 from fhir_server.oauth.keys import KeyRing, header_of
+from fhir_server.oauth.scopes import LONGEST_GRANT
 from fhir_server.oauth.tokens import Issuer, TokenRequest, issue, verify
 
 NOW = 1_800_000_000
@@ -180,3 +181,23 @@ def test_a_payload_that_is_no_claims_set_is_refused(ring: KeyRing, issuer: Issue
 def test_the_fhir_user_may_be_absolute_under_our_base(ring: KeyRing, issuer: Issuer):
     token = forged(ring, fhirUser="https://host.example/fhir/Practitioner/dr-1")
     assert verify(token.encode(), issuer, ring, NOW).fhir_user == "Practitioner/dr-1"
+
+
+def test_security_OA6_the_longest_scope_fits_into_a_token_that_is_taken(ring):
+    longest = "x" * 64
+    issuer = Issuer(f"https://{'h' * 120}.example", f"https://{'h' * 120}.example/fhir")
+    request = TokenRequest(
+        subject=longest,
+        client_id=longest,
+        organization_id=longest,
+        role="ORG_ADMIN",
+        scope="s" * LONGEST_GRANT,
+        lifetime=900,
+        patient=longest,
+        fhir_user=f"PractitionerRole/{longest}",
+        grant_id=longest,
+        break_glass_id=longest,
+        is_partner=True,
+    )
+    token = issue(request, issuer, ring, NOW).encode()
+    assert verify(token, issuer, ring, NOW).scope == request.scope
