@@ -61,7 +61,9 @@ def _filtered(rows: FromClause, ways: list[Way], deletions: bool) -> Condition:
     if not all(way.tests for way in ways):
         return true()
     row = rows if "self_key" in rows.c else None
-    node = Node(rows, rows.c.rid, rows.c.patient, rows.c.date if row is None else rows.c.date_low, row)
+    date = rows.c.date if row is None else rows.c.date_low
+    # Led: tested row by row. In a join PostgreSQL would compare all of a patient's rows with each other.
+    node = Node(rows, rows.c.rid, rows.c.patient, date, row, led=True)
     found = or_(*(and_(*(own_condition(test, node) for test in way.tests)) for way in ways))
     return or_(rows.c.deleted.is_(True), found) if deletions else found
 

@@ -19,6 +19,7 @@ import pytest
 
 from capability.compartments import types_within
 from capability.elements import RESOURCE_TYPES
+from fhir_server.access import Caller, authorise
 from fhir_server.fhir.parse.search import Scope, parse_pairs, parse_search
 from storage.access import system_access
 from storage.clock import IdSource
@@ -228,6 +229,35 @@ async def test_a_patients_app_begins_with_its_own_rows(
     assert len(page.matches) == 10
     read = scans(reader.plans)
     assert sum(touched(node) for node in read) <= 120
+
+
+@pytest.mark.parametrize(
+    ("scope", "query", "matches", "rows"),
+    [
+        ("patient/Observation.rs?category=http://category|laboratory", "Observation?_count=10", 10, 200),
+        ("patient/Observation.rs?category=laboratory", "Observation?category=vital-signs&_count=10", 0, 140),
+        ("patient/Observation.rs?category=laboratory", f"Observation?patient=p5&code={LOINC}|c3", 5, 60),
+        ("user/Observation.rs?category=laboratory", f"Observation?patient=p5&code={LOINC}|c3", 5, 60),
+        ("user/Observation.rs?category=laboratory", "Observation?_id=o5-1,o6-2", 1, 12),
+        (
+            "user/Observation.rs?category=laboratory user/Observation.rs?code=c3",
+            "Observation?patient=p5&_count=10",
+            10,
+            200,
+        ),
+    ],
+)
+async def test_a_granular_scope_probes_the_index_for_what_is_looked_at(
+    stocked: tuple[Library, psycopg.AsyncConnection[Any]], scope: str, query: str, matches: int, rows: int
+) -> None:
+    library, connection = stocked
+    reader = Explaining(connection)
+    caller = Caller("someone", "app", library.organization, "CLINICIAN", scope, "jti", 0, 900, patient="p5")
+    page = await Searcher(reader, SECRET, lambda: library.now).search(library.parse(query), authorise(caller))
+    assert len(page.matches) == matches
+    read = scans(reader.plans)
+    assert [node for node in read if node["Node Type"] == "Seq Scan" and touched(node) > 100] == []
+    assert sum(touched(node) for node in read) <= rows
 
 
 OBSERVATIONS_OF = Scope(("Observation",), "Patient/p5/Observation", {"Observation": InPatient("p5")})
