@@ -99,7 +99,7 @@ def test_smart_B1_without_scope_it_is_invalid_scope(http: httpx.Client, site: Si
         ("system/Patient.rs system/Nothing.rs something", "system/Patient.rs"),
     ],
 )
-def test_smart_B3_B4_what_is_granted_is_within_the_registration_and_told(asked: str, granted: str):
+def test_smart_B3_B4_security_OA12_what_is_granted_is_within_the_registration_and_told(asked: str, granted: str):
     assert granted_scope(asked, SCOPE + " user/*.rs openid offline_access") == granted
 
 

@@ -101,7 +101,7 @@ def test_smart_F7_public_apps_rotate_again_and_again(http: httpx.Client, app: Cl
         token = answer.json()["refresh_token"]
 
 
-async def test_smart_F4_a_second_use_ends_the_family(
+async def test_smart_F4_security_OA5_a_second_use_ends_the_family(
     database: Database, http: httpx.Client, app: Client, granted: Granted, first: str, site: Site
 ):
     second = refresh(http, app, first).json()
@@ -141,7 +141,7 @@ async def test_smart_F3_the_scope_may_shrink_in_the_words_that_were_granted(
 
 
 @pytest.mark.parametrize("scope", ["patient/*.cruds", "user/*.rs", "patient/Observation.rs", SCOPE + " profile", " "])
-def test_smart_F3_the_scope_never_grows_and_a_refusal_spends_nothing(
+def test_smart_F3_security_OA12_the_scope_never_grows_and_a_refusal_spends_nothing(
     http: httpx.Client, app: Client, first: str, scope: str
 ):
     refused(refresh(http, app, first, scope=scope), "invalid_scope")
@@ -279,7 +279,7 @@ async def test_smart_F8_a_patient_link_that_was_removed_gives_nothing(
     refused(refresh(http, app, first), "invalid_grant")
 
 
-async def test_smart_F8_a_withdrawn_grant_gives_nothing(
+async def test_smart_F8_security_OA8_a_withdrawn_grant_gives_nothing(
     database: Database, http: httpx.Client, app: Client, granted: Granted, first: str
 ):
     async with database.platform() as connection:

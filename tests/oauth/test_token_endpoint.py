@@ -68,7 +68,7 @@ async def confidential(database: Database, site: Site, person: Person, **facts: 
     return await grant(database, await new_client(database, site.settings, type="confidential", **facts), person)
 
 
-def test_smart_T1_T12_a_public_client_exchanges_a_code(http: httpx.Client, site: Site, granted: Granted):
+def test_smart_T1_T11_T12_a_public_client_exchanges_a_code(http: httpx.Client, site: Site, granted: Granted):
     answer = exchange(http, granted)
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
@@ -116,7 +116,7 @@ async def test_smart_F1_a_refresh_token_comes_with_offline_access_only(
     assert "refresh_token" not in exchange(http, without).json()
 
 
-async def test_smart_T12_T13_launch_context_is_answered(database: Database, http: httpx.Client, person: Person):
+async def test_smart_T12_T13_T17_launch_context_is_answered(database: Database, http: httpx.Client, person: Person):
     context = {
         "fhirContext": [{"reference": "ImagingStudy/i1"}],
         "need_patient_banner": False,
