@@ -161,8 +161,7 @@ async def start_session(
     service = service_of(request)
     settings, now = service.settings, service.seconds
     old, new = browser_of(request), new_opaque()
-    act = Act(user.id, PERSON, "session", "sign-in", purpose=identity_provider)
-    async with service.acting(request, None, act) as unit:
+    async with service.acting(request, None) as unit:
         session = Session(
             id=unit.ids.uuid7(),
             browser=browser_key(new),
@@ -172,28 +171,30 @@ async def start_session(
             expires_at=now + settings.session_seconds,
             identity_provider=identity_provider,
         )
+        before = None
         if old is not None:
             before = await session_of(unit.connection, browser_key(old), now, settings.session_idle_seconds)
-            await _put_in_place_of(unit, before, session)
             await rebind(unit.connection, browser_key(old), session.browser)
-        else:
-            await add_session(unit.connection, session)
+        begun = await _put_in_place_of(unit, before, session)
         await signed_in_at(unit.connection, user.id, instant(now))
         memberships = await UserOrganizationRepository(unit.connection).of_user(user.id)
+        act = Act(user.id, PERSON, "session", "sign-in", ids=(begun,), purpose=identity_provider)
+        await service.record(request, unit, act)
     stage = _stage(settings, session, user, {each.role for each in memberships})
     response = redirect(settings, next_step(stage, next_path))
     set_browser(response, settings, new)
     return response
 
 
-async def _put_in_place_of(unit: UnitOfWork, before: Session | None, session: Session) -> None:
-    """Begin a session where another one may be: the same person's goes on, another person's ends."""
+async def _put_in_place_of(unit: UnitOfWork, before: Session | None, session: Session) -> str:
+    """Begin a session where another one may be: the same person's goes on, another person's ends. Return its id."""
     if before is not None and before.user_id == session.user_id:
         if await sign_in_again(unit.connection, before, session):
-            return
+            return before.id
     elif before is not None:
         await end_session(unit.connection, before.id, "another person signed in", session.authenticated_at)
     await add_session(unit.connection, session)
+    return session.id
 
 
 def next_step(stage: Stage, next_path: str) -> str:

@@ -123,13 +123,6 @@ async def try_second_factor(connection: AsyncConnection, session_id: str) -> boo
     return counted.first() is not None
 
 
-async def choose_organization(connection: AsyncConnection, session_id: str, organization_id: str) -> None:
-    """Remember the organization that was chosen last."""
-    await connection.execute(
-        update(sessions).where(sessions.c.id == session_id).values(organization_id=organization_id)
-    )
-
-
 async def end_sessions(
     connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], reason: str, now: int
 ) -> list[Grant]:
