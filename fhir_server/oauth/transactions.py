@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from capability.roles import roles
-from fhir_server.access import EMERGENCY
-from fhir_server.oauth.authorization_checks import Parameters, Rejected, rejection_address
+from fhir_server.access import EMERGENCY, RESOURCE_TYPES
+from fhir_server.oauth.authorization_checks import Parameters, Rejected, is_registered, rejection_address
 from fhir_server.oauth.deciding import Progress, Step, needs_patient, next_step, offer
+from fhir_server.oauth.scopes import InvalidScope, grant_text
 from fhir_server.oauth.service import Act, OAuthService, service_of
 from fhir_server.oauth.sessions import SignedIn, signed_in
 from fhir_server.pages.browser import browser_key, browser_of
@@ -162,13 +163,19 @@ def usable(stored: AuthorizationRequest | None, now: int) -> AuthorizationReques
 
 
 async def pending_of(service: OAuthService, transaction: str, stored: AuthorizationRequest) -> Pending:
-    """Return a stored request with its client; raises PageRefused for one that was switched off meanwhile (R6)."""
+    """Return a stored request with its client.
+
+    Raises PageRefused for a client that was switched off meanwhile (R6), or no longer has the redirect URI.
+    """
     async with service.database.platform() as connection:
         client = await ClientRepository(connection).find(stored.client_id)
         launch = await find_launch(connection, stored.launch_id) if stored.launch_id else None
     if client is None or not client.is_active:
         raise PageRefused(400, "This app was switched off", "Ask those who run this server.")
-    return Pending(transaction, stored, Parameters.from_json(stored.parameters), client, launch)
+    parameters = Parameters.from_json(stored.parameters)
+    if not is_registered(parameters.redirect_uri, client):
+        raise PageRefused(400, "This app has changed", START_AGAIN)
+    return Pending(transaction, stored, parameters, client, launch)
 
 
 async def standing(request: Request) -> Standing:
@@ -275,7 +282,7 @@ def _stand(pending: Pending, person: SignedIn, memberships: tuple[Membership, ..
     if membership is None:
         return Standing(pending, person, memberships, None, (), None, None)
     has_fhir_user = membership.fhir_user is not None
-    offered = offer(pending.parameters.scope, membership.row.role, has_fhir_user=has_fhir_user)
+    offered = offer(_registered_scope(pending), membership.row.role, has_fhir_user=has_fhir_user)
     if not offered:
         raise pending.rejected("invalid_scope", "None of the scopes asked for can be granted.")
     patient = _patient(pending, membership, chosen, offered)
@@ -283,6 +290,14 @@ def _stand(pending: Pending, person: SignedIn, memberships: tuple[Membership, ..
     if encounter is None and patient is not None and chosen.get("patient", patient) == patient:
         encounter = chosen.get("encounter")
     return Standing(pending, person, memberships, membership, offered, patient, encounter)
+
+
+def _registered_scope(pending: Pending) -> str:
+    """Return what was asked for and is still registered; raises Rejected when nothing is."""
+    try:
+        return grant_text(pending.parameters.scope, pending.client.scope, RESOURCE_TYPES)
+    except InvalidScope as error:
+        raise pending.rejected("invalid_scope", str(error)) from None
 
 
 def _patient(

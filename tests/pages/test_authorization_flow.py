@@ -18,7 +18,9 @@ from capability.roles import roles
 from fhir_server.access import RESOURCE_TYPES
 from storage.authorization.opaque import digest
 from storage.authorization.requests import REQUEST_SECONDS
+from storage.repositories.platform import UserRepository
 from storage.tables.authorization import authorization_codes, authorization_requests, sessions
+from storage.tables.platform import user_organizations, users
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.pages.apps import (
     App,
@@ -475,3 +477,67 @@ def test_security_OA13_a_role_that_sees_no_patients_has_none_to_choose(site, url
     assert "no patient whom you may choose" in page.text
     data = dict(page.form(button="Search").data({}, "Search")) | {"patient": "flow-1"}
     assert browser.post(page.address, data).status_code == 403
+
+
+# --- what changes while a page is open --------------------------------------------------------------------------------
+
+
+def change_user(url: str, table, user, **values: object) -> None:
+    async def change(connection: AsyncConnection) -> None:
+        column = table.c.id if table is users else table.c.user_id
+        await connection.execute(update(table).where(column == user.id).values(values))
+
+    in_database(url, change)
+
+
+def test_smart_16_a_role_that_changed_meanwhile_makes_the_page_worth_nothing(site, url, app, browser):
+    user = add_user(url, "ORG_ADMIN")
+    _, page = sign_in(site, user, browser, at=app.address("user/Claim.cruds user/AuditEvent.rs openid"))
+    assert step_of(page) == "consent"
+    change_user(url, user_organizations, user, role="CLINICIAN")
+    assert browser.press(page, "Allow").status == 403
+    assert grants_of(url, app.client) == []
+    tokens = app.tokens(browser.press(browser.get(page.address), "Allow"))
+    assert tokens["scope"] == "user/Claim.rs openid"
+
+
+def test_smart_16_a_patient_whose_link_went_meanwhile_is_not_granted(site, url, app, patient, browser):
+    user = add_user(url, "PATIENT", patients=[patient])
+    _, page = sign_in(site, user, browser, at=app.address())
+
+    async def unlink(connection: AsyncConnection) -> None:
+        await UserRepository(connection).set_patients(user.id, ORGANIZATION, ())
+
+    in_database(url, unlink)
+    page = browser.press(page, "Allow")
+    assert step_of(page) == "patient"
+    assert "no patient whom you may choose" in page.text
+    assert grants_of(url, app.client) == []
+
+
+def test_smart_16_a_person_who_was_disabled_meanwhile_grants_nothing(site, url, app, patient, browser):
+    user = add_user(url, "PATIENT", patients=[patient])
+    _, page = sign_in(site, user, browser, at=app.address())
+    change_user(url, users, user, is_active=False)
+    assert browser.press(page, "Allow").path == "/sign-in"
+    assert grants_of(url, app.client) == []
+
+
+def test_smart_16_a_membership_that_ended_meanwhile_grants_nothing(site, url, app, browser):
+    user = add_user(url, "CLINICIAN")
+    _, page = sign_in(site, user, browser, at=app.address("user/*.rs"))
+    change_user(url, user_organizations, user, is_active=False)
+    assert browser.press(page, "Allow").status == 403
+    assert grants_of(url, app.client) == []
+
+
+def test_smart_16_a_registration_that_shrank_meanwhile_is_heeded(site, url, user, browser):
+    app = App(site, add_app(url))
+    _, page = sign_in(site, user, browser, at=app.address("patient/*.rs openid"))
+    client = change_app(url, replace(app.client, scope="patient/Patient.r openid"))
+    assert browser.press(page, "Allow").status == 403
+    page = browser.get(page.address)
+    change_app(url, replace(client, redirect_uris=("https://app.example/new",)))
+    assert browser.press(page, "Allow").status == 400
+    change_app(url, client)
+    assert app.tokens(browser.press(browser.get(page.address), "Allow"))["scope"] == "patient/Patient.r openid"
