@@ -89,7 +89,10 @@ def render(
 
 
 def page_headers(settings: Settings, goes_to: str | None = None) -> dict[str, str]:
-    """Return the headers of every page."""
+    """Return the headers of every page.
+
+    There is no `Cross-Origin-Opener-Policy`: an app may ask in a window of its own and wait for it (`smart.md` L8).
+    """
     action = "'self'"
     if goes_to is not None:
         parts = urlsplit(goes_to)
@@ -101,7 +104,6 @@ def page_headers(settings: Settings, goes_to: str | None = None) -> dict[str, st
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
-        "Cross-Origin-Opener-Policy": "same-origin",
     }
     if is_secure(settings):
         headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fhir_server.demo.cast import CHILD, MOTHER, SAMPLE_PATIENT
 from tests.browser.app import categories, do, given, launch, until_back
@@ -165,3 +165,19 @@ def test_smart_L8_no_page_of_ours_shows_in_a_frame(site, app, browser):
     assert browser.all("form, input, main") == []
     browser.driver.switch_to.default_content()
     assert any("frame" in each for each in browser.complaints())
+
+
+def test_smart_L8_an_app_may_ask_in_a_window_of_its_own(site, app, browser):
+    browser.open(f"{app}/launch.html?{urlencode({'iss': site.base, 'scope': SCOPE, 'target': 'popup'})}")
+    page = browser.driver.current_window_handle
+    browser.all("#open")[0].click()
+    browser.until(lambda: len(browser.driver.window_handles) == 2, "the window")
+    (window,) = set(browser.driver.window_handles) - {page}
+    browser.driver.switch_to.window(window)
+    sign_in(browser, JANE)
+    browser.until(lambda: browser.heading.startswith("Allow"), "the question")
+    browser.all("button[value=approve]")[0].click()
+    browser.until(lambda: len(browser.driver.window_handles) == 1, "the end of the window")
+    browser.driver.switch_to.window(page)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    assert browser.of("patient") == "Jane Doe"
