@@ -59,7 +59,7 @@ JSON_PATCH: Final = {"Content-Type": "application/json-patch+json"}
 INSTANCE: Final = (
     *("",) * 4,
     *("?_summary=true", "?_summary=text", "?_elements=status", "?_pretty=true", "/_history", "/_history?_count=1"),
-    *("/_history?_since=2020", "/_history?_at=2020-09-13T12:27:10Z", "/_history/1", "/_history/2", "/_history/3"),
+    *("/_history?_since={}", "/_history?_at={}", "/_history/1", "/_history/2", "/_history/3"),
     *("/_history/0", "/$lineage", "/$meta", "/$validate", "/$everything", "/$nothing", "/_history/1?_elements=id"),
 )
 
@@ -74,9 +74,16 @@ class Questioner:
         self.values = _values_of(scene.rows)
         self.reached = TYPES if "*" in scene.caller.reach else tuple(sorted(scene.caller.reach))
         self.types = (*TYPES, *self.reached * max(1, 3 * len(TYPES) // len(self.reached)))
-        self.rows = [*scene.rows, *(row for row in scene.rows if row.resource["resourceType"] in self.reached)]
+        moved = [row for row in scene.rows if row.past]
+        self.rows = [
+            *scene.rows,
+            *moved * 3,
+            *(row for row in scene.rows if row.resource["resourceType"] in self.reached),
+        ]
         self.deletable = [
-            row.key for row in scene.rows if not row.held and (self.caller.sees(row) or not row.elsewhere)
+            row.key
+            for row in scene.rows
+            if (self.caller.is_bound or not row.held) and (self.caller.sees(row) or not row.elsewhere)
         ]
 
     def one(self, values: Any) -> Any:
@@ -121,7 +128,9 @@ class Questioner:
         key = self.key()
         if self.maybe(0.1):
             key = f"Provenance/{provenance_id(ResourceKey(*key.split('/')), self.one([1, 2]))}"
-        return Question(self.one(["GET", "GET", "GET", "HEAD"]), f"/{key}{self.one(INSTANCE)}")
+        return Question(
+            self.one(["GET", "GET", "GET", "HEAD"]), f"/{key}{self.one(INSTANCE).format(self.scene.moment())}"
+        )
 
     def _conditional_read(self) -> Question:
         condition = self.one(
@@ -135,7 +144,9 @@ class Questioner:
 
     def _history(self) -> Question:
         where = self.one(["", f"/{self.one(self.types)}", f"/{self.key()}"])
-        how = self.one(["", "_since=2020-09-13T12:27:10Z", "_at=2020-09-13T12:27:05Z", f"_list={self.id_of('List')}"])
+        how = self.one(
+            ["", f"_since={self.scene.moment()}", f"_at={self.scene.moment()}", f"_list={self.id_of('List')}"]
+        )
         return Question("GET", f"{where}/_history?_count={self.one([2, 7, 100])}&{how}", paged=self.maybe())
 
     # --- searches ---
@@ -158,7 +169,7 @@ class Questioner:
         kinds = self.random.sample(self.types, self.one([2, 3, 5]))
         common = [
             f"_id={self.id_of(self.one(kinds))},{self.id_of(self.one(kinds))}",
-            "_lastUpdated=gt2020-09-13T12:27:05Z",
+            f"_lastUpdated=gt{self.scene.moment()}",
         ]
         about = [f"patient={self.one(PATIENTS)}", "_tag:not=x", "_id:not=zz"]
         query = [self.one([*common, *about, "_total=accurate"]), f"_count={self.one([2, 5, 50])}"]
@@ -276,8 +287,9 @@ class Questioner:
                 Question(
                     "GET", f"/{who}/$everything?_type=Observation,{self.one(self.types)}&_revinclude=Provenance:target"
                 ),
-                Question("GET", f"/{who}/$everything?_at=2020-09-13T12:27:05Z&_count=9", paged=True),
-                Question("GET", f"/{who}/$everything?start=2020-03-01&end=2020-03-31&_since=2020-09-13T12:27:02Z"),
+                Question("GET", f"/Patient/{OWN}/$everything?_at={self.scene.moment()}", paged=True),
+                Question("GET", f"/{who}/$everything?_at={self.scene.moment()}&_count=9", paged=True),
+                Question("GET", f"/{who}/$everything?start=2020-03-01&end=2020-03-31&_since={self.scene.moment()}"),
                 Question("GET", f"/Observation/$lastn?category=laboratory&max=2&patient={self.id_of('Patient')}"),
                 Question("GET", f"/Observation/$lastn?code={self.one(CODES)}&subject={who}&max=3"),
                 Question("GET", f"/{self.one(self.types)}/$meta"),

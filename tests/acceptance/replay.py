@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import make_url
 
 from fhir_server.app import create_app
 from fhir_server.settings import Settings
@@ -21,6 +23,7 @@ from storage.rls import ROLE
 from storage.search.cursor import CursorSealer
 from storage.search.query import Search
 from tests.acceptance.inside import Inside
+from tests.conftest import ORGANIZATION
 from tests.postgres import execute
 from tests.site import FHIR_JSON, SECRET, Site, signing_ring
 
@@ -76,7 +79,7 @@ class World:
     ids: Streams
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
-    def client(self, scope: str, **claims: str) -> httpx.AsyncClient:
+    def client(self, scope: str, **claims: Any) -> httpx.AsyncClient:
         """Return a client with a token."""
         made = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app),
@@ -96,6 +99,18 @@ class World:
         self.ids.set(tick, hidden=hidden)
         if self.url.startswith("postgresql"):
             execute(self.url, f"UPDATE replay.clock SET at = to_timestamp({self.ids.milliseconds()} / 1000.0)")
+
+    async def sql(self, statement: str) -> None:
+        """Change rows as another program does, in the organization of tests."""
+        await asyncio.to_thread(self._execute, statement)  # the server has to go on: it may hold a lock
+
+    def _execute(self, statement: str) -> None:
+        if self.url.startswith("postgresql"):
+            execute(self.url, f"SET app.organization_id = '{ORGANIZATION}'", statement)
+            return
+        with closing(sqlite3.connect(make_url(self.url).database or "", timeout=30)) as file:
+            file.execute(statement)
+            file.commit()
 
     async def settle(self) -> None:
         """Return when nothing waits to be projected."""

@@ -59,7 +59,8 @@ class Caller:
     """One kind of caller.
 
     `reach` says per type (`*`: every other) what is visible: words out of `own` (the patient's compartment) and `all`,
-    each with `:name` of one of FILTERS for a granular scope; none is empty.
+    each with `:name` of one of FILTERS for a granular scope, or `agreed` (OWN is the one patient who agreed to share);
+    none is empty.
     """
 
     name: str
@@ -68,6 +69,12 @@ class Caller:
     role: str = "APP"
     patient: str | None = None
     fhir_user: str | None = None
+    is_partner: bool = False
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it goes nowhere beyond one compartment: what hidden rows refer to it may delete."""
+        return all(way.partition(":")[0] == "own" for ways in self.reach.values() for way in ways.split())
 
     def sees(self, row: Row) -> bool:
         kind = row.resource["resourceType"]
@@ -81,6 +88,8 @@ class Caller:
         extent, _, name = way.partition(":")
         if name and not FILTERS[name](row.resource):
             return False
+        if extent == "agreed":
+            return row.owners <= {OWN}
         return extent == "all" or row.resource["resourceType"] in DIRECTORY or self.patient in row.owners
 
 
@@ -155,11 +164,28 @@ CALLERS: Final = (
         "CLINICIAN",
         patient=OWN,
     ),
+    Caller(
+        "a partner",
+        "system/*.cruds",
+        {"*": "agreed", **dict.fromkeys((*DIRECTORY, "ValueSet", "CodeSystem", "Questionnaire"), "all")},
+        "SERVICE",
+        is_partner=True,
+    ),
+    Caller("an app of a partner", "patient/*.rs", {"*": "own"}, patient=OWN, is_partner=True),
 )
 
 
+@dataclass(frozen=True)
+class Step:
+    """One request by which a server is told a row: `contents` as without hidden rows, and as with them."""
+
+    row: Row
+    contents: tuple[Resource, Resource] | None
+    """None: a deletion."""
+
+
 class Scene:
-    """The rows of one seed, in the order in which they are written."""
+    """The rows of one seed, and the steps by which they are written: a second each."""
 
     def __init__(self, seed: int, caller: Caller) -> None:
         self.random = Random(seed)
@@ -167,6 +193,7 @@ class Scene:
         self.number = 0
         self.rows = self._drawn()
         self._keep_apart()
+        self.steps = self._told()
 
     # --- small things ---
 
@@ -380,7 +407,7 @@ class Scene:
             add(self._shared())
         for each in self._terminology():
             add(Row(each))
-        for _ in range(5):
+        for _ in range(9):
             add(self._moved())
         for _ in range(3):
             who = self.one(PATIENTS)
@@ -467,6 +494,23 @@ class Scene:
         }
         for row in mixed:
             row.held = row.key in referred
+
+    def _told(self) -> list[Step]:
+        """Return the steps: earlier versions come some time before, deletions some time later."""
+        steps = [Step(row, (row.resource, row.resource)) for row in self.rows]
+        for row in self.rows:
+            at = next(place for place, step in enumerate(steps) if step.row is row)
+            for contents in row.past:
+                steps.insert(self.random.randrange(at + 1), Step(row, contents))
+            if row.deleted:
+                steps.insert(self.random.randrange(at + 1, len(steps) + 1), Step(row, None))
+        return steps
+
+    def moment(self) -> str:
+        """Return an instant at which half the rows were there, more or less."""
+        seconds = self.random.randrange(len(self.rows)) + self.one([0, 1])
+        minutes, second = divmod(40 + seconds, 60)
+        return f"2020-09-13T12:{26 + minutes}:{second:02}Z"
 
 
 PATIENT_OF: Final = frozenset({"AllergyIntolerance", "Consent", "RelatedPerson", "Device"})

@@ -21,7 +21,7 @@ from storage.resources import ResourceKey
 from tests.acceptance.questions import TYPES as SCENE_TYPES
 from tests.acceptance.questions import Question, Questioner
 from tests.acceptance.replay import Answer, World, all_pages, asked, places_noted, world
-from tests.acceptance.scenes import CALLERS, SECRET_WORD, Caller, Scene
+from tests.acceptance.scenes import CALLERS, PATIENTS, SECRET_WORD, Caller, Scene
 from tests.conftest import ENGINES, ORGANIZATION, OTHER_ORGANIZATION, new_database_url
 from tests.site import observation, patient
 
@@ -549,7 +549,8 @@ async def answers_of(here: World, places: dict[str, str], scene: Scene, seed: in
     """Tell a server a scene, with or without what the caller may not see, and ask it everything."""
     await tell_scene(here, scene, with_hidden=with_hidden)
     caller = scene.caller
-    fhir = here.client(caller.scope, role=caller.role, patient=caller.patient, fhir_user=caller.fhir_user)
+    claims = {"role": caller.role, "patient": caller.patient, "fhir_user": caller.fhir_user}
+    fhir = here.client(caller.scope, **claims, is_partner=caller.is_partner)
     questioner = Questioner(scene, seed)
     questions = [questioner.draw() for _ in range(QUESTIONS)]
     questions += [Question("GET", f"/{each}?_sort=_lastUpdated&_count=20", paged=True) for each in SCENE_TYPES]
@@ -566,21 +567,36 @@ async def answers_of(here: World, places: dict[str, str], scene: Scene, seed: in
 
 
 async def tell_scene(here: World, scene: Scene, *, with_hidden: bool) -> None:
-    clients = {
-        False: here.client("system/*.cruds"),
-        True: here.client("system/*.cruds", organization=OTHER_ORGANIZATION),
-    }
-    for tick, row in enumerate(scene.rows, start=1):
-        hidden = not scene.caller.sees(row)
+    elsewhere = here.client("system/*.cruds", organization=OTHER_ORGANIZATION)
+    clients = {False: here.client("system/*.cruds"), True: elsewhere}
+    if scene.caller.is_partner:
+        await here.sql(f"UPDATE organizations SET home_system = 'care' WHERE id = '{ORGANIZATION}'")
+        await here.settle()
+    for tick, step in enumerate(scene.steps, start=1):
+        hidden = not scene.caller.sees(step.row)
         if hidden and not with_hidden:
             continue
         here.set(tick, hidden=hidden)
-        for past in row.past:
-            await tell(clients[row.elsewhere], put(past[with_hidden]))
-        await tell(clients[row.elsewhere], put(row.resource))
-        if row.deleted:
-            await tell(clients[row.elsewhere], ("DELETE", f"/{row.key}", None))
+        told = put(step.contents[with_hidden]) if step.contents else ("DELETE", f"/{step.row.key}", None)
+        await tell(clients[step.row.elsewhere], told)
     await here.settle()
+    if scene.caller.is_partner:
+        await tell_consents(here, len(scene.steps), with_hidden=with_hidden)
+
+
+async def tell_consents(here: World, tick: int, *, with_hidden: bool) -> None:
+    """Let one patient agree to share; of the others one never did, and one took it back."""
+    first, own, last = PATIENTS
+    consents = [(own, "DATA_SHARING", None), (first, "TREATMENT", None), (last, "DATA_SHARING", "2024-02-01")]
+    for at, (who, kind, revoked) in enumerate(consents, start=tick + 1):
+        if who == own or with_hidden:
+            here.set(at, hidden=who != own)
+            ended = "NULL" if revoked is None else f"'{revoked} 00:00:00+00:00'"
+            await here.sql(
+                "INSERT INTO patient_consents (organization_id, id, patient_id, consent_type, granted_at, revoked_at)"
+                f" VALUES ('{ORGANIZATION}', 'consent-{at}', '{who}', '{kind}', '2024-01-01 00:00:00+00:00', {ended})"
+            )
+            await here.settle()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
