@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import base64
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
-from fhir_server.oauth.one_time import STEP_SECONDS, fitting_step, otpauth_address, recovery_hash, secret_for, without
+from fhir_server.oauth.one_time import (
+    STEP_SECONDS,
+    as_text,
+    fitting_step,
+    otpauth_address,
+    recovery_hash,
+    secret_for,
+    without,
+)
 from fhir_server.oauth.sealed import SealBroken, Sealer
 from fhir_server.pages.browser import cookie_name
+from storage.audit_sqlite import audit_path
 from storage.repositories.entities import User
 from tests.pages.apps import App, add_app
 from tests.pages.forms import Browser, Page
@@ -306,3 +317,27 @@ def test_smart_A12_a_request_of_an_app_survives_the_set_up_and_the_code(strict_s
         assert page.path.endswith("/consent"), (page.path, page.text[:300])
         assert app.tokens(browser.press(page, "Allow"))["scope"]
         browser.close()
+
+
+def test_security_PH1_no_password_code_cookie_or_name_is_in_logs_and_audit(site: Site, new_browser, capfd):
+    user = add_user(site.settings.database_url, email=f"canary{time.time_ns()}@example.org", name="Canary Person")
+    browser = new_browser()
+    secret, codes = set_up(site, browser, user)
+    cookies = [browser.client.cookies[cookie_name(site.settings)]]
+    browser, page = sign_in(site, user, new_browser())
+    wrong = browser.press(page, code="123 456 canary")
+    browser.press(wrong, code=code(secret))
+    cookies.append(browser.client.cookies[cookie_name(site.settings)])
+    browser.post("/account/password", {"csrf": "wrong", "present": PASSWORD, "new": "canary sentence one"})
+    browser.get("/account?done=canary-word")
+    browser.press(browser.get("/sign-in?fresh=1"), email=user.email, password="canary of a password")
+    told = "".join(capfd.readouterr())
+    statement = "SELECT * FROM rbac_logs"
+    kept = str(run_sql(site, statement))
+    if site.settings.database_url.startswith("sqlite"):
+        with closing(sqlite3.connect(audit_path(site.settings.database_url))) as file:
+            kept += str(file.execute(statement).fetchall())
+    secrets = [PASSWORD, user.email, "Canary", "canary", as_text(secret), *codes, *cookies]
+    assert [each for each in secrets if each in told or each in kept] == []
+    assert "page_refused" in told
+    assert user.id in kept
