@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fhir_server.oauth.clients import IDENTIFIER
 from fhir_server.oauth.errors import InvalidClient
 from fhir_server.oauth.jose import Key, NotVerified, Parsed, instant, names_audience, parse, verify
 from fhir_server.oauth.jwks_cache import KeysUnknown
@@ -45,7 +46,9 @@ async def _client(service: OAuthService, form: Mapping[str, str]) -> Client:
         raise NotVerified
     parsed = parse(form.get("client_assertion", ""), ALGORITHMS, TYPES)
     client_id = parsed.claims.get("iss")
-    if not isinstance(client_id, str) or form.get("client_id", client_id) != client_id:
+    if not isinstance(client_id, str) or not IDENTIFIER.match(client_id):
+        raise NotVerified
+    if form.get("client_id", client_id) != client_id:
         raise NotVerified
     known = await look_up_client(service.database, client_id, "")
     client = known.client

@@ -1,4 +1,4 @@
-"""JSON objects of strangers: each name once, numbers that are numbers (security IN-2)."""
+"""JSON objects of strangers: each name once, numbers that are numbers, text that is text (security IN-2)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,23 @@ def decode_object(text: bytes) -> dict[str, Any]:
         value = json.loads(
             text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
         )
+        storable = _is_storable(value)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 callers ask for what cannot be read
+    if not storable:
+        raise ValueError("text that no database takes")
     return value
+
+
+def _is_storable(value: Any) -> bool:
+    """Say whether no text in a value has U+0000 or half a surrogate pair."""
+    if isinstance(value, str):
+        return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    if isinstance(value, dict):
+        return all(_is_storable(name) and _is_storable(each) for name, each in value.items())
+    return not isinstance(value, list) or all(map(_is_storable, value))
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,8 @@ class Registrar:
             await connection.execute(sign_in_failures.delete())
         bearer = await self.token() if token == "" else token
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
-        return await self.http.post(ADDRESS, json=document, headers=headers, **more)
+        headers["Content-Type"] = "application/json"
+        return await self.http.post(ADDRESS, content=json.dumps(document), headers=headers, **more)
 
     async def stored(self, answer: httpx.Response) -> Client:
         assert answer.status_code == 201, answer.text
@@ -202,6 +204,10 @@ async def test_smart_R3_an_app_with_a_secret_has_no_scheme_of_its_own(registrar:
         {"client_name": "x" * 81},
         {"client_name": "Loop\u202egnihsihp"},
         {"client_name": "a\x00b"},
+        {"software_id": "a\x00b"},
+        {"contacts": ["\ud800"]},
+        {"unknown": {"a": ["\x00"]}},
+        {"client_uri": "https://app.example/\x00"},
         {"client_name": ["x"]},
         {"logo_uri": "http://app.example/logo.png"},
         {"logo_uri": "javascript:alert(1)"},
