@@ -471,6 +471,31 @@ def test_smart_E8_a_transaction_is_refused_as_a_whole(world, writer):
     assert ids(writer.get("/Observation?category=laboratory")) == own("laboratory")
 
 
+def test_smart_E8_references_by_condition_find_what_the_filter_shows_alone(world, writer):
+    statuses = {}
+    for name in ("laboratory", "survey", "absent"):
+        body = unnamed("laboratory") | {"derivedFrom": [{"reference": f"Observation?_id={OWN}-{name}"}]}
+        answer = writer.post("/", json=bundle("transaction", ("POST", "Observation", body)))
+        statuses[name] = answer.status_code
+        if answer.is_success:
+            made = answer.json()["entry"][0]["response"]["location"].partition("/_history")[0]
+            writer.delete(made).raise_for_status()
+    assert statuses["laboratory"] == 200
+    assert statuses["survey"] == statuses["absent"] >= 400
+
+
+def test_security_AZ6_a_reference_to_what_the_filter_hides_does_not_resolve(world, site: Site):
+    def creating(patients: str) -> int:
+        caller = app(site, f"patient/Patient.r{patients} patient/Observation.cd")
+        answer = caller.post("/Observation", json=unnamed("laboratory"))
+        if answer.is_success:
+            caller.delete(f"/Observation/{answer.json()['id']}").raise_for_status()
+        return answer.status_code
+
+    assert creating("") == 201
+    assert creating("?gender=female") == 422
+
+
 # --- what changes tell ------------------------------------------------------------------------------------------------
 
 
