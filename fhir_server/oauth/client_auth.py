@@ -72,7 +72,7 @@ async def authenticate_client(request: Request, form: Mapping[str, str]) -> Auth
         raise InvalidRequest("Authenticate in one way only.")
     service = service_of(request)
     if signed:
-        return AuthenticatedClient(await client_of_assertion(service, form), "private_key_jwt")
+        return AuthenticatedClient(await _by_assertion(request, form), "private_key_jwt")
     named = basic.client_id if basic is not None else form.get("client_id", "")
     client_id = named if IDENTIFIER.match(named) else ""  # what no client is called
     value = client_failures(request, client_id)
@@ -86,6 +86,15 @@ async def authenticate_client(request: Request, form: Mapping[str, str]) -> Auth
         await forget_failures(service, CLIENT, value=value)
     method = "none" if basic is None else "client_secret_basic"
     return AuthenticatedClient(found, method, failed_before=known.failures > 0)
+
+
+async def _by_assertion(request: Request, form: Mapping[str, str]) -> Client:
+    """Return the client that signed; a refusal is recorded, and counts against nobody: a signature is not guessed."""
+    try:
+        return await client_of_assertion(service_of(request), form)
+    except InvalidClient:
+        await _refuse(request, None, "", counts=False)
+        raise
 
 
 def client_failures(request: Request, client_id: str) -> str:

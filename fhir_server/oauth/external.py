@@ -1,13 +1,14 @@
 """Tokens of other issuers: whom they stand for on the internal APIs (issue 6 point 2; security OA-6).
 
 Trusted are the issuers of the configuration alone, found by the exact `iss`, their keys by their registered or
-discovered address, their roles by the configured words. At `/fhir` such a token is worth
-nothing: apps come with our own.
+discovered address, their roles by the configured words. At `/fhir` such a token is worth nothing: apps come with our
+own.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ KNOWN_SECONDS: Final = 5.0
 """How long a caller is remembered: a user who is disabled, or loses the role, is out that soon (OA-8)."""
 MOST_KNOWN: Final = 10_000
 LONGEST_SUBJECT: Final = 255
+EMAIL: Final = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}\Z")
 PERSON_SCOPE: Final = "user/*.cruds"
 PATIENT_SCOPE: Final = "patient/*.cruds"
 
@@ -185,7 +187,8 @@ def account_in(provider: IdentityProvider, claims: Mapping[str, Any]) -> Account
     subject, email = provider.said(claims, "subject"), provider.said(claims, "email")
     if not isinstance(subject, str) or not is_subject(subject):
         raise NotVerified
-    return Account(provider.name, subject, email.strip().lower() if isinstance(email, str) and email.strip() else None)
+    usable = isinstance(email, str) and EMAIL.match(email)
+    return Account(provider.name, subject, email.lower() if usable else None)
 
 
 def _stands(person: KnownPerson) -> bool:

@@ -21,6 +21,7 @@ from storage.engine import Database
 from storage.repositories.entities import Client
 from tests.oauth.granting import new_client
 from tests.oauth.test_assertions import signed
+from tests.pages.apps import audited
 from tests.site import Site, running_site
 
 FIRST, SECOND = (RSAKey.generate_key(2048, private=True) for _ in range(2))
@@ -157,6 +158,16 @@ async def test_smart_J3_an_assertion_that_goes_to_two_workers_counts_once(
         assert sorted(answer.status_code for answer in answers) == [200, *[401] * 9]
         assert all(answer.status_code == 200 or refused(answer) for answer in answers)
         assert refused(await send(workers[0], fields))
+
+
+async def test_security_AD2_a_refused_assertion_is_in_the_audit(
+    database: Database, database_url: str, workers: tuple[Site, Site], keys: Keys
+):
+    nobody = Client("unknown", "public")
+    before = audited(database_url, nobody)
+    assert refused(await send(workers[0], form(workers, await backend(database, keys), key=SECOND)))
+    more = audited(database_url, nobody)[len(before) :]
+    assert [row[:3] for row in more] == [("client", "authenticate", "denied")]
 
 
 async def test_smart_R5_an_address_on_this_machine_is_not_asked_unless_the_operator_allows_it(
