@@ -18,9 +18,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from bench.footprint import cpu_seconds
 from bench.installation import WORKERS, Installation
 from bench.postgres import postgres
 from bench.processes import BenchFailed, ended_by_signals, free_port, service, wait_until_ok
@@ -56,6 +58,32 @@ SIGNING_BITS: Final = 3072
 READ_GOAL: Final = 0.85
 CODE_GOAL: Final = 200
 CREDENTIALS_GOAL: Final = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Costed:
+    """One round: what was measured, and processor time per answer in milliseconds, of the server and the database."""
+
+    measured: Measured
+    server_ms: float
+    database_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server on a port; `pid` is its first process, `database_pid` PostgreSQL's."""
+
+    port: int
+    pid: int
+    database_pid: int
+
+    def costed(self, seconds: int, ask_it: Callable[[], Measured]) -> Costed:
+        """Measure a round, and what it took of the processors: that waits for nobody else on the machine."""
+        before = cpu_seconds(self.pid), cpu_seconds(self.database_pid)
+        measured = ask_it()
+        after = cpu_seconds(self.pid), cpu_seconds(self.database_pid)
+        answers = measured.rate * seconds
+        return Costed(measured, *((end - start) / answers * 1000 for start, end in zip(before, after, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +122,9 @@ FROM generate_series(1, %(count)s) n
 class Installed:
     """An installation with a backend client, an app, and a person who grants it things."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, database_pid: int) -> None:
         self.installation = installation
+        self.database_pid = database_pid
         self.key = RSAKey.generate_key(2048)
         self._made = 0
 
@@ -221,8 +250,8 @@ def credentials_request(key: RSAKey, audience: str, jti: str, expires: int) -> s
 
 
 @contextmanager
-def server(installed: Installed, name: str, *, stub: bool = False, **settings: str) -> Iterator[int]:
-    """Serve the installation on a port of its own, with other settings or without the check; give the port."""
+def server(installed: Installed, name: str, *, stub: bool = False, **settings: str) -> Iterator[Running]:
+    """Serve the installation on a port of its own, with other settings or without the check."""
     installation = installed.installation
     port = free_port()
     log = installation.folder / f"{name}.log"
@@ -231,7 +260,7 @@ def server(installed: Installed, name: str, *, stub: bool = False, **settings: s
     environment = {**installation.environment(), "PYTHONPATH": str(ROOT), **settings}
     with service([*command, "--workers", str(WORKERS)], environment, installation.folder, log) as process:
         wait_until_ok(process, port, "/readyz", log)
-        yield port
+        yield Running(port, process.pid, installed.database_pid)
 
 
 def signatures_a_second(seconds: float) -> float:
@@ -259,28 +288,43 @@ def measure_reads(installed: Installed, seconds: int, rounds: int) -> list[str]:
         checked = stack.enter_context(server(installed, "checked"))
         verifying = stack.enter_context(server(installed, "verifying", FHIR_SERVER_TOKEN_CACHE_SIZE="1"))
         stubbed = stack.enter_context(server(installed, "stubbed", stub=True))
-        ports = {"as it is": checked, "every token verified": verifying, "stub": stubbed}
-        found: dict[str, list[Measured]] = {title: [] for title in ports}
+        servers = {"as it is": checked, "every token verified": verifying, "stub": stubbed}
+        found: dict[str, list[Costed]] = {title: [] for title in servers}
         for number in range(rounds + 1):
-            bearers = installed.tokens(checked, TOKENS)
-            turns = list(ports.items())
-            for title, port in turns if number % 2 else reversed(turns):
-                measured = ask(f"http://127.0.0.1:{port}", paths, seconds, folder, bearers=bearers)
+            bearers = installed.tokens(checked.port, TOKENS)
+            turns = list(servers.items())
+            for title, running in turns if number % 2 else reversed(turns):
+                reading = partial(ask, f"http://127.0.0.1:{running.port}", paths, seconds, folder, bearers=bearers)
+                costed = running.costed(seconds, reading)
                 if number:  # the first round opens connections and prepares statements
-                    found[title].append(measured)
+                    found[title].append(costed)
     return read_lines(found)
 
 
-def read_lines(found: Mapping[str, Sequence[Measured]]) -> list[str]:
+def read_lines(found: Mapping[str, Sequence[Costed]]) -> list[str]:
     """Return the table of reads; ratios are of medians over the same rounds."""
-    rates = {title: statistics.median(each.rate for each in rounds) for title, rounds in found.items()}
-    lines = ["| token check | reads/s | p50 ms | of the stub | goal |", "| --- | --- | --- | --- | --- |"]
+    rates = {title: median(rounds, "rate") for title, rounds in found.items()}
+    lines = [
+        "| token check | reads/s | p50 ms | cpu ms, server + database | of the stub | goal |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for title, rounds in found.items():
         ratio = rates[title] / rates["stub"]
-        p50 = statistics.median(each.p50 for each in rounds)
         goal = verdict(ratio, READ_GOAL) if title == "as it is" else ""
-        lines.append(f"| {title} | {rates[title]:,.0f} | {p50:.2f} | {ratio:.2f} | {goal} |")
+        p50 = median(rounds, "p50")
+        lines.append(f"| {title} | {rates[title]:,.0f} | {p50:.2f} | {cpu(rounds)} | {ratio:.2f} | {goal} |")
     return lines
+
+
+def median(rounds: Sequence[Costed], part: str) -> float:
+    """Return the median of a part of what was measured."""
+    return statistics.median(float(getattr(each.measured, part)) for each in rounds)
+
+
+def cpu(rounds: Sequence[Costed]) -> str:
+    """Return the processor time per answer as it stands in the tables."""
+    server_ms = statistics.median(each.server_ms for each in rounds)
+    return f"{server_ms:.2f} + {statistics.median(each.database_ms for each in rounds):.2f}"
 
 
 def verdict(value: float, goal: float) -> str:
@@ -292,15 +336,16 @@ def measure_tokens(installed: Installed, seconds: int, rounds: int) -> list[str]
     """Ask the token endpoint for tokens; return the lines of the report."""
     folder = installed.installation.folder
     lines = [
-        "| token endpoint | answers/s | p50 ms | p99 ms | signatures/s ÷ bare | goal |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| token endpoint | answers/s | p50 ms | p99 ms | cpu ms, server + database | signatures/s ÷ bare | goal |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     bare = signatures_a_second(seconds)
-    with server(installed, "tokens") as port:
-        origin = f"http://127.0.0.1:{port}"
+    with server(installed, "tokens") as running:
+        origin = f"http://127.0.0.1:{running.port}"
 
-        def measure(bodies: Sequence[str]) -> Measured:
-            return post_each(origin, "/oauth/token", bodies, seconds, folder, headers=FORM)
+        def measure(bodies: Sequence[str]) -> Costed:
+            asking = partial(post_each, origin, "/oauth/token", bodies, seconds, folder, headers=FORM)
+            return running.costed(seconds, asking)
 
         measure(installed.codes(EXCHANGES[0], seconds * CODES_A_SECOND))  # statements are prepared
         for exchange in EXCHANGES:
@@ -312,18 +357,18 @@ def measure_tokens(installed: Installed, seconds: int, rounds: int) -> list[str]
     return [*lines, "", f"Bare RS384 signatures/s, {WORKERS} processes: {bare:,.0f} before, {again:,.0f} after."]
 
 
-def token_line(title: str, rounds: Sequence[Measured], signatures: int, bare: float, goal: float) -> str:
+def token_line(title: str, rounds: Sequence[Costed], signatures: int, bare: float, goal: float) -> str:
     """Return a row of the table; a share of 1 would mean that nothing was done but sign."""
-    rate, p50, p99 = (statistics.median(getattr(each, part) for each in rounds) for part in ("rate", "p50", "p99"))
+    rate, p50, p99 = (median(rounds, part) for part in ("rate", "p50", "p99"))
     share = rate * signatures / bare
-    return f"| {title} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {share:.2f} | {verdict(rate, goal)} |"
+    return f"| {title} | {rate:,.0f} | {p50:.1f} | {p99:.1f} | {cpu(rounds)} | {share:.2f} | {verdict(rate, goal)} |"
 
 
 def measure(seconds: int, rounds: int) -> list[str]:
     """Measure and return the lines of the report; raises BenchFailed."""
     require_wrk()
     with tempfile.TemporaryDirectory(prefix="fhir-authorization-") as name, postgres() as cluster:
-        installed = Installed(Installation(cluster.create("authorization"), Path(name)))
+        installed = Installed(Installation(cluster.create("authorization"), Path(name)), cluster.pid)
         installed.prepare()
         return [*measure_reads(installed, seconds, rounds), "", *measure_tokens(installed, seconds, rounds)]
 

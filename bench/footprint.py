@@ -1,7 +1,8 @@
-"""What a server takes: memory of its processes, bytes in its database."""
+"""What a server takes: memory and processor time of its processes, bytes in its database."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,20 @@ def processes_memory(pid: int) -> list[Memory]:
     """Return the memory of a process and of each of its descendants, the largest first."""
     members = [_memory(member) for member in _family(pid)]
     return sorted((each for each in members if each is not None), key=lambda each: each.rss, reverse=True)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process and its descendants took until now, those that ended included."""
+    ticks = sum(_ticks(member) for member in _family(pid))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime (proc(5))
 
 
 def _memory(pid: int) -> Memory | None:

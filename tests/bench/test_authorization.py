@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from types import SimpleNamespace
 from urllib.parse import parse_qs
 
@@ -15,6 +17,8 @@ from bench.authorization import (
     CODES,
     EXCHANGES,
     VERIFIER,
+    Costed,
+    Running,
     challenge,
     code_request,
     credentials_request,
@@ -22,6 +26,7 @@ from bench.authorization import (
     token_line,
     verdict,
 )
+from bench.footprint import cpu_seconds
 from bench.wrk import EACH, SCRIPT, Measured
 from fhir_server import app
 from fhir_server.oauth.authenticate import Authenticator
@@ -57,21 +62,40 @@ def test_a_missed_goal_is_marked(value: float, shown: str):
     assert verdict(value, 0.85) == shown
 
 
+def costed(rate: float) -> Costed:
+    return Costed(Measured(rate, 1, 2), 0.5, 0.25)
+
+
+def test_processor_time_is_counted_per_answer(monkeypatch: pytest.MonkeyPatch):
+    readings = iter([1.0, 5.0, 3.0, 5.5])
+    monkeypatch.setattr("bench.authorization.cpu_seconds", lambda _pid: next(readings))
+    found = Running(1, 2, 3).costed(2, lambda: Measured(500, 1, 2))
+    assert (found.server_ms, found.database_ms) == (2.0, 0.5)
+
+
+def test_the_processor_time_of_a_process_grows():
+    before = cpu_seconds(os.getpid())
+    deadline = time.process_time() + 0.1
+    while time.process_time() < deadline:
+        pass
+    assert cpu_seconds(os.getpid()) > before
+
+
 def test_reads_are_compared_with_the_stub_of_the_same_rounds():
     found = {
-        "as it is": [Measured(90, 1, 2), Measured(96, 1, 2), Measured(10, 1, 2)],
-        "every token verified": [Measured(50, 2, 3)] * 3,
-        "stub": [Measured(100, 1, 2)] * 3,
+        "as it is": [costed(90), costed(96), costed(10)],
+        "every token verified": [costed(50)] * 3,
+        "stub": [costed(100)] * 3,
     }
     *_, checked, verifying, stubbed = read_lines(found)
-    assert checked == "| as it is | 90 | 1.00 | 0.90 | 0.85 |"
-    assert verifying == "| every token verified | 50 | 2.00 | 0.50 |  |"
-    assert stubbed == "| stub | 100 | 1.00 | 1.00 |  |"
+    assert checked == "| as it is | 90 | 1.00 | 0.50 + 0.25 | 0.90 | 0.85 |"
+    assert verifying == "| every token verified | 50 | 1.00 | 0.50 + 0.25 | 0.50 |  |"
+    assert stubbed == "| stub | 100 | 1.00 | 0.50 + 0.25 | 1.00 |  |"
 
 
 def test_tokens_are_told_as_a_share_of_bare_signatures():
-    line = token_line("an exchange", [Measured(200, 10, 20)], 2, 800, 250)
-    assert line == "| an exchange | 200 | 10.0 | 20.0 | 0.50 | 250 FAIL |"
+    line = token_line("an exchange", [costed(200)], 2, 800, 250)
+    assert line == "| an exchange | 200 | 1.0 | 2.0 | 0.50 + 0.25 | 0.50 | 250 FAIL |"
 
 
 def test_the_scripts_for_wrk_are_filled_in():
