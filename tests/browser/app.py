@@ -11,9 +11,9 @@ from tests.browser.chromium import Browser
 ENDS = {"ready", "failed", "refreshed", "read"}
 
 
-def launch(browser: Browser, app: str, base: str, scope: str) -> None:
-    """Start the app by itself, against a FHIR base."""
-    browser.open(f"{app}/launch.html?{urlencode({'iss': base, 'scope': scope})}")
+def launch(browser: Browser, app: str, base: str, scope: str, **more: object) -> None:
+    """Start the app by itself, against a FHIR base; `more` are options of the library."""
+    browser.open(f"{app}/launch.html?{urlencode({'iss': base, 'scope': scope, 'more': json.dumps(more)})}")
     browser.until(lambda: not browser.address.startswith(app), "the authorization server")
 
 

@@ -47,7 +47,7 @@ async def _prepare(settings: Settings, app: str) -> None:
     async with open_installation(settings) as installation:
         act = Act("clients", "write", "create")
         async with installation.acting(settings.organization, act) as unit:
-            for client in apps_of(app):
+            for client in apps_of(app, settings):
                 await ClientRepository(unit.connection).insert(client)
         for organization in (ORGANIZATION, OTHER_ORGANIZATION):
             await add_user(installation, NewUser(EVERYWHERE, PASSWORD, "CLINICIAN", organization))

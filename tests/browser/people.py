@@ -24,6 +24,13 @@ def allow(browser: Browser) -> None:
     browser.press("Allow")
 
 
+def allow_unless_remembered(browser: Browser, app: str) -> None:
+    """Allow what a confidential app asks for; what it was allowed before is not asked again."""
+    browser.until(lambda: browser.address.startswith(app) or browser.heading.startswith("Allow"), "the question")
+    if not browser.address.startswith(app):
+        allow(browser)
+
+
 def choose_patient(browser: Browser, name: str) -> None:
     """Choose one of the patients on the page."""
     browser.until_heading("Choose a patient")

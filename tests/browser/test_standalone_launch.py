@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import quote, urlencode
 
+import pytest
+
 from fhir_server.demo.cast import CHILD, MOTHER, SAMPLE_PATIENT
 from tests.browser.app import categories, do, given, launch, until_back
 from tests.browser.asking import question
-from tests.browser.people import DOCTOR, JANE, MARA, allow, choose_patient, look_for, sign_in
+from tests.browser.cast import ES384, RS384, SECRET, SECRET_APP, SIGNED_APP, private
+from tests.browser.people import DOCTOR, JANE, MARA, allow, allow_unless_remembered, choose_patient, look_for, sign_in
 
 SCOPE = "launch/patient openid fhirUser offline_access patient/Patient.rs patient/Observation.rs"
 
@@ -181,3 +184,29 @@ def test_smart_L8_an_app_may_ask_in_a_window_of_its_own(site, app, browser):
     browser.driver.switch_to.window(page)
     assert until_back(browser, app) == "ready", browser.of("error")
     assert browser.of("patient") == "Jane Doe"
+
+
+@pytest.mark.parametrize(
+    ("client_id", "proof"),
+    [
+        (SECRET_APP, {"clientSecret": SECRET}),
+        (SIGNED_APP, {"clientPrivateJwk": private(ES384)}),
+        (SIGNED_APP, {"clientPrivateJwk": private(RS384)}),
+    ],
+    ids=["client_secret_basic", "ES384", "RS384"],
+)
+def test_smart_T3_T4_the_library_proves_who_the_app_is(site, app, browser, client_id, proof):
+    launch(browser, app, site.base, SCOPE, clientId=client_id, **proof)
+    sign_in(browser, JANE)
+    allow_unless_remembered(browser, app)
+    assert until_back(browser, app) == "ready", browser.of("error")
+    assert given(browser)["patient"] == SAMPLE_PATIENT
+    assert browser.of("patient") == "Jane Doe"
+
+
+def test_smart_T5_an_app_with_a_secret_gets_nothing_without_it(site, app, browser):
+    launch(browser, app, site.base, SCOPE, clientId=SECRET_APP)
+    sign_in(browser, JANE)
+    allow_unless_remembered(browser, app)
+    assert until_back(browser, app) == "failed"
+    assert "invalid_client" in browser.of("error")
