@@ -32,7 +32,7 @@ from storage.tables.platform import user_organizations
 from storage.transaction import Change
 from tests.conftest import ORGANIZATION, new_database_url
 from tests.oauth.test_assertions import signed
-from tests.pages.apps import add_app
+from tests.pages.apps import App, add_app
 from tests.pages.forms import Browser, Page
 from tests.pages.people import PASSWORD, add_user, in_database
 from tests.site import Site, running_site
@@ -138,7 +138,10 @@ class Way:
     asked: dict[str, str] = field(default_factory=dict)
 
     def go(self, next_path: str = "/account", **more: str) -> Way:
-        page = self.browser.get(f"/sign-in/with/elsewhere?{urlencode({'next': next_path, **more})}")
+        return self.follow(f"/sign-in/with/elsewhere?{urlencode({'next': next_path, **more})}")
+
+    def follow(self, address: str) -> Way:
+        page = self.browser.get(address)
         assert page.away is not None, page.text
         assert page.away.startswith(f"{self.elsewhere.address}/authorize?")
         pairs = parse_qs(urlsplit(page.away).query)
@@ -251,6 +254,17 @@ def _audited(site: Site, actor: str) -> list[tuple[str, str, str]]:
             await database.close()
 
     return asyncio.run(found())
+
+
+def test_smart_A12_an_apps_request_goes_on_after_signing_in_elsewhere(way: Way):
+    _, subject = linked(way.site)
+    app = App(way.site, add_app(way.site.settings.database_url, name="Growth charts"))
+    page = way.browser.get(app.address("openid fhirUser"))
+    assert page.path == "/sign-in"
+    page = way.follow(page.links["Sign in with Elsewhere <b>"]).back(way.claims(sub=subject))
+    assert page.path.startswith("/authorize/"), page.text
+    assert "Growth charts" in page.text
+    assert app.tokens(way.browser.press(page, "Allow"))["id_token"]
 
 
 def test_what_is_asked_of_the_issuer(way: Way):
