@@ -147,7 +147,6 @@ async def test_smart_R1_a_client_has_its_own_lifetime(database: Database, http: 
     [
         {"code": "unknown"},
         {"code": "x" * 5000},
-        {"code": "\0"},
         {"redirect_uri": None},
         {"redirect_uri": "https://app.example/callback"},
         {"redirect_uri": REDIRECT_URI + "&more=1"},
@@ -278,7 +277,9 @@ def test_smart_T1_other_content_types_are_refused(http: httpx.Client, granted: G
     refused(http.post("/oauth/token", content=b"{}", headers={"Content-Type": content_type}), "invalid_request")
 
 
-@pytest.mark.parametrize("body", [b"\xff=1", b"grant_type=%ff", b"a" * 70_000, b"&".join([b"a=1"] * 2000)])
+@pytest.mark.parametrize(
+    "body", [b"\xff=1", b"grant_type=%ff", b"client_id=%00", b"a" * 70_000, b"&".join([b"a=1"] * 2000)]
+)
 def test_smart_T14_bodies_that_cannot_be_read_are_invalid_requests(http: httpx.Client, body: bytes):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     refused(http.post("/oauth/token", content=body, headers=headers), "invalid_request")
@@ -361,7 +362,7 @@ async def test_smart_T10_a_bearer_is_no_client(http: httpx.Client, site: Site, g
     refused(http.post("/oauth/token", data=granted.form(), headers=headers), "invalid_client", 401)
 
 
-@pytest.mark.parametrize("client_id", ["", "\0", "é", "a b", "x" * 300])
+@pytest.mark.parametrize("client_id", ["", "é", "a b", "x" * 300])
 def test_smart_T6_names_that_no_client_can_have_are_unknown_clients(
     http: httpx.Client, granted: Granted, client_id: str
 ):
