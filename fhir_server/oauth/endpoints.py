@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from fhir_server.errors import MalformedAuthorization, NotAuthorised, Unauthenticated
 from fhir_server.oauth.errors import InvalidRequest, InvalidToken, OAuthError
+from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
 from storage.errors import AuditUnavailable, ConcurrencyConflict, DatabaseUnavailable
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -23,6 +24,8 @@ NO_STORE: Final[Mapping[str, str]] = {
     "Referrer-Policy": "no-referrer",
 }
 RETRY_SECONDS: Final = 2
+UNAVAILABLE: Final = (DatabaseUnavailable, AuditUnavailable, ConcurrencyConflict, NoSigningKey, KeyUnreadable)
+"""What passes, or is the operator's to mend; readiness tells of it."""
 
 log = structlog.get_logger("fhir_server.oauth")
 
@@ -53,7 +56,7 @@ def json_endpoint(path: str, handler: Handler, methods: Sequence[str] = ("POST",
             return refusal(InvalidToken("The access token is not valid."))
         except MalformedAuthorization as error:
             return refusal(InvalidRequest(str(error)))
-        except (DatabaseUnavailable, AuditUnavailable, ConcurrencyConflict) as error:
+        except UNAVAILABLE as error:
             log.warning("oauth_unavailable", reason=type(error).__name__)
             gone = {"error": "temporarily_unavailable", "error_description": "Try again in a moment."}
             return answer(gone, 503, {"Retry-After": str(RETRY_SECONDS)})

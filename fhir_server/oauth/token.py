@@ -39,6 +39,7 @@ async def token(request: Request) -> Response:
     grant_type = GRANT_TYPES.get(asked)
     if grant_type is None:  # before the client is asked who it is, so that a good assertion is not used up (T8)
         raise UnsupportedGrantType(f"Use one of {', '.join(GRANT_TYPES)}.")
+    service_of(request).ring.signing_key()  # where nothing can be signed nothing is spent
     client = await authenticate_client(request, await _named(request, form))
     document = await grant_type(request, client, form)
     if client.failed_before:

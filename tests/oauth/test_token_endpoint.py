@@ -16,6 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import select
 
+from fhir_server.oauth.keys import KeyRing, NoSigningKey
 from storage.authorization.grants import find_grant
 from storage.engine import Database
 from storage.tables.audit import rbac_logs
@@ -586,3 +587,17 @@ async def test_smart_T15_a_browser_app_reads_the_answer_from_its_registered_orig
         assert "Access-Control-Allow-Credentials" not in answer.headers
     stranger = http.post("/oauth/token", data=asked.form(), headers={"Origin": "https://stranger.example"})
     assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
+def test_security_KY1_without_a_key_to_sign_with_nothing_is_spent(
+    monkeypatch: pytest.MonkeyPatch, http: httpx.Client, granted: Granted
+):
+    def none(_ring: KeyRing) -> object:
+        raise NoSigningKey("there is no active signing key")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeyRing, "signing_key", none)
+        answer = exchange(http, granted)
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert "Retry-After" in answer.headers
+    assert exchange(http, granted).status_code == 200
