@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.requests import Request
 
 from fhir_server.access import BREAK_GLASS
+from fhir_server.oauth.errors import InvalidGrant
 from fhir_server.oauth.identity import IdentityClaims, identity_token
 from fhir_server.oauth.lifetimes import granted_seconds, refresh_until
 from fhir_server.oauth.service import Act, OAuthService, service_of
@@ -80,6 +81,12 @@ def act_of(
         grant_id=grant.id,
         purpose=BREAK_GLASS if grant.break_glass_id else None,
     )
+
+
+def refusal_of(grant: Grant, client: Client, interaction: str) -> Act:
+    """Return what a client, perhaps another one than the grant's, was refused, for the audit."""
+    act = act_of(grant, interaction, outcome="denied", status=InvalidGrant.status)
+    return replace(act, actor_id=client.id, client_id=client.id)
 
 
 def _token_request(client: Client, grant: Grant, scope: str, lifetime: int) -> TokenRequest:

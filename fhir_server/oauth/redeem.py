@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from fhir_server.oauth.client_auth import AuthenticatedClient
 from fhir_server.oauth.errors import InvalidGrant, InvalidRequest, UnauthorizedClient
-from fhir_server.oauth.granted import Issue, Refused, act_of, issue_for, token_response
+from fhir_server.oauth.granted import Issue, Refused, issue_for, refusal_of, token_response
 from fhir_server.oauth.identity import IdentityClaims
 from fhir_server.oauth.refused import refuse
 from fhir_server.oauth.service import API, service_of
@@ -96,10 +96,7 @@ class _Redeeming:
         service = service_of(self.request)
         fault = self._fault(code) or fallen(standing, self.client, service.settings, self.now)
         if fault is not None:
-            refused = act_of(standing.grant, "code", outcome="denied", status=InvalidGrant.status)
-            await service.record(
-                self.request, unit, replace(refused, actor_id=self.client.id, client_id=self.client.id)
-            )
+            await service.record(self.request, unit, refusal_of(standing.grant, self.client, "code"))
             return Refused(fault)
         made = await issue_for(
             self.request, unit, self.client, standing, scope=standing.grant.scope, interaction="code"
@@ -110,8 +107,7 @@ class _Redeeming:
         """End the grant: access tokens die within the second, refresh tokens at once (T7)."""
         service = service_of(self.request)
         await revoke_grant(unit.connection, grant.id, REPLAYED, self.now)
-        refused = act_of(grant, "replay", outcome="denied", status=InvalidGrant.status)
-        await service.record(self.request, unit, replace(refused, actor_id=self.client.id, client_id=self.client.id))
+        await service.record(self.request, unit, refusal_of(grant, self.client, "replay"))
         return Refused(REPLAYED, alarm=True)
 
     def _fault(self, code: SpentCode) -> str | None:

@@ -7,14 +7,14 @@ nobody would notice. An app whose reply was lost launches again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
 
 from fhir_server.oauth.client_auth import AuthenticatedClient
 from fhir_server.oauth.errors import InvalidGrant, InvalidRequest, InvalidScopes
-from fhir_server.oauth.granted import Issue, Refused, act_of, issue_for, token_response
+from fhir_server.oauth.granted import Issue, Refused, issue_for, refusal_of, token_response
 from fhir_server.oauth.refused import refuse
 from fhir_server.oauth.service import API, service_of
 from fhir_server.oauth.standing import fallen
@@ -121,8 +121,7 @@ class _Refreshing:
         """End the family: somebody has a token that is not theirs (F4, `smart.md` §16)."""
         service = service_of(self.request)
         await revoke_grant(unit.connection, grant.id, why, self.now)
-        refused = act_of(grant, "replay", outcome="denied", status=InvalidGrant.status)
-        await service.record(self.request, unit, replace(refused, actor_id=self.client.id, client_id=self.client.id))
+        await service.record(self.request, unit, refusal_of(grant, self.client, "replay"))
         return Refused(why, alarm=True)
 
 
