@@ -11,8 +11,9 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 LAST_PORT: Final = 65_535
 TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 """IPv6 addresses that stand for IPv4 ones (RFC 6052)."""
+RESOLVING: Final = ThreadPoolExecutor(4, thread_name_prefix="resolve")
 HEADERS: Final = {"User-Agent": "fhir-server", "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
@@ -51,12 +53,16 @@ class Fetched:
 
 
 async def resolve(host: str, port: int) -> Sequence[Address]:
-    """Return every address of a host as the system knows them; raises FetchFailed."""
+    """Return every address of a host as the system knows them; raises FetchFailed.
+
+    Names that nobody answers for hold up only each other: the threads are this module's own.
+    """
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(RESOLVING, asked)
     except (OSError, UnicodeError):
         raise FetchFailed("unknown host") from None
-    return [ip_address(sockaddr[0]) for *_, sockaddr in found]
+    return [ip_address(str(sockaddr[0])) for *_, sockaddr in found]
 
 
 class Outgoing:
