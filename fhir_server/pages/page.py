@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from fhir_server.oauth.endpoints import RETRY_SECONDS, UNAVAILABLE
 from fhir_server.oauth.errors import OAuthError, TooManyAttempts
 from fhir_server.oauth.service import service_of
 from fhir_server.pages.browser import CSRF_FIELD, browser_of, form_token, is_own_form, is_secure, set_browser
 from fhir_server.settings import Settings
 from storage.authorization.opaque import new_opaque
-from storage.errors import AuditUnavailable, DatabaseUnavailable
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -154,8 +154,11 @@ def _page_for(request: Request, error: Exception) -> Response:
             return response
         case OAuthError():
             return error_page(request, error.status, "This request cannot be used", error.description)
-        case DatabaseUnavailable() | AuditUnavailable():
-            return error_page(request, 503, "Not available right now", "Try again in a moment.")
+        case _ if isinstance(error, UNAVAILABLE):
+            log.warning("page_unavailable", reason=type(error).__name__)
+            response = error_page(request, 503, "Not available right now", "Try again in a moment.")
+            response.headers["Retry-After"] = str(RETRY_SECONDS)
+            return response
         case _:
             log.error("page_failed", error=type(error).__name__)  # no trace: it may hold patient data
             return error_page(request, 500, "Something went wrong", "It is not your fault. Try again.")
