@@ -13,6 +13,7 @@ import uvicorn
 from fhir_server.heap import keep_small
 from fhir_server.http_protocol import HttpProtocol
 from fhir_server.logging import configure_logging
+from fhir_server.oauth.providers import load_providers
 from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import PREFIX, Settings
 from fhir_server.workers import supervise
@@ -43,6 +44,7 @@ def run(settings: Settings) -> None:
 
     Raises SchemaOutOfDate, DatabaseUnavailable and SettingsInvalid before anything is listened to.
     """
+    load_providers(settings.identity_providers)
     configure_logging(settings.log_level)
     _ = settings.secret_bytes
     take_up_search_parameters(settings)

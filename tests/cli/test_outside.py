@@ -71,6 +71,19 @@ def test_an_account_elsewhere_is_linked_and_unlinked(installed: Command, fresh_d
     assert sum("account-" in line for line in audited(installed)) == 2
 
 
+def test_a_faulty_file_of_issuers_is_told_before_anything_is_listened_to(
+    installed: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "faulty.json"
+    path.write_text(json.dumps([{**CLERK, "client_secret": "very-secret-words", "rolls": {}}]))
+    monkeypatch.setenv("FHIR_SERVER_IDENTITY_PROVIDERS", str(path))
+    refused = installed("serve", "--port", "0")
+    assert refused.status == 1
+    assert "FHIR_SERVER_IDENTITY_PROVIDERS" in refused.err
+    assert "rolls" in refused.err
+    assert "very-secret-words" not in refused.err + refused.out
+
+
 @pytest.mark.usefixtures("trusted", "pat")
 @pytest.mark.parametrize(
     ("email", "provider", "subject"),
