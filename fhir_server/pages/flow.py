@@ -116,6 +116,7 @@ def show(request: Request, template: str, stand: Standing, what: str, status: in
         goes_to=pending.parameters.redirect_uri,
         pending=pending,
         stand=stand,
+        switch=sign_in_address(SignInNeeded(pending.path, fresh=True)),
         cancel_csrf=form_token(settings, browser_of(request) or "", form_name(pending.transaction, "cancel")),
         **context,
     )
