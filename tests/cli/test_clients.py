@@ -1,4 +1,4 @@
-"""`fhir-server client`: what is registered, two secrets during rotation, clients off and on (`smart.md` R1, R2, R6)."""
+"""`fhir-server client`: what is registered, two secrets in rotation, clients switched off (`smart.md` R1, R2, R6)."""
 
 from __future__ import annotations
 
