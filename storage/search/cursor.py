@@ -21,6 +21,8 @@ from storage.errors import CursorExpired, CursorInvalid
 from storage.search.query import Search
 
 LIFETIME_MILLISECONDS: Final = 30 * 60 * 1000
+BLOCK: Final = 96
+"""Contents are filled up to a multiple of so many bytes: their length would tell how many write at the same time."""
 LONGEST_CURSOR: Final = 16_384
 """More than five sort keys of the longest text take, so that no link of our own is refused."""
 
@@ -34,6 +36,7 @@ class CursorSealer:
     def make(self, search: Search, access: Access, place: Sequence[Any], now: int) -> str:
         """Return the cursor after the match with these sort keys; `now` is in milliseconds since 1970 UTC."""
         content = msgspec.json.encode([now, [_plain(value) for value in place]])
+        content += b" " * (-len(content) % BLOCK)
         return _text(self._cipher.encrypt(content, [_binding(search, access)]))
 
     def read(self, search: Search, access: Access, now: int) -> list[Any]:

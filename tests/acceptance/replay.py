@@ -168,7 +168,8 @@ async def asked(
     else:
         answer = await fhir.request(method, path, json=body, headers=headers)
     text, cursors = CURSOR_IN.subn(lambda found: places.get(found[0], found[0]), answer.text)
-    shown = {name: value for name, value in answer.headers.items() if not cursors or name != "content-length"}
+    of_length = {"content-length", "content-encoding"} if cursors else set()
+    shown = {name: value for name, value in answer.headers.items() if name not in of_length}
     named = CURSOR_IN.sub(lambda found: places.get(found[0], found[0]), path)
     return (f"{method} {named}", answer.status_code, shown, text.encode()), answer
 

@@ -50,6 +50,12 @@ def test_sec_AZ_10_a_cursor_tells_nothing_and_is_good_for_one_caller_and_one_sea
         sealer.read(same, SYSTEM, LIFETIME_MILLISECONDS + 1)
 
 
+def test_sec_AZ_10_the_length_of_a_cursor_does_not_tell_how_many_write() -> None:
+    sealer, search = CursorSealer(b"x" * 32), Search("Patient")
+    marks = ("753:760:", "753:760:755", "10753:10760:10755,10757")
+    assert len({len(sealer.make(search, SYSTEM, [False, mark, 7], 0)) for mark in marks}) == 1
+
+
 def _changed(cursor: str) -> list[str]:
     letters = ascii_letters + digits + "-_"
     other = [
