@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,7 +22,7 @@ from fhir_server.oauth.authorization_checks import (
 )
 from fhir_server.oauth.forms import pairs_of, read_pairs
 from fhir_server.oauth.service import Act, OAuthService, service_of
-from fhir_server.pages.page import page, redirect
+from fhir_server.pages.page import PageRefused, page, redirect
 from mappers.rows import Organization
 from storage.authorization.launches import use_launch
 from storage.authorization.opaque import digest, new_opaque
@@ -31,16 +32,25 @@ from storage.repositories.platform import ClientRepository, OrganizationReposito
 
 PATH: Final = "/oauth/authorize"
 
+log = structlog.get_logger("fhir_server.oauth")
+
 
 async def authorize(request: Request) -> Response:
     """Start a flow: keep what the app asks for, and go where a person answers."""
     service = service_of(request)
     pairs = await _pairs(request)
-    client = await _client(service, client_id_of(pairs))
+    client_id = client_id_of(pairs)
+    client = await _client(service, client_id)
     try:
         parameters = check(pairs, client, service.settings)
-        transaction = await _keep(request, client_id_of(pairs), parameters)
+        transaction = await _keep(request, client_id, parameters)
+    except PageRefused as error:
+        if client is not None:  # one that is switched off, or in whose name another address is asked for
+            refused = Act("", "", "client", "authorize", outcome="denied", status=error.status, client_id=client_id)
+            await service.note(request, client.organization_id, refused)
+        raise
     except Rejected as error:
+        log.info("authorization_rejected", client=client_id, error=error.code)
         return redirect(service.settings, rejection_address(error, service.settings.base_url))
     return redirect(service.settings, f"/authorize/{transaction}")
 

@@ -114,10 +114,14 @@ def test_smart_A2_A4_faults_are_told_where_they_belong(site, app, method):
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         return httpx.post(address, content=pairs, headers=form, timeout=30)
 
+    before = len(audited(site.settings.database_url, app.client))
     refused = ask(redirect_uri="https://evil.example/<script>")
     assert refused.status_code == 400
     assert "location" not in refused.headers
     assert "evil" not in refused.text
+    (row,) = audited(site.settings.database_url, app.client)[before:]
+    assert row[:3] == ("client", "authorize", "denied")
+    assert "evil" not in repr(row)
     assert ask(client_id="nobody").status_code == 400
     told = ask(aud="https://elsewhere.example/fhir")
     assert told.status_code == 303
