@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final
 
+STATE_KINDS: Final = ("patient", "user", "global")
+"""Whose the state of an app is (`smart.md` ST5)."""
 CLINICAL: Final = "clinical"
 """The group of every type that no other group names."""
 
@@ -44,6 +46,8 @@ class Role:
     graph: Mapping[str, frozenset[GraphAction]]
     break_glass: bool = False
     """Whether who holds it may open emergency access (security TN-7)."""
+    app_state: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """SMART letters for the states of apps, by whose they are: patient, user, global (`smart.md` §17)."""
 
     def rights(self, resource_type: str) -> str:
         """Return the SMART letters (of `cruds`) that the role has for a resource type; empty: none."""
@@ -91,6 +95,7 @@ def _role(name: str, entry: Mapping[str, Any]) -> Role:
         MappingProxyType(dict(entry["fhir"])),
         MappingProxyType({key: frozenset(map(GraphAction, actions)) for key, actions in entry["graph"].items()}),
         break_glass=entry.get("break_glass", False),
+        app_state=MappingProxyType(dict(entry.get("app_state", {}))),
     )
 
 
@@ -138,4 +143,16 @@ def roles_markdown() -> str:
         if role.graph:
             actions = " | ".join(", ".join(sorted(role.actions(name))) or "–" for name in resources_of_graph)
             lines.append(f"| {role.name} | {role.graph_role or '–'} | {actions} |")
+    lines += [
+        "",
+        "## States of apps",
+        "",
+        "What apps may keep at `/app-state` (authorization.md), by whose it is; for codings that the client is registered",
+        "for. *global* is of the whole organization.",
+        "",
+        f"| role | {' | '.join(STATE_KINDS)} |",
+        f"| --- |{' --- |' * len(STATE_KINDS)}",
+    ]
+    for role in roles().values():
+        lines.append(f"| {role.name} | {' | '.join(role.app_state.get(kind, '–') for kind in STATE_KINDS)} |")
     return "\n".join(lines) + "\n"

@@ -18,7 +18,16 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from storage import rls, triggers
 from storage.sql import DIALECTS
-from storage.tables import audit, authorization, care_platform, fhir, health_hub, patient_graph, platform
+from storage.tables import (
+    app_state,
+    audit,
+    authorization,
+    care_platform,
+    fhir,
+    health_hub,
+    patient_graph,
+    platform,
+)
 from storage.tables.metadata import metadata
 from storage.tables.views import view_statements
 
@@ -38,6 +47,7 @@ GROUPS = {
         fhir.rerenders,
     ),
     "audit": audit.TENANT_TABLES,
+    "app-state": app_state.TENANT_TABLES,
 }
 
 
@@ -63,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     tables = [metadata.tables[name] for name in arguments.tables]
     for group, members in GROUPS.items():
-        if getattr(arguments, group):
+        if getattr(arguments, group.replace("-", "_")):
             tables.extend(members)
     printed = [statement for table in tables for statement in statements_of(table, arguments.dialect)]
     if arguments.views:

@@ -12,7 +12,16 @@ from typing import Final
 
 from sqlalchemy import Table
 
-from storage.tables import audit, authorization, care_platform, fhir, health_hub, patient_graph, platform
+from storage.tables import (
+    app_state,
+    audit,
+    authorization,
+    care_platform,
+    fhir,
+    health_hub,
+    patient_graph,
+    platform,
+)
 from storage.tables.columns import SHARED
 from storage.tables.views import VIEWS
 
@@ -30,6 +39,7 @@ TENANT_TABLES: Final[tuple[Table, ...]] = (
     *health_hub.TENANT_TABLES,
     *fhir.TENANT_TABLES,
     *audit.TENANT_TABLES,
+    *app_state.TENANT_TABLES,
 )
 """Tables whose rows belong to one organization and are hidden from the others."""
 

@@ -111,6 +111,7 @@ class Client:
     required_scope: str = ""
     access_token_ttl: int | None = None
     refresh_token_ttl: int | None = None
+    app_states: tuple[str, ...] = ()
     is_active: bool = True
     metadata: Any = None
     created_at: datetime | None = None

@@ -144,6 +144,7 @@ clients = Table(
     Column("required_scope", Text, nullable=False, server_default="", comment="without these it does not work"),
     Column("access_token_ttl", Integer, comment="seconds; null: that of the settings"),
     Column("refresh_token_ttl", Integer, comment="seconds without use; null: that of the settings"),
+    Column("app_states", TextList, nullable=False, server_default=empty_list(), comment="which it may keep"),
     Column("is_active", Boolean, nullable=False, server_default=true()),
     json_object("metadata", nullable=True),
     created_at(),

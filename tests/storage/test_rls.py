@@ -19,7 +19,7 @@ from storage.clock import IdSource
 from storage.engine import Database, create_database
 from storage.rows import load_rows, save_row
 from storage.sql import DIALECTS, Prepared
-from storage.tables import audit, fhir, patient_graph
+from storage.tables import app_state, audit, fhir, patient_graph
 from storage.tables.metadata import metadata
 from storage.transaction import Change
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
@@ -85,7 +85,7 @@ def url(postgres: PostgresServer) -> str:
         for organization in ORGANIZATIONS:
             for statement in (*GRAPH_ROWS, *CARE_ROWS, *HUB_ROWS):
                 owner.execute(statement.format(organization))
-            for table in (*fhir.TENANT_TABLES, *audit.TENANT_TABLES):
+            for table in (*fhir.TENANT_TABLES, *audit.TENANT_TABLES, *app_state.TENANT_TABLES):
                 owner.execute(generic_insert(table, organization))
     return made
 
