@@ -471,7 +471,7 @@ def _texts(of_type: SearchType, node: Any) -> Iterator[str]:
             yield from (code, f"{system}|{code}", f"{system}|")
         case SearchType.TOKEN, {"system": system, "value": value}:
             yield from (str(value), f"{system}|{value}")
-        case SearchType.REFERENCE, {"reference": reference}:
+        case SearchType.REFERENCE, {"reference": str() as reference}:
             yield from (reference, reference.split("/")[1], f"http://fhir.example/fhir/{reference}")
         case SearchType.QUANTITY, {"value": value, "code": code, "system": system}:
             yield from (str(value), f"{value}|{system}|{code}", f"{value}||{code}")

@@ -185,7 +185,7 @@ def requests() -> Iterator[tuple[str, str, Any, dict[str, str]]]:
         yield "POST", f"/Patient/{OWN}/$everything", call(parameter), {}
 
 
-def test_sec_PH_1_no_refusal_repeats_a_value(told):
+def test_security_PH1_no_refusal_repeats_a_value(told):
     _, answers = told
     refused = [each for each in answers if each.status_code >= 400]
     assert {each.status_code for each in refused} >= {400, 403, 406, 412, 415, 422}
@@ -194,12 +194,12 @@ def test_sec_PH_1_no_refusal_repeats_a_value(told):
     assert not [each for each in answers if each.status_code >= 500]
 
 
-def test_sec_PH_1_no_header_repeats_a_value(told):
+def test_security_PH1_no_header_repeats_a_value(told):
     _, answers = told
     assert not [each.headers for each in answers if WORD in str(each.headers)]
 
 
-def test_sec_PH_1_outcomes_of_checks_repeat_no_value(told):
+def test_security_PH1_outcomes_of_checks_repeat_no_value(told):
     """`$validate` answers 200 with what is wrong."""
     _, answers = told
     outcomes = [each for each in answers if each.is_success and b'"OperationOutcome"' in each.content[:60]]
@@ -207,7 +207,7 @@ def test_sec_PH_1_outcomes_of_checks_repeat_no_value(told):
     assert not {each.text for each in outcomes if WORD in each.text}
 
 
-def test_sec_AD_1_no_record_holds_a_value(told):
+def test_security_AD1_no_record_holds_a_value(told):
     site, answers = told
     records = [
         each for trail in open_trails(site.settings.database_url, role=ROLE) for each in export(trail, ORGANIZATION)
@@ -216,5 +216,5 @@ def test_sec_AD_1_no_record_holds_a_value(told):
     assert WORD not in json.dumps(records, default=str)
 
 
-def test_sec_PH_1_no_log_holds_a_value(told, logged: io.StringIO):
+def test_security_PH1_no_log_holds_a_value(told, logged: io.StringIO):
     assert WORD not in logged.getvalue()

@@ -98,7 +98,7 @@ def versions_of(fhir: httpx.Client, address: str) -> list[int]:
     return [int(each["response"]["etag"].strip('W/"')) for each in entries]
 
 
-def test_sec_DU_4_of_patches_updates_and_labels_at_once_none_is_lost(site: Site, fhir, key: str):
+def test_security_DU4_of_patches_updates_and_labels_at_once_none_is_lost(site: Site, fhir, key: str):
     kinds = (noting, noting_by_path, rewriting, labelling)
     answers = at_once(site, *(kind(key, number) for kind in kinds for number in range(EACH)))
     assert [each.status_code for each in answers] == [200] * len(answers), [each.text for each in answers]
@@ -111,7 +111,7 @@ def test_sec_DU_4_of_patches_updates_and_labels_at_once_none_is_lost(site: Site,
         assert fhir.get(f"/Observation?_id={key}&_tag={SYSTEM}|{number}&_summary=count").json()["total"] == 1
 
 
-def test_sec_DU_4_of_patches_with_one_etag_one_wins(site: Site, fhir, key: str):
+def test_security_DU4_of_patches_with_one_etag_one_wins(site: Site, fhir, key: str):
     headers = JSON_PATCH | {"If-Match": 'W/"1"'}
 
     def act(number: int) -> Callable[[httpx.Client], httpx.Response]:
@@ -123,7 +123,7 @@ def test_sec_DU_4_of_patches_with_one_etag_one_wins(site: Site, fhir, key: str):
     assert len(fhir.get(f"/Observation/{key}").json()["note"]) == 2
 
 
-def test_sec_DU_5_conditional_updates_patches_and_deletions_at_once_leave_one_or_none(site: Site, fhir, own: str):
+def test_security_DU5_conditional_updates_patches_and_deletions_at_once_leave_one_or_none(site: Site, fhir, own: str):
     """Each finds one or none whenever it comes; a second match never is, and no version is skipped."""
     named = {"system": SYSTEM, "value": own}
     address = f"/Observation?identifier={SYSTEM}|{own}"

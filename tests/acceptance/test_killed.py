@@ -194,7 +194,7 @@ def test_every_answer_was_a_success(aftermath):
 
 
 @pytest.mark.parametrize("name", ["create", "update"])
-def test_security_DU_1_every_version_that_was_answered_is_there(aftermath, name):
+def test_security_DU1_every_version_that_was_answered_is_there(aftermath, name):
     for request_id, sent, answer in aftermath.logs[name].answered:
         number = answer.json()["meta"]["versionId"]
         version = aftermath.fhir.get(f"/Patient/{answer.json()['id']}/_history/{number}")
@@ -202,7 +202,7 @@ def test_security_DU_1_every_version_that_was_answered_is_there(aftermath, name)
         assert not list(differences(content(exact(json.dumps(sent))), content(exact(version.content))))
 
 
-def test_security_DU_3_versions_have_neither_gaps_nor_repeats(aftermath):
+def test_security_DU3_versions_have_neither_gaps_nor_repeats(aftermath):
     history = aftermath.fhir.get("/Patient/update/_history?_count=1000").json()
     numbers = [int(entry["resource"]["meta"]["versionId"]) for entry in history["entry"]]
     assert numbers == list(range(len(numbers), 0, -1))
@@ -210,7 +210,7 @@ def test_security_DU_3_versions_have_neither_gaps_nor_repeats(aftermath):
     assert len(log.answered) <= len(numbers) <= len(log.asked)
 
 
-def test_security_DU_2_a_transaction_is_there_whole_or_not_at_all(aftermath):
+def test_security_DU2_a_transaction_is_there_whole_or_not_at_all(aftermath):
     log = aftermath.logs["transact"]
     answered = {request_id for request_id, _, _ in log.answered}
     for request_id in log.asked:
@@ -219,11 +219,11 @@ def test_security_DU_2_a_transaction_is_there_whole_or_not_at_all(aftermath):
         assert (patients, observations) in ({(1, 3)} if request_id in answered else {(0, 0), (1, 3)})
 
 
-def test_security_DU_2_rows_store_and_index_agree(aftermath):
+def test_security_DU2_rows_store_and_index_agree(aftermath):
     assert disagreements(aftermath.process.url) == []
 
 
-def test_security_AD_2_AD_3_what_was_answered_or_written_is_on_record(aftermath):
+def test_security_AD2_AD3_what_was_answered_or_written_is_on_record(aftermath):
     inside = Inside(aftermath.process.url)
     recorded = inside.recorded()
     inside.close()
@@ -234,7 +234,7 @@ def test_security_AD_2_AD_3_what_was_answered_or_written_is_on_record(aftermath)
             assert request_id in recorded
 
 
-def test_security_AD_4_the_audit_trail_verifies(aftermath):
+def test_security_AD4_the_audit_trail_verifies(aftermath):
     verification = aftermath.process.command("audit", "verify", "--all", "--json")
     told, _ = verification.communicate(timeout=60)
     assert verification.returncode == 0, told

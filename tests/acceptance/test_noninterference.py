@@ -538,7 +538,7 @@ async def hides_something(here: World) -> bool:
 
 # --- drawn requests ---------------------------------------------------------------------------------------------------
 
-QUESTIONS = 250
+QUESTIONS = 200
 """Of each caller and seed; `--noninterference 20` asks twenty seeds."""
 
 
