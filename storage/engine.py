@@ -94,6 +94,10 @@ class Database(ABC):
         """Give a SQLAlchemy transaction on the tables outside tenancy; it commits at the end."""
 
     @abstractmethod
+    def platform_read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Give a SQLAlchemy transaction that only reads the tables outside tenancy, and waits for no writer."""
+
+    @abstractmethod
     def _transaction(
         self, organization_id: str, change: Change, ahead: Sequence[Question]
     ) -> AbstractAsyncContextManager[UnitOfWork]:
@@ -198,6 +202,7 @@ OPEN_UNIT = Prepared(
 """First the id, then the clock: what has no id yet when a stream is read is written later than all that it shows."""
 NOTHING = Question(Prepared("SELECT 1", {}), {})
 """Whether the connection is still there is known by an answer."""
+READ_ONLY = Question(Prepared("SELECT set_config('transaction_read_only', 'on', true)", {}), {})
 
 
 @lru_cache(maxsize=512)
@@ -299,6 +304,14 @@ class PostgresDatabase(Database):
                 yield writer.connection
 
     @asynccontextmanager
+    async def platform_read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a read-only transaction on the tables outside tenancy."""
+        with translated_errors():
+            async with self._writers.transaction([READ_ONLY]) as (writer, _):
+                writer.connection.info[UNUSABLE] = self.stops.unusable
+                yield writer.connection
+
+    @asynccontextmanager
     async def _transaction(
         self, organization_id: str, change: Change, ahead: Sequence[Question]
     ) -> AsyncIterator[UnitOfWork]:
@@ -349,6 +362,15 @@ class SqliteDatabase(Database):
         )
         event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
         event.listen(self.engine.sync_engine, "begin", _begin_immediate)
+        self._reading: AsyncEngine = create_async_engine(
+            f"sqlite+aiosqlite:///{self.path}",
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=1,
+            max_overflow=self._size - 1,
+            pool_timeout=POOL_WAIT_SECONDS,
+        )
+        event.listen(self._reading.sync_engine, "connect", _configure_sqlite_reader)
+        event.listen(self._reading.sync_engine, "begin", _begin)
 
     async def open(self) -> None:
         """Open the reading connections; the file must have been migrated."""
@@ -368,6 +390,7 @@ class SqliteDatabase(Database):
             await connection.close()
         self._opened.clear()
         self._readers = asyncio.Queue()
+        await self._reading.dispose()
         await self.engine.dispose()
 
     async def fetch(
@@ -407,6 +430,14 @@ class SqliteDatabase(Database):
                 yield connection
 
     @asynccontextmanager
+    async def platform_read(self) -> AsyncIterator[AsyncConnection]:
+        """Give a transaction that sees one snapshot, on a connection that cannot write."""
+        with translated_errors():
+            async with self._reading.begin() as connection:
+                connection.info[UNUSABLE] = self.stops.unusable
+                yield connection
+
+    @asynccontextmanager
     async def _transaction(
         self,
         organization_id: str,
@@ -435,8 +466,19 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         connection.create_function(name, _arguments(function), function, deterministic=True)
 
 
+def _configure_sqlite_reader(connection: Any, record: object) -> None:
+    _configure_sqlite(connection, record)
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
 def _arguments(function: Callable[..., Any]) -> int:
     return len(signature(function).parameters)
+
+
+def _begin(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _begin_immediate(connection: Any) -> None:

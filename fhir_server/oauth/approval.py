@@ -40,7 +40,7 @@ async def is_remembered(request: Request, stand: Standing) -> bool:
     poses = client.type == ClientType.PUBLIC and is_private_use(stand.pending.parameters.redirect_uri)
     if not days or poses or stand.chosen.emergency_id or "consent" in stand.pending.parameters.prompt:
         return False
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         before = await earlier_grants(
             connection,
             client_id=client.id,

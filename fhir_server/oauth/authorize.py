@@ -63,7 +63,7 @@ async def _pairs(request: Request) -> Pairs:
 
 async def _client(service: OAuthService, client_id: str) -> Client | None:
     """Return a client; None for one that is unknown, or whose organization was switched off."""
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         client = await ClientRepository(connection).find(client_id)
         if client is None or client.organization_id is None:
             return client

@@ -64,7 +64,7 @@ async def places_of(service: OAuthService, user: User) -> tuple[Place, ...]:
     }
     if not user.is_platform_admin:
         return tuple(members.values())
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         rows = [each for each in await OrganizationRepository(connection).all() if each.is_active]
     return tuple(members.get(each.id) or Place(each.id, each.name, None) for each in rows)
 
@@ -134,7 +134,7 @@ async def open_emergency(request: Request, user: User, place: Place, patient: st
 async def close_emergency(request: Request, user: User, emergency_id: str) -> bool:
     """End a person's own emergency access, with all tokens of it; False when there is none that lasts."""
     service = service_of(request)
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         lasting = await lasting_emergencies(connection, user.id, service.seconds)
     found = next((each for each in lasting if each.id == emergency_id), None)
     if found is None:
@@ -147,5 +147,5 @@ async def close_emergency(request: Request, user: User, emergency_id: str) -> bo
 
 async def lasting_of(service: OAuthService, user: User) -> Sequence[Emergency]:
     """Return the emergency accesses of a person that last."""
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         return await lasting_emergencies(connection, user.id, service.seconds)

@@ -138,7 +138,7 @@ class ExternalIssuers:
         account = account_in(provider, claims)
         if role is None or organization_id is None:
             raise NotVerified
-        async with self._database.platform() as connection:
+        async with self._database.platform_read() as connection:
             person = await person_of_account(connection, account, organization_id)
         if not _stands(person):
             raise NotVerified

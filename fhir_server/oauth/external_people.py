@@ -34,7 +34,7 @@ async def person_for(request: Request, provider: IdentityProvider, claims: Mappi
         account = account_in(provider, claims)
     except NotVerified:
         raise ExternalSignInFailed("no subject") from None
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         user = await user_of_account(connection, account)
         namesake = await UserRepository(connection).by_email(account.email) if account.email else None
     verified = provider.said(claims, "email_verified") is True and account.email is not None
@@ -60,7 +60,7 @@ async def _follow_role(
     a role that was taken away here.
     """
     role, organization_id = _told_role(provider, claims)
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         memberships = await UserOrganizationRepository(connection).of_user(user.id, active=False)
     known = next((each for each in memberships if each.organization_id == organization_id), None)
     if known is not None and not known.is_active:

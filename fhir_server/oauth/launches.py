@@ -130,7 +130,7 @@ async def mint(
     not see. `act` says who does it when that is not the person.
     """
     service, row = service_of(request), membership.row
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         client = await ClientRepository(connection).find(asked.client_id)
     if client is None or not can_launch(client, row.organization_id):
         raise PageRefused(400, "This app cannot be opened", "It is not known here, or it does not start from here.")
@@ -201,7 +201,7 @@ async def _check_patient(service: OAuthService, asked: LaunchRequest, access: Ac
 
 async def _person(service: OAuthService, named: str, organization_id: str) -> tuple[User, Membership]:
     """Return the person whom a launch is for, by id or e-mail address; it is bound to that one (OA-13)."""
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         users = UserRepository(connection)
         user = await users.find(named) or await users.by_email(named)
     found = await memberships_of(service, user.id, organization_id) if user is not None and user.is_active else ()

@@ -37,7 +37,7 @@ async def patient_names(request: Request, user: User, grants: Iterable[Grant]) -
 
 
 async def _memberships(service: OAuthService, user: User) -> dict[str, Membership]:
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         users, organizations = UserRepository(connection), OrganizationRepository(connection)
         return {
             row.organization_id: Membership(

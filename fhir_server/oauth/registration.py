@@ -80,7 +80,7 @@ async def _permission(request: Request, service: OAuthService) -> tuple[str | No
     if service.settings.registration is SelfRegistration.OPEN:
         return None, service.settings.organization
     token = bearer_token(request.headers.raw, request.scope["query_string"]).decode("latin-1")
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         organization_id = await registering_organization(connection, token, service.seconds)
     if organization_id is None:
         await service.note(request, None, Act("anonymous", "APP", "client", "register", outcome="denied", status=401))

@@ -23,6 +23,7 @@ from storage.authorization.opaque import new_opaque
 from storage.authorization.people import signed_in_at
 from storage.authorization.requests import rebind
 from storage.authorization.sessions import (
+    SEEN_SECONDS,
     Session,
     add_session,
     end_session,
@@ -84,7 +85,7 @@ async def presence(request: Request) -> Presence | None:
         return None
     service = service_of(request)
     now, settings = service.seconds, service.settings
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         session = await session_of(connection, browser_key(browser), now, settings.session_idle_seconds)
         if session is None:
             return None
@@ -92,7 +93,9 @@ async def presence(request: Request) -> Presence | None:
         if user is None or not user.is_active:
             return None
         memberships = await UserOrganizationRepository(connection).of_user(user.id)
-        await see_session(connection, session.id, now)
+    if session.last_seen_at <= now - SEEN_SECONDS:
+        async with service.database.platform() as connection:
+            await see_session(connection, session.id, now)
     roles = {each.role for each in memberships}
     return Presence(session, user, tuple(memberships), _stage(settings, session, user, roles))
 

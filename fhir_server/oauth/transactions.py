@@ -142,7 +142,7 @@ async def own_request(request: Request) -> Pending:
     service = service_of(request)
     browser = browser_of(request)
     transaction = request.path_params["transaction"]
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         stored = await find_request(connection, digest(transaction))
     key = browser_key(browser) if browser else None
     stored = usable(stored, service.seconds)
@@ -167,7 +167,7 @@ async def pending_of(service: OAuthService, transaction: str, stored: Authorizat
 
     Raises PageRefused for a client that was switched off meanwhile (R6), or no longer has the redirect URI.
     """
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         client = await ClientRepository(connection).find(stored.client_id)
         launch = await find_launch(connection, stored.launch_id) if stored.launch_id else None
     if client is None or not client.is_active:
@@ -228,7 +228,7 @@ def _is_stale(person: SignedIn, pending: Pending, now: int) -> bool:
 async def memberships_of(service: OAuthService, user_id: str, only: str | None) -> tuple[Membership, ...]:
     """Return the roles that somebody has in active organizations, or in `only` that one."""
     found: list[Membership] = []
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         users, organizations = UserRepository(connection), OrganizationRepository(connection)
         for row in await UserOrganizationRepository(connection).of_user(user_id):
             if only not in (None, row.organization_id) or row.role not in roles():
@@ -243,7 +243,7 @@ async def memberships_of(service: OAuthService, user_id: str, only: str | None) 
 async def _emergencies(service: OAuthService, user_id: str, only: str | None) -> tuple[Membership, ...]:
     """Return the emergency accesses of a person, each as a role of its own in the organization, for one patient."""
     found: list[Membership] = []
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         organizations = OrganizationRepository(connection)
         own = {each.organization_id: each for each in await UserOrganizationRepository(connection).of_user(user_id)}
         for each in await lasting_emergencies(connection, user_id, service.seconds):
@@ -349,7 +349,7 @@ async def asking(service: OAuthService, transaction: str) -> Pending | None:
     The page names its client, may know who is expected (`login_hint`), and lets its `form-action` lead to the redirect
     URI (`render(…, goes_to=…)`): signing in may be all that was missing.
     """
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         stored = await find_request(connection, digest(transaction))
     try:
         return await pending_of(service, transaction, usable(stored, service.seconds))

@@ -46,7 +46,7 @@ async def show_account(request: Request) -> Response:
 
 async def _page(request: Request, found: Presence, *, done: str = "", problem: str = "", status: int = 200) -> Response:
     service = service_of(request)
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         roles = await roles_of(connection, found.user.id)
     return render(
         request,

@@ -47,7 +47,7 @@ async def show_apps(request: Request) -> Response:
     """List the apps that have access."""
     person = await require_signed_in(request)
     service, user_id = service_of(request), person.user.id
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         grants = await standing_grants(connection, user_id, service.seconds)
         apps = await apps_called(connection, {each.client_id for each in grants})
         organizations = {known: name for known, name, _ in await roles_of(connection, user_id)}

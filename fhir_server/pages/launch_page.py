@@ -121,7 +121,7 @@ async def _chosen(request: Request, person: SignedIn, fields: Fields) -> Chosen:
     client_id = fields.one("client_id")
     if membership is None or not client_id:
         return Chosen(person, memberships, membership, None)
-    async with service.database.platform() as connection:
+    async with service.database.platform_read() as connection:
         client = await ClientRepository(connection).find(client_id)
     if client is None or not can_launch(client, membership.row.organization_id):
         raise PageRefused(400, "This app cannot be opened", "It is not known here, or it does not start from here.")
@@ -132,7 +132,7 @@ async def _apps_page(request: Request, chosen: Chosen) -> Response:
     apps: list[Client] = []
     if chosen.membership is not None:
         organization = chosen.membership.row.organization_id
-        async with service_of(request).database.platform() as connection:
+        async with service_of(request).database.platform_read() as connection:
             apps = [each for each in await ClientRepository(connection).all() if can_launch(each, organization)]
     apps.sort(key=lambda client: (client.name or client.id).casefold())
     return _render(request, "launch.html", chosen, apps=apps)
