@@ -85,7 +85,9 @@ def check(pairs: Pairs, client: Client | None, settings: Settings) -> Parameters
         raise _untrusted("The app is not known here, or it was switched off. Ask those who made it.")
     redirect_uri = _once_on_page(pairs, "redirect_uri")
     if not is_registered(redirect_uri, client):
-        raise _untrusted("The app gave an address to return to that it did not register. Ask those who made it.")
+        raise _untrusted(
+            "The app gave an address to return to (redirect_uri) that it did not register. Ask those who made it."
+        )
     if any(_BREAKS.search(name) or _BREAKS.search(value) for name, value in pairs):
         raise _untrusted("The request holds characters that cannot be part of one.")
     return _Checker(pairs, client, settings, redirect_uri).parameters()
@@ -200,7 +202,7 @@ class _Checker:
         base = self.settings.fhir_base
         named = [self.given[name] for name in ("aud", "resource") if name in self.given]
         if not named or any(audience not in {base, f"{base}/"} for audience in named):
-            self._reject("invalid_request", "aud has to be the FHIR base of this server.")
+            self._reject("invalid_request", f"aud has to be the FHIR base, {base}.")
 
     def _scope(self) -> str:
         """Return what of the scopes the client may be granted; `launch` without a launch is not granted (P4)."""
@@ -211,7 +213,7 @@ class _Checker:
         if not self.given.get("launch"):
             granted = [word for word in granted if word != "launch"]
         if not granted:
-            self._reject("invalid_scope", "None of the scopes asked for can be granted.")
+            self._reject("invalid_scope", "None of the scopes asked for is known and registered for this client.")
         return " ".join(granted)
 
     def _prompt(self) -> tuple[str, ...]:

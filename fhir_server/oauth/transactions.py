@@ -284,7 +284,7 @@ def _stand(pending: Pending, person: SignedIn, memberships: tuple[Membership, ..
     has_fhir_user = membership.fhir_user is not None
     offered = offer(_registered_scope(pending), membership.row.role, has_fhir_user=has_fhir_user)
     if not offered:
-        raise pending.rejected("invalid_scope", "None of the scopes asked for can be granted.")
+        raise pending.rejected("invalid_scope", "None of the scopes asked for is within this person's role.")
     patient = _patient(pending, membership, chosen, offered)
     encounter = pending.launch.encounter if pending.launch else None
     if encounter is None and patient is not None and chosen.get("patient", patient) == patient:
