@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -73,7 +74,7 @@ app.add_typer(audit.app, name="audit")
 
 def main() -> None:
     """Run the command that the arguments name; a mistake of the user's ends with its remedy and status 1."""
-    os.umask(0o077)  # databases, logs and exports are for nobody else's eyes (security PH-4)
+    _leave_nothing_to_others()
     try:
         app()
     except Exception as error:
@@ -81,3 +82,9 @@ def main() -> None:
         if message is None:
             raise
         fail(message, as_json="--json" in sys.argv)
+
+
+def _leave_nothing_to_others() -> None:
+    """Databases, logs and exports are for nobody else's eyes, and a crash leaves no memory behind (security PH-4)."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -172,7 +172,7 @@ def test_smart_E2_E9_an_interaction_takes_these_letters_and_no_fewer(world, call
 
 
 @pytest.mark.parametrize("asked", [each for each in TABLE if "{}" in f"{each.path}{each.form}"], ids=named)
-def test_sec_AZ_4_a_refusal_is_the_same_whether_or_not_it_is_there(world, callers, asked: Asked):
+def test_security_AZ4_a_refusal_is_the_same_whether_or_not_it_is_there(world, callers, asked: Asked):
     for letters, caller in callers.items():
         if not asked.permits(letters):
             there, absent = asked.of(caller, SEEN), asked.of(caller, ABSENT)
@@ -182,7 +182,7 @@ def test_sec_AZ_4_a_refusal_is_the_same_whether_or_not_it_is_there(world, caller
 
 
 @pytest.mark.parametrize("asked", [each for each in TABLE if set(each.headers) <= {"If-None-Exist"}], ids=named)
-def test_security_AZ_11_an_entry_of_a_batch_needs_the_same_letters(world, callers, asked: Asked):
+def test_security_AZ11_an_entry_of_a_batch_needs_the_same_letters(world, callers, asked: Asked):
     conditions = {"ifNoneExist": asked.headers["If-None-Exist"].format(SEEN)} if asked.headers else {}
     for letters, caller in callers.items():
         if len(letters) not in {1, 2, 5}:
@@ -196,14 +196,14 @@ def test_security_AZ_11_an_entry_of_a_batch_needs_the_same_letters(world, caller
         assert (status != "403") is asked.permits(letters), (letters, answer.text)
 
 
-def test_sec_TN_6_every_interaction_has_a_cell():
+def test_security_TN6_every_interaction_has_a_cell():
     paths = ((each, each.path.partition("?")[0].removeprefix("/").format(SEEN, new="new")) for each in TABLE)
     tried = {route(each.method, path).interaction for each, path in paths}
     assert tried == set(Interaction) - {Interaction.BUNDLE, Interaction.CAPABILITIES}
 
 
 @pytest.mark.parametrize("absent", ["Patient", "Encounter", "Practitioner"])
-def test_sec_AZ_4_a_compartment_is_refused_before_its_owner_is_looked_for(world, site: Site, absent: str):
+def test_security_AZ4_a_compartment_is_refused_before_its_owner_is_looked_for(world, site: Site, absent: str):
     reader = site.client(f"system/{absent}.r")
     for within in ("Observation", "*"):
         answers = [reader.get(f"/{absent}/{name}/{within}", headers={"X-Request-Id": "x"}) for name in (OWN, "never")]
@@ -244,7 +244,7 @@ def recorded(world: httpx.Client, site: Site) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", range(len(TABLE)), ids=lambda number: named(TABLE[number]))
-def test_sec_AD_1_who_asked_what_and_about_whom_is_on_record(recorded, number: int):
+def test_security_AD1_who_asked_what_and_about_whom_is_on_record(recorded, number: int):
     each = recorded[f"on-record-{number}-allowed"]
     asked, answer = each["asked"], each["answer"]
     assert answer.is_success or answer.status_code == 304, answer.text
@@ -263,7 +263,7 @@ def test_sec_AD_1_who_asked_what_and_about_whom_is_on_record(recorded, number: i
 
 
 @pytest.mark.parametrize("number", range(len(TABLE)), ids=lambda number: named(TABLE[number]))
-def test_sec_AD_2_what_is_denied_is_on_record(recorded, number: int):
+def test_security_AD2_what_is_denied_is_on_record(recorded, number: int):
     each = recorded[f"on-record-{number}-denied"]
     assert each["answer"].status_code == 403
     (record,) = each["records"]
@@ -296,7 +296,7 @@ def ids_in(body: dict[str, Any]) -> set[str]:
     "path",
     [f"/Patient/{OWN}/Observation?_id=nothing", f"/Patient/{OWN}/$everything?_type=Flag", f"/Patient/{OWN}/*?_id=no"],
 )
-def test_sec_AD_1_whoever_was_asked_about_is_on_record_also_when_nothing_was_found(world, site: Site, path: str):
+def test_security_AD1_whoever_was_asked_about_is_on_record_also_when_nothing_was_found(world, site: Site, path: str):
     name = f"nothing-{len(path)}"
     answer = world.get(path, headers={"X-Request-Id": name})
     assert (answer.status_code, ids_in(answer.json())) == (200, set())
@@ -304,7 +304,7 @@ def test_sec_AD_1_whoever_was_asked_about_is_on_record_also_when_nothing_was_fou
     assert (record["customer_id"], record["count"]) == (OWN, 0)
 
 
-def test_sec_AD_1_a_history_without_versions_says_of_what(world, site: Site):
+def test_security_AD1_a_history_without_versions_says_of_what(world, site: Site):
     world.get(f"/Observation/{SEEN}/_history?_since=2100", headers={"X-Request-Id": "no-versions"}).raise_for_status()
     (record,) = records(site, "no-versions")
     assert (listed(record["resource_ids"]), record["count"]) == ([SEEN], 0)

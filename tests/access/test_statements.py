@@ -92,11 +92,11 @@ def _called(function: ast.AST) -> set[str]:
     return {each.id if isinstance(each, ast.Name) else getattr(each, "attr", "") for each in targets}
 
 
-def test_sec_AZ_1_every_statement_on_resources_has_the_predicate_or_a_reason():
+def test_security_AZ1_every_statement_on_resources_has_the_predicate_or_a_reason():
     found = dict(statements())
     assert len(found) > len(REASONS)
     assert {name for name, guarded in found.items() if not guarded} == set(REASONS)
 
 
-def test_sec_AZ_1_only_storage_names_the_tables_of_the_store():
+def test_security_AZ1_only_storage_names_the_tables_of_the_store():
     assert not [name for name, _ in statements() if not name.startswith("storage/")]

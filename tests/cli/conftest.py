@@ -36,7 +36,7 @@ Command = Callable[..., Outcome]
 def command(monkeypatch: pytest.MonkeyPatch, capfdbinary, tmp_path: Path) -> Command:
     """Run `fhir-server` in an empty folder with a secret and nothing else set."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("os.umask", lambda mask: mask)
+    monkeypatch.setattr("fhir_server.cli.app._leave_nothing_to_others", lambda: None)  # it is for whole processes
     monkeypatch.setattr("fhir_server.oauth.keys.KEY_BITS", 2048)  # quicker to make; tests/oauth looks at real ones
     monkeypatch.setenv("FHIR_SERVER_SECRET", SECRET)
     monkeypatch.setenv("COLUMNS", "200")

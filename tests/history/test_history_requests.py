@@ -248,7 +248,7 @@ def test_fhir_V6_a_patients_app_sees_its_own_versions(fhir, site):
 
 
 @pytest.mark.parametrize("path", ["/_history", "/Patient/_history"])
-def test_sec_AZ_4_histories_need_a_token_and_the_right_to_search(site, path):
+def test_security_AZ4_histories_need_a_token_and_the_right_to_search(site, path):
     assert httpx.get(f"{site.base}{path}").status_code == 401
     refused = site.client("system/Patient.r").get(path)
     assert refused.status_code == 403
@@ -264,7 +264,7 @@ def test_histories_of_another_organization_are_not_seen(fhir, org, world):
     assert "Patient/elsewhere" not in fhir.get("/_history").text
 
 
-def test_sec_AZ_10_a_foreign_or_altered_place_is_refused(fhir, site, world):
+def test_security_AZ10_a_foreign_or_altered_place_is_refused(fhir, site, world):
     eventually(fhir, "/Patient/_history", told(fhir.get("/Patient/_history")))
     link = {each["relation"]: each["url"] for each in fhir.get("/Patient/_history?_count=1").json()["link"]}["next"]
     assert site.client("patient/*.rs", role="PATIENT", patient="one").get(link).status_code == 400

@@ -222,7 +222,7 @@ async def test_fhir_V6_each_type_is_shown_as_far_as_the_caller_sees_it(past: Pas
         await past.all(access=replace(app, rights={}))
 
 
-async def test_sec_AZ_10_a_place_belongs_to_its_caller_and_its_history(past: Past) -> None:
+async def test_security_AZ10_a_place_belongs_to_its_caller_and_its_history(past: Past) -> None:
     await fill(past.shop)
     cursor = (await past.streams.page(StreamQuery("", 2), SYSTEM)).next_cursor
     for query, access in [

@@ -147,14 +147,14 @@ def test_smart_X4_pages_for_people_are_for_no_other_page():
 @pytest.mark.parametrize(
     "path", ["/oauth/authorize", "/authorize/x/consent", "/sign-in", "/account/apps", "/launch", "/ehr/launch", "/"]
 )
-def test_smart_X4_pages_have_no_cross_origin_headers(open_site: Site, path: str):
+def test_smart_X4_security_AU8_pages_have_no_cross_origin_headers(open_site: Site, path: str):
     base = open_site.settings.base_url
     for answer in (httpx.get(base + path, headers={"Origin": APP}), preflight(open_site, path, APP)):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
 @pytest.mark.parametrize("origin", STRANGERS)
-def test_smart_X5_other_origins_are_not_allowed(open_site: Site, origin: str):
+def test_smart_X5_security_AU8_other_origins_are_not_allowed(open_site: Site, origin: str):
     base = open_site.settings.base_url
     for path in ("/fhir/Patient", *CALLED):
         asked = preflight(open_site, path, origin, "POST")
@@ -163,7 +163,7 @@ def test_smart_X5_other_origins_are_not_allowed(open_site: Site, origin: str):
         assert allowed(httpx.get(base + path, headers={"Origin": origin})) is None
 
 
-def test_smart_X5_credentials_are_never_allowed(open_site: Site):
+def test_smart_X5_security_AU8_credentials_are_never_allowed(open_site: Site):
     for path in (*PUBLIC, *CALLED, "/fhir/Patient"):
         for answer in (
             preflight(open_site, path, APP),

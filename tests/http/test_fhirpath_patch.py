@@ -299,7 +299,7 @@ NOTED = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}
         "Observation.note.where($this.where($this.where(author.exists()).exists()).exists()).skip({}).first().text",
     ],
 )
-def test_sec_RL_3_what_all_paths_of_a_patch_look_at_is_bounded(path: str):
+def test_security_RL3_what_all_paths_of_a_patch_look_at_is_bounded(path: str):
     many = [operation("replace", path.format(number), value(valueString="y")) for number in range(1_000)]
     with pytest.raises(BodyTooComplex):
         patched(NOTED, *many)

@@ -68,7 +68,7 @@ def trickle(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["nothing", "a_part", "byte_by_byte"])
-def test_sec_RL_2_a_body_that_does_not_come_in_time_is_408_and_the_connection_is_closed(narrow: Site, kind: str):
+def test_security_RL2_a_body_that_does_not_come_in_time_is_408_and_the_connection_is_closed(narrow: Site, kind: str):
     with connect(narrow, **{"Content-Length": "100000", "X-Request-Id": "slow"}) as connection:
         if kind == "a_part":
             connection.sendall(BODY)
@@ -82,7 +82,7 @@ def test_sec_RL_2_a_body_that_does_not_come_in_time_is_408_and_the_connection_is
     assert narrow.client().get("/Patient?_summary=count").status_code == 200  # its place is free again
 
 
-def test_sec_RL_2_a_body_in_pieces_that_comes_in_time_is_taken(narrow: Site):
+def test_security_RL2_a_body_in_pieces_that_comes_in_time_is_taken(narrow: Site):
     with connect(narrow) as connection:
         for start in range(0, len(BODY), 16):
             connection.sendall(BODY[start : start + 16])
@@ -99,7 +99,7 @@ def under_way(site: Site) -> Iterator[None]:
         assert connection.recv(12) == b"HTTP/1.1 201"
 
 
-def test_sec_RL_3_more_requests_than_the_worker_takes_are_503_at_once(busy: Site):
+def test_security_RL3_more_requests_than_the_worker_takes_are_503_at_once(busy: Site):
     fhir = busy.client()
     with under_way(busy):
         for answer in (fhir.get("/Patient"), fhir.post("/Patient", json=patient())):
@@ -114,7 +114,7 @@ def test_sec_RL_3_more_requests_than_the_worker_takes_are_503_at_once(busy: Site
     assert fhir.post("/Patient", json=patient()).status_code == 201
 
 
-def test_sec_RL_3_a_page_may_read_that_the_worker_is_busy(busy: Site):
+def test_security_RL3_a_page_may_read_that_the_worker_is_busy(busy: Site):
     with under_way(busy):
         answer = busy.client().get("/Patient", headers={"Origin": PAGE})
     assert answer.status_code == 503

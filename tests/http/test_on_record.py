@@ -162,7 +162,7 @@ def test_a_transaction_names_every_id_it_wrote(site, fhir, person):
     assert {record["customer_id"] for record in found} == {person}
 
 
-def test_sec_AD_1_writes_name_the_patients_before_and_after_and_deletions_the_last_one(site, fhir, person):
+def test_security_AD1_writes_name_the_patients_before_and_after_and_deletions_the_last_one(site, fhir, person):
     other = fhir.post("/Patient", json=patient()).json()["id"]
     key = fhir.post("/Observation", json=observation(f"Patient/{person}")).json()["id"]
     moved = observation(f"{site.base}/Patient/{other}", id=key, note=[{"text": "see /Patient/nobody"}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,13 @@ def command(*arguments: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "fhir_server", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+
+
+def workers_of(process: subprocess.Popen[bytes]) -> set[int]:
+    return {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
 
 
 @contextmanager
@@ -64,8 +72,19 @@ def test_sigterm_ends_the_server_with_status_0(tmp_path):
         process.send_signal(signal.SIGTERM)
         _, logged = process.communicate(timeout=30)
         assert process.returncode == 0
-    assert b"no_second_wall" in logged
+    assert b"no_second_wall" in logged  # security TN-5
     assert b"Traceback" not in logged
+
+
+@on_linux
+def test_security_PH4_what_the_server_writes_is_its_owners_and_no_crash_leaves_memory_behind(tmp_path):
+    with serving(tmp_path, "--workers", "2") as (process, _):
+        written = [path for path in tmp_path.rglob("*") if path.name.startswith("fhir.sqlite")]
+        assert written
+        assert [path for path in written if path.stat().st_mode & 0o077] == []
+        for each in (process.pid, *workers_of(process)):
+            (limit,) = re.findall(r"Max core file size +(\S+)", Path(f"/proc/{each}/limits").read_text())
+            assert limit == "0"
 
 
 def test_workers_share_their_figures(tmp_path):
@@ -77,18 +96,11 @@ def test_workers_share_their_figures(tmp_path):
         assert 'fhir_answers_total{interaction="capabilities",status="200",type=""} 20.0' in figures
 
 
-def workers_of(process: subprocess.Popen[bytes]) -> set[int]:
-    return {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
-
-
 def wait_for(condition) -> None:
     deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
 
 
 @on_linux

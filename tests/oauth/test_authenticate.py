@@ -239,7 +239,7 @@ async def test_the_poller_survives_a_database_that_is_away(server: Installation)
     await revocations.stop()
 
 
-async def test_sec_DU_7_all_who_wait_for_revocations_fail_with_one_look_up_when_the_database_is_away():
+async def test_security_DU7_all_who_wait_for_revocations_fail_with_one_look_up_when_the_database_is_away():
     looks = 0
 
     async def away():

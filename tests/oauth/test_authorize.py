@@ -121,7 +121,7 @@ def test_smart_A1_a_good_request_is_taken():
         "",
     ],
 )
-def test_smart_16_a_redirect_uri_that_is_not_registered_letter_by_letter_is_refused_on_our_page(redirect_uri):
+def test_smart_A3_16_security_OA3_what_is_not_registered_letter_by_letter_is_refused_on_our_page(redirect_uri):
     with pytest.raises(PageRefused) as refused:
         checked(redirect_uri=redirect_uri)
     assert refused.value.status == 400

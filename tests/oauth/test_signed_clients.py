@@ -1,4 +1,4 @@
-"""Clients whose keys are at an address, over HTTP, on two workers (smart.md J3 to J5, R5; security OA-9, OA-10)."""
+"""Clients whose keys are at an address, over HTTP, on two workers (smart.md J3 to J6, R5; security OA-9, OA-10)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from joserfc.jwk import RSAKey
 from fhir_server.oauth.assertions import ASSERTION_TYPE
 from storage.engine import Database
 from storage.repositories.entities import Client
-from tests.oauth.granting import new_client
+from tests.oauth.granting import change_client, new_client
 from tests.oauth.test_assertions import signed
 from tests.pages.apps import audited
 from tests.site import Site, running_site
@@ -176,3 +176,26 @@ async def test_smart_R5_an_address_on_this_machine_is_not_asked_unless_the_opera
     client = await backend(database, keys)
     assert refused(await send(strict, form((strict,), client)))
     assert keys.asked == 0
+
+
+async def test_smart_J6_whatever_is_wrong_with_an_assertion_the_answer_is_the_same(
+    database: Database, workers: tuple[Site, Site], keys: Keys
+):
+    client = await backend(database, keys)
+    disabled = await change_client(database, await backend(database, keys), is_active=False)
+    good = form(workers, client)
+    spent = form(workers, client)
+    assert (await send(workers[0], spent)).status_code == 200
+    faults = (
+        form(workers, client, key=SECOND),
+        form(workers, client, kid="unknown"),
+        form((), client),
+        form(workers, Client("nobody", "backend")),
+        form(workers, disabled),
+        spent,
+        {**good, "client_assertion": good["client_assertion"][:-8]},
+        {**good, "client_assertion": "no.jwt.atall"},
+    )
+    answers = [await send(workers[0], fault) for fault in faults]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.content for answer in answers}) == 1

@@ -14,7 +14,7 @@ from tests.conftest import ORGANIZATION
 ORGANIZATIONS = Prepared("SELECT count(*) FROM organizations", {})
 
 
-async def test_sec_DU_7_a_snapshot_that_was_cancelled_while_it_began_does_not_stay(
+async def test_security_DU7_a_snapshot_that_was_cancelled_while_it_began_does_not_stay(
     sqlite_template: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "fhir.sqlite"

@@ -29,7 +29,7 @@ async def test_fhir_V6_versions_about_several_other_patients_are_not_in_the_hist
             )
 
 
-async def test_sec_AZ_6_a_resource_that_went_to_another_patient_is_gone_for_the_former_one_with_its_history(
+async def test_security_AZ6_a_resource_that_went_to_another_patient_is_gone_for_the_former_one_with_its_history(
     shop: Shop,
 ) -> None:
     for name in ("a", "b"):
@@ -45,7 +45,7 @@ async def test_sec_AZ_6_a_resource_that_went_to_another_patient_is_gone_for_the_
 
 
 @pytest.mark.parametrize("enforce", [False, True])
-async def test_sec_AZ_6_a_write_does_not_tell_whether_another_patient_exists(shop: Shop, enforce: bool) -> None:
+async def test_security_AZ6_a_write_does_not_tell_whether_another_patient_exists(shop: Shop, enforce: bool) -> None:
     for name in ("a", "b"):
         await shop.put(f"Patient/{name}", person())
     await shop.put("Observation/of-b", observed("Patient/b"))
@@ -78,7 +78,7 @@ async def test_settled_3_5_who_may_create_for_everyone_need_not_refer_to_what_is
         await shop.create("Observation/p", observed("Patient/not-yet"), bound("a"))
 
 
-async def test_sec_AZ_8_what_lies_in_other_compartments_as_well_is_not_taken_from_them(shop: Shop) -> None:
+async def test_security_AZ8_what_lies_in_other_compartments_as_well_is_not_taken_from_them(shop: Shop) -> None:
     """A patient's app sees what is shared, and neither deletes it nor keeps it for itself alone."""
     for name in ("a", "b"):
         await shop.put(f"Patient/{name}", person())

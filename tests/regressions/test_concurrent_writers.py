@@ -65,7 +65,7 @@ async def test_map_a_projection_that_waited_for_another_one_shows_what_both_wrot
     assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
 
 
-async def test_sec_DU_4_an_update_keeps_what_a_foreign_writer_changes_meanwhile(busy: tuple[Shop, str]) -> None:
+async def test_security_DU4_an_update_keeps_what_a_foreign_writer_changes_meanwhile(busy: tuple[Shop, str]) -> None:
     shop, url = busy
     written = await shop.read("Patient/c1")
     written["name"][0]["family"] = "Roe"
@@ -97,7 +97,7 @@ async def test_map_a_row_whose_id_is_taken_comes_back_under_the_id_it_had(shop: 
     assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
 
 
-async def test_sec_DU_4_writers_who_create_the_same_resources_at_once_all_succeed(busy: tuple[Shop, str]) -> None:
+async def test_security_DU4_writers_who_create_the_same_resources_at_once_all_succeed(busy: tuple[Shop, str]) -> None:
     shop, _ = busy
     names = [f"o{number}" for number in range(30)]
 
@@ -134,7 +134,7 @@ def visit(number: int) -> Resource:
 
 @pytest.mark.parametrize("make", [visit, customer])
 @pytest.mark.parametrize("known", [(), range(5)], ids=["create", "update"])
-async def test_sec_DU_4_bundles_of_equal_ids_in_opposite_order_do_not_deadlock(
+async def test_security_DU4_bundles_of_equal_ids_in_opposite_order_do_not_deadlock(
     busy: tuple[Shop, str], make: Callable[[int], Resource], known: Iterable[int]
 ) -> None:
     """While a third one holds what both have in the middle, each writes what the other one wants next."""
@@ -169,7 +169,7 @@ async def test_sec_DU_4_bundles_of_equal_ids_in_opposite_order_do_not_deadlock(
         assert connection.execute(versions, (key.resource_type, key.id)).fetchone() == (2 if known else 1,)
 
 
-async def test_sec_DU_4_bundles_in_opposite_order_both_commit(shop: Shop) -> None:
+async def test_security_DU4_bundles_in_opposite_order_both_commit(shop: Shop) -> None:
     resources = [visit(number) for number in range(20)] + [customer(number) for number in range(20)]
 
     async def write(order: list[Resource], note: str) -> None:

@@ -24,7 +24,7 @@ def test_fhir_Q3_a_cursor_over_the_longest_sort_keys_there_can_be_is_read_again(
     assert sealer.read(replace(search, cursor=cursor), SYSTEM, 0) == [*place, 2**62]
 
 
-def test_sec_AZ_10_a_cursor_tells_nothing_and_is_good_for_one_caller_and_one_search() -> None:
+def test_security_AZ10_a_cursor_tells_nothing_and_is_good_for_one_caller_and_one_search() -> None:
     """Its place holds sort keys, which are values of resources, and a mark of what others wrote."""
     sealer, search = CursorSealer(b"x" * 32), Search("Patient")
     cursor = sealer.make(search, SYSTEM, [False, "753:760:755", "chalmers", 7], 0)
@@ -50,7 +50,7 @@ def test_sec_AZ_10_a_cursor_tells_nothing_and_is_good_for_one_caller_and_one_sea
         sealer.read(same, SYSTEM, LIFETIME_MILLISECONDS + 1)
 
 
-def test_sec_AZ_10_the_length_of_a_cursor_does_not_tell_how_many_write() -> None:
+def test_security_AZ10_the_length_of_a_cursor_does_not_tell_how_many_write() -> None:
     sealer, search = CursorSealer(b"x" * 32), Search("Patient")
     marks = ("753:760:", "753:760:755", "10753:10760:10755,10757")
     assert len({len(sealer.make(search, SYSTEM, [False, mark, 7], 0)) for mark in marks}) == 1

@@ -23,7 +23,7 @@ async def started(url: str) -> list[dict[str, object]]:
     return [line for line in lines if line["event"] == "index_outdated"]
 
 
-async def test_sec_DU_10_a_start_with_an_index_of_another_definition_is_a_warning(fresh_database_url: str):
+async def test_security_DU10_a_start_with_an_index_of_another_definition_is_a_warning(fresh_database_url: str):
     assert await started(fresh_database_url) == []
     sql(fresh_database_url, "UPDATE index_definitions SET fingerprint = 'of another version'")
     (line,) = await started(fresh_database_url)

@@ -26,7 +26,7 @@ async def rid_of(shop: Shop, name: str) -> int:
     return int(rid)
 
 
-async def test_sec_AZ_2_a_token_row_of_another_patient_shows_him_nothing(shop: Shop) -> None:
+async def test_security_AZ2_a_token_row_of_another_patient_shows_him_nothing(shop: Shop) -> None:
     for name in ("a", "b"):
         await shop.put(f"Patient/{name}", person())
     await shop.put("Observation/of-b", observed("Patient/b"))
@@ -46,7 +46,7 @@ async def test_fhir_X1_a_token_row_of_a_deleted_resource_shows_nothing(shop: Sho
     assert await shop.ids("Observation?code=8867-4", bound("a")) == []
 
 
-async def test_sec_DU_2_token_rows_go_with_what_the_resources_row_says_of_its_patient(shop: Shop) -> None:
+async def test_security_DU2_token_rows_go_with_what_the_resources_row_says_of_its_patient(shop: Shop) -> None:
     """As after a change of the rules, or of the server's own address: they give another patient for the old body."""
     for name in ("a", "b"):
         await shop.put(f"Patient/{name}", person())

@@ -41,7 +41,7 @@ def end_sessions(url: str, query: str) -> None:
         pass
 
 
-async def test_sec_DU_7_a_read_ends_when_its_connection_is_lost_under_it(url: str) -> None:
+async def test_security_DU7_a_read_ends_when_its_connection_is_lost_under_it(url: str) -> None:
     database = create_database(url, role=ROLE)
     await database.open()
     await database.fetch(ORGANIZATION, NOTHING, {})
@@ -54,7 +54,7 @@ async def test_sec_DU_7_a_read_ends_when_its_connection_is_lost_under_it(url: st
     await database.close()
 
 
-async def test_sec_DU_7_a_connection_lost_while_idle_is_noticed_and_nothing_raises(url: str, line: Wire) -> None:
+async def test_security_DU7_a_connection_lost_while_idle_is_noticed_and_nothing_raises(url: str, line: Wire) -> None:
     await line.fetch(wire_statement("SELECT 1"), {})
     await asyncio.to_thread(end_sessions, url, "%SELECT 1%")
     async with asyncio.timeout(30):
@@ -64,7 +64,7 @@ async def test_sec_DU_7_a_connection_lost_while_idle_is_noticed_and_nothing_rais
         await line.fetch(wire_statement("SELECT 1"), {})
 
 
-async def test_sec_RL_3_a_connection_keeps_so_many_statements_prepared_and_no_more(
+async def test_security_RL3_a_connection_keeps_so_many_statements_prepared_and_no_more(
     line: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(libpq, "MOST_PREPARED", 5)
@@ -74,7 +74,7 @@ async def test_sec_RL_3_a_connection_keeps_so_many_statements_prepared_and_no_mo
     assert await line.fetch(wire_statement(COUNT), {}) == [(5,)]
 
 
-async def test_sec_DU_7_a_statement_that_took_too_long_is_not_repeated(
+async def test_security_DU7_a_statement_that_took_too_long_is_not_repeated(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "PLANNED_ONCE", " -c statement_timeout=50")
@@ -90,5 +90,5 @@ async def test_sec_DU_7_a_statement_that_took_too_long_is_not_repeated(
     await database.close()
 
 
-def test_sec_DU_7_the_pool_gives_up_soon_so_that_the_next_request_tries_anew(url: str) -> None:
+def test_security_DU7_the_pool_gives_up_soon_so_that_the_next_request_tries_anew(url: str) -> None:
     assert create_database(url)._pool.reconnect_timeout <= 5

@@ -25,7 +25,7 @@ async def test_fhir_8_5_an_absolute_reference_below_the_own_base_is_found_like_a
     assert (await reconcile(shop.database, ORGANIZATION, fix=False)).agrees
 
 
-async def test_sec_AZ_2_an_absolute_reference_below_the_own_base_puts_a_resource_into_the_compartment(
+async def test_security_AZ2_an_absolute_reference_below_the_own_base_puts_a_resource_into_the_compartment(
     shop: Shop,
 ) -> None:
     await shop.put("Patient/a", person())
@@ -37,7 +37,7 @@ async def test_sec_AZ_2_an_absolute_reference_below_the_own_base_puts_a_resource
         await shop.read("Observation/own", bound("b"))
 
 
-async def test_sec_AZ_8_no_absolute_reference_moves_a_resource_to_another_patient(shop: Shop) -> None:
+async def test_security_AZ8_no_absolute_reference_moves_a_resource_to_another_patient(shop: Shop) -> None:
     for name in ("a", "b"):
         await shop.put(f"Patient/{name}", person())
     await shop.put("Observation/o", observed("Patient/a"))

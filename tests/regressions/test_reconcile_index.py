@@ -39,7 +39,7 @@ async def repaired(shop: Shop) -> bool:
 
 
 @pytest.mark.parametrize("table", ROWS_PER_RESOURCE, ids=lambda table: table.name)
-async def test_sec_DU_10_an_index_row_that_says_something_else_is_found(shop: Shop, table: Table) -> None:
+async def test_security_DU10_an_index_row_that_says_something_else_is_found(shop: Shop, table: Table) -> None:
     await fill(shop)
     assert await agrees(shop)
     column = next(each for each in table.columns if each.name in {"key", "patient", "target"})
@@ -56,7 +56,7 @@ async def test_sec_DU_10_an_index_row_that_says_something_else_is_found(shop: Sh
 
 
 @pytest.mark.parametrize("column", ["patient", "date_low", "date_high", "present"])
-async def test_sec_DU_10_a_derived_column_that_says_something_else_is_found(shop: Shop, column: str) -> None:
+async def test_security_DU10_a_derived_column_that_says_something_else_is_found(shop: Shop, column: str) -> None:
     await fill(shop)
     rows = fhir.resources
     own = (rows.c.organization_id == ORGANIZATION, rows.c.self_key == self_key("Observation", "own"))
@@ -82,7 +82,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_steps")
-async def test_sec_DU_10_an_index_is_written_anew_while_others_write(shop: Shop) -> None:
+async def test_security_DU10_an_index_is_written_anew_while_others_write(shop: Shop) -> None:
     await fill(shop)
     for number in range(20):
         await shop.put(f"Observation/{number}", observed("Patient/a", note=[{"text": "before"}]))
@@ -105,7 +105,7 @@ async def test_sec_DU_10_an_index_is_written_anew_while_others_write(shop: Shop)
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("table", ROWS_PER_RESOURCE, ids=lambda table: table.name)
-async def test_sec_DU_10_rows_of_what_is_deleted_or_never_was_go(shop: Shop, table: Table) -> None:
+async def test_security_DU10_rows_of_what_is_deleted_or_never_was_go(shop: Shop, table: Table) -> None:
     await fill(shop)
     own = table.c.organization_id == ORGANIZATION
     kept = await shop.execute(table.select().where(own))
@@ -120,7 +120,7 @@ async def test_sec_DU_10_rows_of_what_is_deleted_or_never_was_go(shop: Shop, tab
     assert await agrees(shop)
 
 
-async def test_sec_DU_10_an_index_is_written_anew_beside_a_writer_who_takes_long(shop: Shop) -> None:
+async def test_security_DU10_an_index_is_written_anew_beside_a_writer_who_takes_long(shop: Shop) -> None:
     if shop.database.dialect == "sqlite":
         pytest.skip("SQLite has one writer at a time")
     await fill(shop)

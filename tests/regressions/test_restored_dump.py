@@ -67,7 +67,7 @@ def restore(postgres: PostgresServer, url: str, new_cluster: PostgresServer) -> 
     return restored
 
 
-async def test_sec_DU_10_streams_and_audit_go_on_after_a_restore(
+async def test_security_DU10_streams_and_audit_go_on_after_a_restore(
     postgres: PostgresServer, new_cluster: PostgresServer
 ) -> None:
     url = postgres.fresh()
@@ -92,7 +92,7 @@ async def unaudited(url: str, name: str) -> list[str]:
     return found
 
 
-async def test_sec_DU_10_streams_go_on_after_a_restore_where_nothing_was_audited_yet(
+async def test_security_DU10_streams_go_on_after_a_restore_where_nothing_was_audited_yet(
     postgres: PostgresServer, new_cluster: PostgresServer
 ) -> None:
     url = postgres.fresh()

@@ -25,7 +25,7 @@ async def shop(postgres: PostgresServer) -> AsyncIterator[Shop]:
     await database.close()
 
 
-async def test_sec_DU_11_a_stream_stops_before_the_oldest_running_transaction(shop: Shop) -> None:
+async def test_security_DU11_a_stream_stops_before_the_oldest_running_transaction(shop: Shop) -> None:
     await shop.put("Observation/first", observed(None))
     async with shop.database.begin(ORGANIZATION, CHANGE) as running:
         await shop.put("Observation/second", observed(None))
@@ -36,7 +36,7 @@ async def test_sec_DU_11_a_stream_stops_before_the_oldest_running_transaction(sh
     assert await shop.ids("Observation?_sort=_lastUpdated") == ["first", "third", "second"]
 
 
-async def test_sec_DU_11_a_stream_stops_before_the_present_millisecond(shop: Shop) -> None:
+async def test_security_DU11_a_stream_stops_before_the_present_millisecond(shop: Shop) -> None:
     """Two transactions of one millisecond may show their rows in either order."""
     await shop.put("Observation/first", observed(None))
     async with shop.database.begin(ORGANIZATION, CHANGE) as unit:
@@ -47,5 +47,5 @@ async def test_sec_DU_11_a_stream_stops_before_the_present_millisecond(shop: Sho
     assert sorted(await shop.ids("Observation?_sort=_id")) == ["ahead", "first"]
 
 
-def test_sec_DU_11_a_transaction_takes_its_id_before_it_looks_at_the_clock() -> None:
+def test_security_DU11_a_transaction_takes_its_id_before_it_looks_at_the_clock() -> None:
     assert OPEN_UNIT.sql.index("pg_current_xact_id") < OPEN_UNIT.sql.index("clock_timestamp")

@@ -60,7 +60,7 @@ async def with_email(shop: Shop, email: str, access: Access) -> dict[str, Any]:
     return after
 
 
-async def test_sec_AZ_7_an_email_in_use_is_taken_as_a_free_one_is(customers: Shop) -> None:
+async def test_security_AZ7_an_email_in_use_is_taken_as_a_free_one_is(customers: Shop) -> None:
     own = bound("c1", "Patient")
     answers = []
     for email in (IN_USE, FREE):
@@ -71,7 +71,7 @@ async def test_sec_AZ_7_an_email_in_use_is_taken_as_a_free_one_is(customers: Sho
     assert answers[0] == answers[1]
 
 
-async def test_sec_AZ_7_what_a_patient_wrote_is_not_made_the_columns_by_who_writes_it_back(customers: Shop) -> None:
+async def test_security_AZ7_what_a_patient_wrote_is_not_made_the_columns_by_who_writes_it_back(customers: Shop) -> None:
     for email in (IN_USE, FREE):
         shown = await with_email(customers, email, bound("c1", "Patient"))
         shown["birthDate"] = "1985-06-15" if email == FREE else "1985-06-14"
@@ -103,7 +103,7 @@ async def test_map_L4_the_organization_changes_the_email_of_a_customer_and_wins(
         pytest.param([{"system": f"{systems.CUSTOMER}unknown", "value": "1"}], id="unknown_type"),
     ],
 )
-async def test_sec_AZ_7_identifiers_that_decide_who_signs_in_are_refused_alike(
+async def test_security_AZ7_identifiers_that_decide_who_signs_in_are_refused_alike(
     customers: Shop, identifiers: list[dict[str, str]], native: bool
 ) -> None:
     name = "Patient/n1" if native else "Patient/c1"
@@ -118,7 +118,7 @@ async def test_sec_AZ_7_identifiers_that_decide_who_signs_in_are_refused_alike(
     assert await customers.read(name) == before
 
 
-async def test_sec_AZ_7_identifiers_that_decide_who_signs_in_are_not_dropped_and_others_are_free(
+async def test_security_AZ7_identifiers_that_decide_who_signs_in_are_not_dropped_and_others_are_free(
     customers: Shop,
 ) -> None:
     own = bound("c1", "Patient")
@@ -130,7 +130,7 @@ async def test_sec_AZ_7_identifiers_that_decide_who_signs_in_are_not_dropped_and
     assert library in (await customers.read("Patient/c1", own))["identifier"]
 
 
-async def test_sec_AZ_7_a_native_patient_stays_native_whatever_email_the_patient_writes(customers: Shop) -> None:
+async def test_security_AZ7_a_native_patient_stays_native_whatever_email_the_patient_writes(customers: Shop) -> None:
     known = person("Native", identifier=[{"system": systems.LOGIN, "value": "user_3"}])
     await customers.put("Patient/n1", known)
     for email in (IN_USE, FREE):

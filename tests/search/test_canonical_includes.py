@@ -94,7 +94,7 @@ async def test_fhir_Q9_a_reference_to_a_version_includes_the_current_one(forms: 
     assert await forms.included("Patient?_id=p2&_revinclude=CarePlan:subject") == {"CarePlan/care"}
 
 
-async def test_sec_AZ_2_canonicals_lead_to_nothing_that_may_not_be_seen(forms: Library) -> None:
+async def test_security_AZ2_canonicals_lead_to_nothing_that_may_not_be_seen(forms: Library) -> None:
     own = forms.patient_access("p1")
     answers = dict.fromkeys(Right, Reach.COMPARTMENT)
     access = replace(own, rights={**own.rights, "QuestionnaireResponse": answers})

@@ -82,7 +82,7 @@ async def test_fhir_13_types_since_and_period_restrict_the_record(ward: Library)
     assert await names(ward, Everything("p1", 100, since=later)) == []
 
 
-async def test_sec_AZ_9_a_patient_gets_its_own_record_only(ward: Library) -> None:
+async def test_security_AZ9_a_patient_gets_its_own_record_only(ward: Library) -> None:
     access = ward.patient_access("p1", directory=["Practitioner"])
     assert sorted(await names(ward, Everything("p1", 4), access)) == sorted([*RECORD, *DIRECTORY[1:]])
     for stranger in ("p2", "nobody"):
@@ -98,7 +98,7 @@ async def test_fhir_13_a_deleted_patient_is_gone_and_an_unknown_one_not_found(wa
         await names(ward, Everything("p3", 4))
 
 
-async def test_sec_AZ_10_a_place_in_one_record_is_none_in_another(ward: Library) -> None:
+async def test_security_AZ10_a_place_in_one_record_is_none_in_another(ward: Library) -> None:
     page = await ward.searcher.everything(Everything("p1", 2), ward.access)
     with pytest.raises(CursorInvalid):
         await ward.searcher.everything(Everything("p2", 2, cursor=page.next_cursor), ward.access)

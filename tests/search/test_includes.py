@@ -82,7 +82,7 @@ async def test_smart_E5_types_without_a_right_are_left_out_silently(shelf: Libra
     assert await shelf.included(query, allowed) == {"Patient/p1", "Practitioner/d1"}
 
 
-async def test_sec_AZ_2_included_rows_pass_the_access_predicate(shelf: Library) -> None:
+async def test_security_AZ2_included_rows_pass_the_access_predicate(shelf: Library) -> None:
     access = shelf.patient_access("p1", directory=["Practitioner"])
     assert await shelf.included("Practitioner?_revinclude=Observation:performer", access) == {
         "Observation/o0",

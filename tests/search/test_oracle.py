@@ -71,7 +71,7 @@ async def test_searches_find_what_the_oracle_finds(database: Database, seed: int
 
 @LAW
 @given(seed=st.integers(0, 2**32))
-async def test_sec_AZ_2_a_patient_finds_what_a_world_of_its_compartment_alone_would_give(
+async def test_security_AZ2_a_patient_finds_what_a_world_of_its_compartment_alone_would_give(
     database: Database, seed: int
 ) -> None:
     """Chains, reverse chains, includes, order and totals see nothing outside the compartment either."""

@@ -137,7 +137,7 @@ async def three_pages(library: Library) -> str:
 
 
 @pytest.mark.parametrize("at", [0, 5, -1])
-async def test_sec_AZ_10_an_altered_cursor_is_refused(library: Library, at: int) -> None:
+async def test_security_AZ10_an_altered_cursor_is_refused(library: Library, at: int) -> None:
     cursor = await three_pages(library)
     letters = list(cursor)
     letters[at] = "A" if letters[at] != "A" else "B"
@@ -147,7 +147,7 @@ async def test_sec_AZ_10_an_altered_cursor_is_refused(library: Library, at: int)
 
 
 @pytest.mark.parametrize("change", ["actor", "client_id", "patient", "organization_id"])
-async def test_sec_AZ_10_a_cursor_of_someone_else_is_refused(library: Library, change: str) -> None:
+async def test_security_AZ10_a_cursor_of_someone_else_is_refused(library: Library, change: str) -> None:
     cursor = await three_pages(library)
     other = replace(library.access, **{change: "another"})
     with pytest.raises(CursorInvalid):
@@ -155,13 +155,13 @@ async def test_sec_AZ_10_a_cursor_of_someone_else_is_refused(library: Library, c
 
 
 @pytest.mark.parametrize("query", ["Patient?_count=2", "Patient?_count=1&gender=male", "Practitioner?_count=1"])
-async def test_sec_AZ_10_a_cursor_of_another_search_is_refused(library: Library, query: str) -> None:
+async def test_security_AZ10_a_cursor_of_another_search_is_refused(library: Library, query: str) -> None:
     cursor = await three_pages(library)
     with pytest.raises(CursorInvalid):
         await library.page(query, cursor=cursor)
 
 
-async def test_sec_AZ_10_a_cursor_survives_a_new_token_and_expires_after_half_an_hour(library: Library) -> None:
+async def test_security_AZ10_a_cursor_survives_a_new_token_and_expires_after_half_an_hour(library: Library) -> None:
     cursor = await three_pages(library)
     newer = replace(library.access, grant="another access token")
     library.now = NOW + 30 * 60 * 1000

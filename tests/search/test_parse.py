@@ -239,7 +239,7 @@ def test_fhir_S4_what_is_not_supported_is_refused_visibly(query: str) -> None:
         ("Patient?_maxresults=1", "_maxresults"),
     ],
 )
-def test_fhir_S4_AZ_12_unknown_parameters_are_left_out_and_named_or_with_strict_refused(
+def test_fhir_S4_security_AZ12_unknown_parameters_are_left_out_and_named_or_with_strict_refused(
     query: str, ignored: str
 ) -> None:
     lenient = parsed(f"{query}&_id=a")
@@ -314,7 +314,7 @@ def test_fhir_C4_a_condition_is_a_search() -> None:
     assert [each.parameter.code for each in found if isinstance(each, Match)] == ["identifier", "gender"]
 
 
-def test_sec_PH_messages_hold_no_values() -> None:
+def test_security_PH1_messages_hold_no_values() -> None:
     with pytest.raises(InvalidParameter) as refusal:
         parsed("Patient?birthdate=secret-value")
     assert "secret" not in str(refusal.value)

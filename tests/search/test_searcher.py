@@ -29,7 +29,7 @@ CHANGE = Change("tester", "tests", "test")
         "Practitioner?_summary=count",
     ],
 )
-async def test_sec_AZ_4_a_type_without_any_right_is_refused_whether_or_not_rows_exist(
+async def test_security_AZ4_a_type_without_any_right_is_refused_whether_or_not_rows_exist(
     library: Library, query: str
 ) -> None:
     access = library.patient_access("p1")
@@ -40,13 +40,13 @@ async def test_sec_AZ_4_a_type_without_any_right_is_refused_whether_or_not_rows_
         await library.page(query, access)
 
 
-async def test_sec_AZ_3_a_compartment_without_a_patient_reaches_nothing(library: Library) -> None:
+async def test_security_AZ3_a_compartment_without_a_patient_reaches_nothing(library: Library) -> None:
     access = replace(library.patient_access("p1"), patient=None)
     with pytest.raises(InteractionForbidden):
         await library.page("Observation", access)
 
 
-async def test_sec_AZ_2_a_patients_own_pages_are_cut_inside_the_statement(library: Library) -> None:
+async def test_security_AZ2_a_patients_own_pages_are_cut_inside_the_statement(library: Library) -> None:
     for number in range(10):
         subject = {"reference": f"Patient/p{number % 2}"}
         await library.add(

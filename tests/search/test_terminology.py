@@ -149,7 +149,7 @@ async def test_fhir_8_4_an_unknown_value_set_is_refused(colours: Library, defini
         await colours.ids(f"Observation?code:in={SET}")
 
 
-async def test_sec_AZ_2_a_value_set_out_of_reach_is_unknown(colours: Library) -> None:
+async def test_security_AZ2_a_value_set_out_of_reach_is_unknown(colours: Library) -> None:
     await colours.add(value_set("some", SET, **selected(concepts("red"))))
     everything = dict.fromkeys(Right, Reach.ORGANIZATION)
     narrow = Access(colours.organization, "u", "R", "c", {"Observation": everything})

@@ -212,7 +212,7 @@ def test_fhir_H15_the_method_cannot_be_overridden(fhir, stored):
     assert fhir.get(f"/Patient/{stored['id']}").status_code == 200
 
 
-def test_answers_may_not_be_stored_and_say_what_they_vary_with(fhir, stored):
+def test_security_PH2_PH3_answers_may_not_be_stored_and_say_what_they_vary_with(fhir, stored):
     headers = fhir.get(f"/Patient/{stored['id']}").headers
     assert headers["cache-control"] == "no-store"
     assert {part.strip() for part in headers["vary"].split(",")} == {

@@ -117,13 +117,13 @@ def test_lineage_of_nothing_at_another_level_and_declared(fhir):
     assert declared["definition"].endswith("/fhir/OperationDefinition/lineage")
 
 
-def test_sec_patients_are_not_told_internal_names(site, person):
+def test_patients_are_not_told_internal_names(site, person):
     app = site.client("patient/*.rs", role="PATIENT", patient=person)
     found = elements(app.get(f"/Patient/{person}/$lineage"))
     assert found["Patient.birthDate"] == {"path": "Patient.birthDate", "source": "column", "version": "2"}
 
 
-def test_sec_AZ_1_lineage_needs_the_right_to_read(site, fhir, person):
+def test_security_AZ1_lineage_needs_the_right_to_read(site, fhir, person):
     stranger = fhir.post("/Patient", json=patient("Other")).json()["id"]
     app = site.client("patient/*.rs", role="PATIENT", patient=stranger)
     hidden, absent = (app.get(f"/Patient/{name}/$lineage") for name in (person, "never"))
@@ -136,7 +136,7 @@ def test_sec_AZ_1_lineage_needs_the_right_to_read(site, fhir, person):
     assert anonymous.get(f"/Patient/{person}/$lineage").status_code == 401
 
 
-def test_sec_V6_versions_of_another_patient_are_not_compared(site, fhir, person):
+def test_fhir_V6_versions_of_another_patient_are_not_compared(site, fhir, person):
     stranger = fhir.post("/Patient", json=patient("Another")).json()["id"]
     made = fhir.post("/Observation", json=observation(f"Patient/{stranger}")).json()
     moved = {**made, "subject": {"reference": f"Patient/{person}"}}

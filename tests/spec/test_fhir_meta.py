@@ -165,7 +165,7 @@ def test_fhir_meta_too_many_resources_are_refused(hub, monkeypatch):
     assert (answer.status_code, issues(answer)[0]["code"]) == (400, "too-costly")
 
 
-def test_sec_AZ_labels_follow_the_compartment(fhir, site):
+def test_security_AZ8_labels_follow_the_compartment(fhir, site):
     own, other = (f"{name}-{next(_numbers)}" for name in ("mine", "theirs"))
     for name in (own, other):
         fhir.put(f"/Patient/{name}", json=patient(id=name))
@@ -184,7 +184,7 @@ def test_sec_AZ_labels_follow_the_compartment(fhir, site):
     assert mine
 
 
-def test_sec_AZ_4_changing_labels_needs_the_right_to_update(fhir, site):
+def test_security_AZ4_changing_labels_needs_the_right_to_update(fhir, site):
     made = fhir.post("/Basic", json={"resourceType": "Basic", "code": {"text": "x"}}).json()["id"]
     reader = site.client("system/Basic.rs")
     assert reader.get(f"/Basic/{made}/$meta").status_code == 200

@@ -77,7 +77,7 @@ def test_fhir_Q2_types_are_put_in_one_order_by_a_token(fhir: httpx.Client, mark:
     assert ids(fhir.get(following)) == [f"a-{mark}"]
 
 
-def test_sec_AZ_2_what_is_read_from_bodies_keeps_to_the_compartment(site: Site, mark: str) -> None:
+def test_security_AZ2_what_is_read_from_bodies_keeps_to_the_compartment(site: Site, mark: str) -> None:
     own = site.client("patient/*.rs", role="PATIENT", patient=f"a-{mark}")
     for query in (f"code:text=navy {mark}", f"patient=b-{mark}&code={SYSTEM}|", f"_id=ob-{mark}&_sort=code"):
         found = own.get(f"/Observation?{query}&_total=accurate")

@@ -309,7 +309,7 @@ def stranger(fhir):
     return fhir.post("/Patient", json=patient("Stranger")).json()["id"]
 
 
-def test_sec_AZ_2_a_patients_app_gets_the_provenance_of_its_own_versions_only(site, fhir, person, stranger, weight):
+def test_security_AZ2_a_patients_app_gets_the_provenance_of_its_own_versions_only(site, fhir, person, stranger, weight):
     app = site.client("patient/*.rs", role="PATIENT", patient=person)
     (own,) = included(app.get(f"/Observation?_id={weight}&_revinclude=Provenance:target"))
     assert app.get(f"/Provenance/{own['id']}").json() == own
@@ -323,7 +323,7 @@ def test_sec_AZ_2_a_patients_app_gets_the_provenance_of_its_own_versions_only(si
     assert app.get(f"/Provenance?target=Patient/{stranger}&_summary=count").json()["total"] == 0
 
 
-def test_sec_AZ_2_versions_of_another_patient_stay_unseen(site, fhir, person, stranger):
+def test_security_AZ2_versions_of_another_patient_stay_unseen(site, fhir, person, stranger):
     """A superseded version that was about somebody else is not told of (V6)."""
     made = fhir.post("/Observation", json=observation(f"Patient/{stranger}")).json()
     moved = {**made, "subject": {"reference": f"Patient/{person}"}}
@@ -335,7 +335,7 @@ def test_sec_AZ_2_versions_of_another_patient_stay_unseen(site, fhir, person, st
     assert fhir.get(f"/Provenance/{seen['id'].replace('version-2', 'version-1')}").status_code == 200
 
 
-def test_sec_AZ_4_without_the_scope_there_is_no_provenance(site, weight, fhir):
+def test_security_AZ4_without_the_scope_there_is_no_provenance(site, weight, fhir):
     (found,) = included(fhir.get(f"/Observation?_id={weight}&_revinclude=Provenance:target"))
     without = site.client("system/Observation.rs system/Patient.rs")
     assert included(without.get(f"/Observation?_id={weight}&_revinclude=Provenance:target")) == []
@@ -346,7 +346,7 @@ def test_sec_AZ_4_without_the_scope_there_is_no_provenance(site, weight, fhir):
     assert matched(other.get(f"/Provenance?target=Observation/{weight}")) == []
 
 
-def test_sec_AZ_1_without_a_token_and_in_another_organization(site, fhir, weight):
+def test_security_AZ1_without_a_token_and_in_another_organization(site, fhir, weight):
     (found,) = included(fhir.get(f"/Observation?_id={weight}&_revinclude=Provenance:target"))
     anonymous = site.client()
     anonymous.headers.pop("Authorization")

@@ -105,7 +105,7 @@ def test_uscore_G17_a_person_whom_the_caller_cannot_read_is_not_named(site, memb
     assert author(narrow, record)["who"]["reference"] == tenant
 
 
-def test_sec_AZ_2_another_patient_who_wrote_it_is_not_named(site, fhir, member, record, tenant):
+def test_security_AZ2_another_patient_who_wrote_it_is_not_named(site, fhir, member, record, tenant):
     other = fhir.post("/Patient", json=patient("Writer")).json()["id"]
     member(f"Patient/{other}", "PATIENT")
     assert author(fhir, record)["who"] == {"reference": f"Patient/{other}"}

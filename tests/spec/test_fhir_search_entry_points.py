@@ -216,7 +216,7 @@ def test_fhir_Q3_a_place_of_one_search_is_none_of_another(fhir, record):
 
 
 @pytest.mark.parametrize("address", ["/?_type=Observation,Condition&_tag={}", "/Patient/a-{}/*?_tag={}"])
-def test_sec_AZ_10_a_place_is_its_callers_alone_and_survives_a_new_token(site: Site, fhir, record, address):
+def test_security_AZ10_a_place_is_its_callers_alone_and_survives_a_new_token(site: Site, fhir, record, address):
     following = str(link(fhir.get(address.format(record, record) + "&_count=1"), "next"))
     assert site.client("system/*.rs").get(following).status_code == 200
     for other in (
@@ -232,7 +232,7 @@ def test_sec_AZ_10_a_place_is_its_callers_alone_and_survives_a_new_token(site: S
 # --- who may see what -------------------------------------------------------------------------------------------------
 
 
-def test_sec_AZ_2_a_patient_finds_nothing_of_another_over_types(site: Site, fhir, record):
+def test_security_AZ2_a_patient_finds_nothing_of_another_over_types(site: Site, fhir, record):
     own = site.client("patient/*.rs", role="PATIENT", patient=f"a-{record}")
     names = found(own.get("/", params={"_tag": record, "_total": "accurate"}))
     assert sorted(names) == sorted([f"Condition/ca-{record}", *(f"Observation/oa{n}-{record}" for n in range(3))])
@@ -245,7 +245,7 @@ def test_sec_AZ_2_a_patient_finds_nothing_of_another_over_types(site: Site, fhir
     assert not [name for name in all_types if name.endswith(record) and name.split("/")[1][:2] in others]
 
 
-def test_sec_AZ_4_types_without_a_scope_are_left_out_and_refused_when_named(site: Site, record):
+def test_security_AZ4_types_without_a_scope_are_left_out_and_refused_when_named(site: Site, record):
     narrow = site.client("patient/Observation.rs patient/Patient.rs", role="PATIENT", patient=f"a-{record}")
     names = found(narrow.get("/", params={"_tag": record}))
     assert sorted(names) == [f"Observation/oa{n}-{record}" for n in range(3)]
@@ -258,7 +258,7 @@ def test_sec_AZ_4_types_without_a_scope_are_left_out_and_refused_when_named(site
 
 
 @pytest.mark.parametrize("address", ["/?_type=Patient", "/Patient/1/Observation", "/Patient/1/*"])
-def test_sec_AZ_1_without_a_token_nothing_is_found(site: Site, address):
+def test_security_AZ1_without_a_token_nothing_is_found(site: Site, address):
     assert httpx.get(f"{site.base}{address}").status_code == 401
 
 
@@ -330,7 +330,7 @@ def test_fhir_S1_the_compartment_of_nobody_is_not_there(fhir, record):
     assert fhir.get(f"/{gone}/Observation").status_code == 410
 
 
-def test_sec_AZ_2_the_compartment_of_another_patient_is_as_absent(site: Site, record):
+def test_security_AZ2_the_compartment_of_another_patient_is_as_absent(site: Site, record):
     own = site.client("patient/*.rs", role="PATIENT", patient=f"a-{record}")
     assert len(found(own.get(f"/Patient/a-{record}/Observation"))) == 3
     headers = {"X-Request-Id": "same"}

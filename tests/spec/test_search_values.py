@@ -772,7 +772,7 @@ async def test_fhir_7_last_updated_is_a_date(library: Library, asked: str, found
     assert (await library.ids(f"Patient?_lastUpdated={asked}") == ["p"]) is found
 
 
-async def test_sec_IN_5_what_looks_like_sql_is_just_text(library: Library) -> None:
+async def test_security_IN5_what_looks_like_sql_is_just_text(library: Library) -> None:
     await library.add(patient(name=[{"family": "x' OR '1'='1"}]))
     assert await library.ids("Patient?name=x%27 OR %271%27=%271") == ["p"]
     assert await library.ids("Patient?name=%27 OR 1=1 --") == []

@@ -97,7 +97,9 @@ async def test_rows_are_inserted_however_many_they_are(shop: Database, rows: int
     assert await count(shop) == rows
 
 
-async def test_sec_DU_4_a_conflict_of_a_queued_statement_is_told_at_commit_and_nothing_stays(shop: Database) -> None:
+async def test_security_DU4_a_conflict_of_a_queued_statement_is_told_at_commit_and_nothing_stays(
+    shop: Database,
+) -> None:
     async with shop.begin(ORGANIZATION, CHANGE) as unit:
         await note(unit, 1)
     done: list[int] = []
@@ -111,7 +113,7 @@ async def test_sec_DU_4_a_conflict_of_a_queued_statement_is_told_at_commit_and_n
     assert await count(shop) == 2
 
 
-async def test_sec_DU_4_after_a_conflict_the_work_is_done_again(shop: Database) -> None:
+async def test_security_DU4_after_a_conflict_the_work_is_done_again(shop: Database) -> None:
     async with shop.begin(ORGANIZATION, CHANGE) as unit:
         await note(unit, 1)
     numbers = iter([1, 1, 2])
@@ -207,7 +209,7 @@ async def test_a_write_takes_two_round_trips(shop: Database, monkeypatch: pytest
         assert len(trips) == 2
 
 
-async def test_sec_RL_3_a_connection_keeps_so_many_statements_prepared_and_no_more(
+async def test_security_RL3_a_connection_keeps_so_many_statements_prepared_and_no_more(
     line: PipelinedConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(libpq, "MOST_PREPARED", 5)
@@ -231,7 +233,7 @@ async def test_more_goes_out_and_comes_back_than_buffers_hold(line: PipelinedCon
     assert answers == [[(data + bytes([number]),)] for number in range(5)]
 
 
-async def test_sec_DU_7_connections_lost_while_idle_are_replaced(shop: Database, url: str) -> None:
+async def test_security_DU7_connections_lost_while_idle_are_replaced(shop: Database, url: str) -> None:
     async def work(number: int) -> None:
         async with shop.begin(ORGANIZATION, CHANGE) as unit:
             await note(unit, number)
@@ -244,7 +246,7 @@ async def test_sec_DU_7_connections_lost_while_idle_are_replaced(shop: Database,
     assert await count(shop) == 4
 
 
-async def test_sec_DU_7_a_connection_lost_in_the_middle_is_told_and_replaced(shop: Database, url: str) -> None:
+async def test_security_DU7_a_connection_lost_in_the_middle_is_told_and_replaced(shop: Database, url: str) -> None:
     async def work(unit: UnitOfWork) -> None:
         await note(unit, 1)
         execute(url, f"SELECT pg_terminate_backend(pid) FROM ({SESSIONS}) AS others")
@@ -256,7 +258,7 @@ async def test_sec_DU_7_a_connection_lost_in_the_middle_is_told_and_replaced(sho
     assert await count(shop) == 1
 
 
-async def test_sec_DU_7_work_that_is_cancelled_anywhere_leaves_nothing_behind(shop: Database, url: str) -> None:
+async def test_security_DU7_work_that_is_cancelled_anywhere_leaves_nothing_behind(shop: Database, url: str) -> None:
     async def work(number: int) -> None:
         async with shop.begin(ORGANIZATION, CHANGE) as unit:
             await note(unit, 2 * number)
@@ -280,7 +282,7 @@ async def test_sec_DU_7_work_that_is_cancelled_anywhere_leaves_nothing_behind(sh
     assert execute(url, HELD) == []
 
 
-async def test_sec_DU_7_a_statement_that_nobody_waits_for_any_more_is_stopped(shop: Database, url: str) -> None:
+async def test_security_DU7_a_statement_that_nobody_waits_for_any_more_is_stopped(shop: Database, url: str) -> None:
     async def sleep() -> None:
         async with shop.begin(ORGANIZATION, CHANGE) as unit:
             await unit.driver.fetch(Prepared("SELECT pg_sleep(60)::text", {}), {})

@@ -108,7 +108,7 @@ def count(connection: Connection, table: Table) -> int:
     return int(str(row[0]))
 
 
-def test_the_role_of_the_server_owns_nothing_and_bypasses_nothing(connection: Connection) -> None:
+def test_security_TN2_the_role_of_the_server_owns_nothing_and_bypasses_nothing(connection: Connection) -> None:
     row = connection.execute(
         "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolcanlogin FROM pg_roles WHERE rolname = %s",
         [rls.ROLE],
@@ -120,10 +120,12 @@ def test_the_role_of_the_server_owns_nothing_and_bypasses_nothing(connection: Co
 
 @pytest.mark.parametrize("table", rls.TENANT_TABLES, ids=lambda table: table.name)
 class TestEveryTenantTable:
-    def test_shows_no_rows_without_context(self, connection: Connection, table: Table) -> None:
+    def test_security_TN2_shows_no_rows_without_context(self, connection: Connection, table: Table) -> None:
         assert count(connection, table) == 0
 
-    def test_shows_no_rows_after_a_transaction_that_had_one(self, connection: Connection, table: Table) -> None:
+    def test_security_TN3_shows_no_rows_after_a_transaction_that_had_one(
+        self, connection: Connection, table: Table
+    ) -> None:
         """The setting then reads as '' and not as NULL."""
         enter(connection, ORGANIZATION)
         connection.commit()
@@ -202,21 +204,20 @@ def test_tables_outside_tenancy_are_named_and_have_no_policy(connection: Connect
     assert {table.name for table in rls.UNBOUND_TABLES} == set(metadata.tables) - bound
 
 
-def test_a_foreign_key_does_not_reach_into_another_organization(connection: Connection) -> None:
+def test_security_TN4_a_foreign_key_does_not_reach_into_another_organization(connection: Connection) -> None:
     enter(connection, ORGANIZATION)
     with pytest.raises(psycopg.errors.ForeignKeyViolation):
         connection.execute("INSERT INTO lab_results (customer_id) VALUES ('c-health-hub')")
 
 
-def test_a_unique_value_of_another_organization_is_free_here(connection: Connection) -> None:
-    """A global unique index would tell that the value exists (TN-4)."""
+def test_security_TN4_a_unique_value_of_another_organization_is_free_here(connection: Connection) -> None:
+    """A global unique index would tell that the value exists."""
     enter(connection, ORGANIZATION)
     connection.execute("UPDATE customer_profiles SET external_id = 'own', email = 'own@y'")
     connection.execute("INSERT INTO customer_profiles (external_id, email) VALUES ('x', 'x@y')")
 
 
-def test_no_function_that_runs_as_its_owner_returns_rows(connection: Connection) -> None:
-    """TN-4"""
+def test_security_TN4_no_function_that_runs_as_its_owner_returns_rows(connection: Connection) -> None:
     rows = connection.execute(
         "SELECT proname, prorettype::regtype::text, proconfig::text FROM pg_proc WHERE prosecdef"
         " AND pronamespace = 'public'::regnamespace"
@@ -224,10 +225,9 @@ def test_no_function_that_runs_as_its_owner_returns_rows(connection: Connection)
     assert rows == [("fhir_capture", "trigger", '{"search_path=pg_catalog, pg_temp"}')]
 
 
-async def test_a_thousand_interleaved_requests_over_two_connections_never_mix_organizations(
+async def test_security_TN3_a_thousand_interleaved_requests_over_two_connections_never_mix_organizations(
     postgres: PostgresServer,
 ) -> None:
-    """TN-3"""
     database = create_database(postgres.fresh(), ids=IdSource(), pool_size=2, role=rls.ROLE)
     await database.open()
     change = Change("tester", "tests", "test")
@@ -261,10 +261,10 @@ async def test_a_thousand_interleaved_requests_over_two_connections_never_mix_or
         await database.close()
 
 
-async def test_repositories_rows_of_the_other_organization_stay_unseen_on_both_engines(
+async def test_security_TN5_repositories_rows_of_the_other_organization_stay_unseen_on_both_engines(
     fresh_database: Database, change: Change
 ) -> None:
-    """TN-5: where there is no second wall, the statements themselves name the organization."""
+    """Where there is no second wall, the statements themselves name the organization."""
     row = CustomerProfile("c", OTHER_ORGANIZATION, "x", "x@y")
     async with fresh_database.begin(OTHER_ORGANIZATION, change) as unit:
         await save_row(unit.connection, "customer_profiles", row, new=True)

@@ -94,7 +94,7 @@ async def test_security_TN2_each_read_is_in_its_own_organizations_context(url: s
     await database.close()
 
 
-async def test_sec_DU_7_reads_are_repeated_on_a_new_connection_when_theirs_was_lost(url: str) -> None:
+async def test_security_DU7_reads_are_repeated_on_a_new_connection_when_theirs_was_lost(url: str) -> None:
     database = create_database(url, role=ROLE)
     await database.open()
     ((_, pid),) = await database.fetch(ORGANIZATION, OWN, {})
@@ -105,7 +105,7 @@ async def test_sec_DU_7_reads_are_repeated_on_a_new_connection_when_theirs_was_l
     await database.close()
 
 
-async def test_sec_DU_7_a_read_ends_when_its_connection_is_lost_under_it_twice(url: str) -> None:
+async def test_security_DU7_a_read_ends_when_its_connection_is_lost_under_it_twice(url: str) -> None:
     database = create_database(url, role=ROLE)
     await database.open()
     await database.fetch(ORGANIZATION, OWN, {})
@@ -124,7 +124,7 @@ async def test_sec_DU_7_a_read_ends_when_its_connection_is_lost_under_it_twice(u
     await database.close()
 
 
-async def test_sec_DU_7_all_who_wait_for_an_unreachable_database_are_told_at_once(url: str) -> None:
+async def test_security_DU7_all_who_wait_for_an_unreachable_database_are_told_at_once(url: str) -> None:
     reads = SharedReads(url.rpartition("/")[0] + "/no_such_database", "")
     answers = await asyncio.gather(*(reads.fetch(NUMBER, {"n": n}) for n in range(50)), return_exceptions=True)
     assert all(isinstance(each, psycopg.OperationalError) for each in answers)

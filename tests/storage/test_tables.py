@@ -196,7 +196,9 @@ def test_an_instant_that_another_writer_left_on_sqlite_is_read(written: str, rea
 
 
 @pytest.mark.parametrize("table", rls.TENANT_TABLES, ids=lambda table: table.name)
-def test_every_key_index_and_reference_of_a_tenant_table_starts_with_the_organization(table: Table) -> None:
+def test_security_TN4_every_key_index_and_reference_of_a_tenant_table_starts_with_the_organization(
+    table: Table,
+) -> None:
     """settled §3.9, security TN-4. An index may be led by nothing else; the audit's key names both.
 
     A reference to the catalogue names whose row it means; tables outside tenancy are referred to by id.

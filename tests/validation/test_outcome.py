@@ -119,7 +119,7 @@ def test_a_subclass_without_a_row_has_that_of_its_base():
     assert rendering(Special("Patient", "1")) == RENDERINGS[storage.VersionConflict]
 
 
-def test_fhir_H10_a_failure_of_the_server_tells_the_request_id_and_nothing_else():
+def test_fhir_H10_security_PH2_a_failure_of_the_server_tells_the_request_id_and_nothing_else():
     _, _, body = outcome_for(RuntimeError("Wilhelmina Tell, born 1960"), REQUEST)
     assert REQUEST.encode() in body
     assert b"Wilhelmina" not in body
