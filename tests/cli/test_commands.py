@@ -195,7 +195,7 @@ def test_tokens_that_cannot_be_made_say_why(installed: Command):
     refused(installed(*etl, "--scope", "nonsense"), "registered for")
     refused(installed(*etl, "--scope", "patient/*.rs"), "--patient")
     refused(installed(*etl, "--scope", "user/*.rs"), "--user")
-    refused(installed(*etl, "--scope", "system/Observation.rs?code=1"), "filter")
+    refused(installed(*etl, "--scope", "system/Observation.rs?code:in=1"), "registered for")
     refused(installed(*etl, "--scope", "system/*.rs", "--organization", "health-hub"), "belongs to loop-health")
     refused(installed(*etl, "--scope", "patient/*.rs", "--patient", "a/b"), "1 to 64")
     refused(installed(*user, "--scope", "user/*.rs"), "--organization")
