@@ -30,6 +30,10 @@ PATHS: Final[Mapping[str, str]] = {
     "userinfo_endpoint": "/oauth/userinfo",
 }
 """Where everything is, by its name in the documents (D2, D4, D6, O1, O8)."""
+APP_STATE_PATH: Final = "/app-state"
+"""What apps keep for themselves: a base beside that of FHIR (`smart.md` ST6)."""
+APP_STATE: Final = "smart-app-state"
+"""The capability that the base of states has."""
 REGISTRATION_PATH: Final = "/oauth/register"
 """RFC 7591; told where registration is switched on only (R4)."""
 
@@ -140,7 +144,8 @@ def authorization_server_metadata(base_url: str, *, registration: bool = False) 
 def smart_configuration(base_url: str, *, registration: bool = False) -> Json:
     """Return `[base]/.well-known/smart-configuration` (`smart.md` §1)."""
     shared = authorization_server_metadata(base_url, registration=registration)
-    return {**shared, "capabilities": list(CAPABILITIES)}
+    beside = {"url": f"{base_url}{APP_STATE_PATH}", "capabilities": [APP_STATE]}
+    return {**shared, "capabilities": list(CAPABILITIES), "associated_endpoints": [beside]}
 
 
 def openid_configuration(base_url: str, *, registration: bool = False) -> Json:

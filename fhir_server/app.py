@@ -15,7 +15,9 @@ import structlog
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
+from capability.smart import APP_STATE_PATH
 from fhir_server import metrics
+from fhir_server.app_state.endpoint import AppStateApplication
 from fhir_server.cors import CrossOrigin, is_for_apps
 from fhir_server.demo.pages import demo_routes
 from fhir_server.fhir.endpoint import FhirApplication
@@ -39,6 +41,7 @@ FHIR_PATH: Final = "/fhir"
 ADDRESSES: Final = {
     "/fhir": "FHIR R4 base; /fhir/metadata says what is served",
     "/oauth": "SMART authorization server; /fhir/.well-known/smart-configuration says what is where",
+    "/app-state": "what SMART apps keep for themselves; the smart-configuration names it, too",
     "/healthz": "liveness",
     "/readyz": "readiness: database, migrations, signing keys",
     "/metrics": "figures for Prometheus",
@@ -59,6 +62,9 @@ class Application:
         limits = Limits(settings.max_in_flight, settings.body_idle_seconds, settings.body_seconds)
         self._gate = Gate(self._fhir, limits)
         self._cross_origin = CrossOrigin(self._gate, settings.cors_origins)
+        self._app_states = AppStateApplication()
+        self._app_states_gate = Gate(self._app_states, limits)
+        self._app_states_cross_origin = CrossOrigin(self._app_states_gate, settings.cors_origins)
         self._rest = _rest(self)
         self._rest_cross_origin = CrossOrigin(self._rest, settings.cors_origins)
 
@@ -70,6 +76,9 @@ class Application:
             if _is_fhir(path):
                 await (self._cross_origin if asked_by_page else self._gate)(scope, receive, send)
                 return
+            if path.startswith(f"{APP_STATE_PATH}/"):
+                await (self._app_states_cross_origin if asked_by_page else self._app_states_gate)(scope, receive, send)
+                return
             if asked_by_page and is_for_apps(path):
                 await self._rest_cross_origin(scope, receive, send)
                 return
@@ -79,6 +88,7 @@ class Application:
         """Take the origins of browser apps as they are now."""
         self._cross_origin.allow(origins)
         self._rest_cross_origin.allow(origins)
+        self._app_states_cross_origin.allow(origins)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -87,6 +97,7 @@ class Application:
             self.worker = worker
             self._rest.state.oauth = worker.oauth
             self._fhir.start(worker.service, worker.authenticator)
+            self._app_states.start(worker.oauth)
             gc.freeze()  # what start-up made stays for good: no collection need look at it again
             yield
             self.worker = None

@@ -16,7 +16,14 @@ from typing import Final
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from capability.smart import OAUTH_METADATA, OPENID_CONFIGURATION, PATHS, REGISTRATION_PATH, SMART_CONFIGURATION
+from capability.smart import (
+    APP_STATE_PATH,
+    OAUTH_METADATA,
+    OPENID_CONFIGURATION,
+    PATHS,
+    REGISTRATION_PATH,
+    SMART_CONFIGURATION,
+)
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PUBLIC_METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -55,6 +62,8 @@ PUBLIC_PATHS: Final = frozenset(
 """What pages of any origin may read: it needs no token."""
 PUBLIC_PREFIX: Final = "/static/smart-style-"
 """How an app shall look in an EHR: it names its version in its address."""
+APP_STATE_PREFIX: Final = f"{APP_STATE_PATH}/"
+"""What apps keep for themselves (`smart.md` §17)."""
 APP_PATHS: Final = frozenset(
     {
         *(PATHS[name] for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint")),
@@ -72,7 +81,7 @@ def is_public(path: str) -> bool:
 
 def is_for_apps(path: str) -> bool:
     """Say whether pages of other origins may read what is there at all, the FHIR interface aside (X4)."""
-    return path in APP_PATHS or is_public(path)
+    return path in APP_PATHS or path.startswith(APP_STATE_PREFIX) or is_public(path)
 
 
 class CrossOrigin(CORSMiddleware):

@@ -34,6 +34,7 @@ RequestError
 ├── ConditionalReferenceFailed    a conditional reference finds no resource, or several
 ├── PreconditionFailed            a condition of the request does not hold
 │   └── MultipleMatches           the criteria of a conditional interaction find several resources
+├── PreconditionRequired          the request has to name the version that it changes
 ├── NoMatch                       the criteria of a conditional patch find no resource
 ├── PatchFailed                   an operation of a patch cannot be carried out on the resource
 │   └── ElementFixed              it would change what only the server or another operation may change
@@ -316,6 +317,10 @@ class ConditionalReferenceFailed(RequestError):
 
 class PreconditionFailed(RequestError):
     """A condition of the request does not hold, such as If-None-Match on an update."""
+
+
+class PreconditionRequired(RequestError):
+    """A change has to name the version that it changes (RFC 6585 §3)."""
 
 
 class MultipleMatches(PreconditionFailed):

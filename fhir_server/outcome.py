@@ -60,6 +60,7 @@ RENDERINGS: Final[Mapping[type[Exception], Rendering]] = {
     errors.UnresolvedEntry: Rendering(400, "not-found"),
     errors.ConditionalReferenceFailed: Rendering(412, "multiple-matches"),
     errors.PreconditionFailed: Rendering(412, "conflict"),
+    errors.PreconditionRequired: Rendering(428, "business-rule"),
     errors.MultipleMatches: Rendering(412, "multiple-matches"),
     errors.NoMatch: Rendering(404, "not-found"),
     errors.PatchFailed: Rendering(422, "processing"),

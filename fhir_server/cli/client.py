@@ -10,6 +10,7 @@ from fhir_server.cli.output import JsonOption, OrganizationOption, note, print_f
 
 app = typer.Typer(help="Registered apps and services.", no_args_is_help=True)
 COLUMNS: Final = ("id", "type", "organization", "scope", "active")
+APP_STATE_HELP: Final = "What it may keep for itself: 'SYSTEM|CODE:query,modify:patient,user,global'; repeatable."
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the client.")]
 
 
@@ -47,6 +48,7 @@ def add(
     refresh_token_ttl: Annotated[
         int | None, typer.Option(help="How long its refresh tokens can wait to be used, in seconds.")
     ] = None,
+    app_state: Annotated[list[str] | None, typer.Option(help=APP_STATE_HELP)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a client; a confidential one without keys gets a secret, which is shown this once."""
@@ -72,6 +74,7 @@ def add(
         required_scope=required_scope,
         access_token_ttl=access_token_ttl,
         refresh_token_ttl=refresh_token_ttl,
+        app_states=tuple(app_state or ()),
     )
     facts = run(lambda installation: add_client(installation, asked, jwks))
     print_facts(facts, as_json=as_json)
@@ -110,6 +113,23 @@ def rotate(
     facts = run(lambda installation: rotate_secret(installation, client_id, grace))
     print_facts(facts, as_json=as_json)
     _tell_once(facts.get("client_secret"))
+
+
+@app.command(
+    "app-state",
+    epilog="Example: fhir-server client app-state my-app --allow 'https://app.example|preferences:query,modify:user'",
+)
+def app_state_(
+    client_id: IdArgument,
+    *,
+    allow: Annotated[list[str] | None, typer.Option(help=APP_STATE_HELP)] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a client may keep for itself, in place of what it might before; without --allow nothing."""
+    from fhir_server.cli.clients import set_app_states
+    from fhir_server.cli.installation import run
+
+    print_facts(run(lambda installation: set_app_states(installation, client_id, allow or ())), as_json=as_json)
 
 
 @app.command("disable", epilog="Example: fhir-server client disable my-app")

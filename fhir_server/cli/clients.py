@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ import msgspec
 
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
-from fhir_server.oauth.clients import Registration, register
+from fhir_server.oauth.clients import Registration, app_state_rules, register
 from fhir_server.oauth.logos import embedded_logo
 from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret, new_client_secret
 from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
@@ -96,6 +97,17 @@ async def set_active(installation: Installation, client_id: str, *, active: bool
         if not active:
             await _revoke_tokens(unit, client_id)
     return {"id": client_id, "active": active}
+
+
+async def set_app_states(installation: Installation, client_id: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Let these be the states that a client may keep; raises ClientRefused and CommandFailed."""
+    client = await _client(installation, client_id)
+    changed = replace(client, app_states=app_state_rules(texts, client.type))
+    async with installation.acting(
+        _home(installation, client), Act("clients", "write", "app-state", (client_id,))
+    ) as unit:
+        await ClientRepository(unit.connection).update(changed)
+    return {"id": client_id, "app_states": changed.app_states}
 
 
 async def remove_client(installation: Installation, client_id: str) -> dict[str, Any]:
@@ -183,5 +195,6 @@ def _facts(client: Client) -> dict[str, Any]:
         "registered_itself": client.is_dynamic,
         "access_token_ttl": client.access_token_ttl,
         "refresh_token_ttl": client.refresh_token_ttl,
+        "app_states": client.app_states,
         "active": client.is_active,
     }

@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from fhir_server.access import RESOURCE_TYPES
+from fhir_server.app_state.rules import parse_rules
 from fhir_server.oauth.lifetimes import BACKEND_SECONDS
 from fhir_server.oauth.logos import is_embedded
 from fhir_server.oauth.scopes import InvalidScope, Level, intersect, parse_scopes
@@ -67,6 +68,8 @@ class Registration:
     required_scope: str = ""
     access_token_ttl: int | None = None
     refresh_token_ttl: int | None = None
+    app_states: Sequence[str] = ()
+    """What it may keep for itself (`fhir_server/app_state/rules.py`)."""
 
 
 def register(asked: Registration) -> Client:
@@ -111,7 +114,18 @@ def register(asked: Registration) -> Client:
         required_scope=_required_scope(asked.required_scope, scope),
         access_token_ttl=asked.access_token_ttl,
         refresh_token_ttl=asked.refresh_token_ttl,
+        app_states=app_state_rules(asked.app_states, asked.type),
     )
+
+
+def app_state_rules(texts: Sequence[str], client_type: str) -> tuple[str, ...]:
+    """Return the states that a client may keep, in normal form; raises ClientRefused."""
+    if texts and client_type == ClientType.BACKEND:
+        raise ClientRefused("A backend client acts for no patient and no user, so it keeps no states.")
+    try:
+        return tuple(map(str, parse_rules(texts)))
+    except ValueError as error:
+        raise ClientRefused(f"The states of an app cannot be taken: {error}.") from None
 
 
 def _check_traits(asked: Registration) -> None:

@@ -78,10 +78,14 @@ def _of_role(word: str, role_name: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _letters(role_name: str, resource_type: str) -> frozenset[str]:
-    """Return the letters that a role has for a type, or for any type at all."""
+    """Return the letters that a role has for a type, or for any type at all.
+
+    Of Basic they are those for the states of apps, too: at /fhir the role still has no more than its own (ST5).
+    """
     role: Role = roles()[role_name]
     types: Collection[str] = RESOURCE_TYPES if resource_type == ANY_TYPE else (resource_type,)
-    return frozenset(letter for each in types for letter in role.rights(each))
+    of_states = role.app_state.values() if resource_type == "Basic" else ()
+    return frozenset(letter for text in (*map(role.rights, types), *of_states) for letter in text)
 
 
 def fhir_scopes(words: Sequence[str]) -> tuple[Scope, ...]:
