@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import structlog
 
+from fhir_server.background import running
 from storage.drift.check import check_drift, check_schema, resume
 from storage.drift.findings import Finding
 from storage.engine import Database
@@ -81,10 +82,5 @@ async def watched_drift(database: Database) -> AsyncIterator[DriftWatch]:
     """Look for drift before anything is served, and go on looking in the background."""
     watch = DriftWatch(database)
     await watch.look()
-    task = asyncio.create_task(watch.run(), name="drift")
-    try:
+    async with running(watch.run(), "drift"):
         yield watch
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 
+from fhir_server.background import running
 from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
 from fhir_server.heap import give_back
@@ -119,9 +120,10 @@ async def open_worker(
         revocations.start()
         stack.push_async_callback(revocations.stop)
         await stack.enter_async_context(_running_projector(database))
-        await stack.enter_async_context(_watched_origins(database, settings, allow_origins))
-        await stack.enter_async_context(_watched_keys(ring, keys))
-        await stack.enter_async_context(_small_heap())
+        allow_origins(await _origins(database, settings))
+        await stack.enter_async_context(running(_follow_origins(database, settings, allow_origins), "origins"))
+        await stack.enter_async_context(running(_follow_keys(ring, keys), "keys"))
+        await stack.enter_async_context(running(_keep_heap_small(), "heap"))
         await stack.enter_async_context(running_upkeep(database, settings, lambda: ids.milliseconds() / 1000))
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
@@ -174,60 +176,29 @@ def _report(event: str, facts: dict[str, Any]) -> None:
     _log.info(event, **facts)
 
 
-@asynccontextmanager
-async def _watched_origins(
-    database: Database, settings: Settings, allow: Callable[[frozenset[str]], None]
-) -> AsyncIterator[None]:
+async def _origins(database: Database, settings: Settings) -> frozenset[str]:
+    """Return the origins of browser apps: those of clients, and the operator's."""
+    return frozenset(await client_origins(database) | set(settings.cors_origins))
+
+
+async def _follow_origins(database: Database, settings: Settings, allow: Callable[[frozenset[str]], None]) -> NoReturn:
     """Look the origins of clients up now and then."""
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(ORIGINS_SECONDS)
-            with suppress(StorageError):  # the last ones known stay good until it is back
-                allow(await client_origins(database) | set(settings.cors_origins))
-
-    allow(await client_origins(database) | set(settings.cors_origins))
-    task = asyncio.create_task(watch(), name="origins")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    while True:
+        await asyncio.sleep(ORIGINS_SECONDS)
+        with suppress(StorageError):  # the last ones known stay good until it is back
+            allow(await _origins(database, settings))
 
 
-@asynccontextmanager
-async def _watched_keys(ring: KeyRing, load: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+async def _follow_keys(ring: KeyRing, load: Callable[[], Awaitable[Any]]) -> NoReturn:
     """Look signing keys up now and then, so that a rotation is followed by who signs (KY-1)."""
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(KEYS_SECONDS)
-            with suppress(StorageError):  # the last ones known stay good until it is back
-                ring.reload(await load())
-
-    task = asyncio.create_task(watch(), name="keys")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    while True:
+        await asyncio.sleep(KEYS_SECONDS)
+        with suppress(StorageError):  # the last ones known stay good until it is back
+            ring.reload(await load())
 
 
-@asynccontextmanager
-async def _small_heap() -> AsyncIterator[None]:
+async def _keep_heap_small() -> NoReturn:
     """Give freed memory back now and then: glibc itself does so at the end of its heap only."""
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(GIVE_BACK_SECONDS)
-            await asyncio.to_thread(give_back)
-
-    task = asyncio.create_task(sweep(), name="heap")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        await asyncio.to_thread(give_back)

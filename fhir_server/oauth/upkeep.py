@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
 
+from fhir_server.background import running
 from fhir_server.oauth.lifetimes import DAY
 from fhir_server.settings import Settings
 from storage.authorization.upkeep import forget
@@ -39,13 +40,8 @@ async def running_upkeep(
                 if forgotten:
                     log.info("authorization_cleared", **forgotten)
 
-    task = asyncio.create_task(sweep(), name="authorization upkeep")
-    try:
+    async with running(sweep(), "authorization upkeep"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def kept_seconds(settings: Settings) -> int:
