@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -129,31 +129,54 @@ def intersect(requested: Iterable[Scope], allowed: Iterable[Scope]) -> tuple[Sco
     `user/*.rs` of a client that is registered for `user/Patient.r` gives `user/Patient.r`. Where one of the two has a
     filter that the other implies, the narrower one is granted; filters that only overlap give nothing.
     """
-    permitted = tuple(allowed)
-    granted: dict[Scope, None] = {}
-    for scope in requested:
-        for part in _within(scope, permitted):
-            granted[part] = None
-    return tuple(granted)
+    permitted = _by_level(allowed)
+    return tuple(dict.fromkeys(part for scope in requested for part in _within(scope, permitted)))
 
 
-def _within(scope: Scope, permitted: tuple[Scope, ...]) -> Iterable[Scope]:
-    same_level = [each for each in permitted if each.level is scope.level]
-    whole = {each.resource_type: _letters_of(same_level, each.resource_type) for each in same_level}
-    everywhere = whole.get(ANY_TYPE, frozenset())
+@dataclass(frozen=True, slots=True)
+class _Permitted:
+    """What is permitted at one level, sorted out once: strangers ask for hundreds of scopes of clients with as many.
+
+    `whole` has the letters of each type as a whole, none where there are filters alone.
+    """
+
+    whole: dict[str, set[str]] = field(default_factory=dict)
+    filtered: dict[str, list[Scope]] = field(default_factory=dict)
+
+    def of(self, resource_type: str) -> frozenset[str]:
+        """Return the letters for a type as a whole."""
+        return frozenset(self.whole.get(resource_type, ()))
+
+
+def _by_level(allowed: Iterable[Scope]) -> Mapping[Level, _Permitted]:
+    found: dict[Level, _Permitted] = {}
+    for scope in allowed:
+        own = found.setdefault(scope.level, _Permitted())
+        letters = own.whole.setdefault(scope.resource_type, set())
+        if scope.filter:
+            own.filtered.setdefault(scope.resource_type, []).append(scope)
+        else:
+            letters.update(scope.letters)
+    return found
+
+
+def _within(scope: Scope, permitted: Mapping[Level, _Permitted]) -> Iterable[Scope]:
+    own = permitted.get(scope.level, _Permitted())
+    everywhere = own.of(ANY_TYPE)
     if scope.resource_type != ANY_TYPE:
-        yield from _narrowed(scope, scope.resource_type, everywhere | whole.get(scope.resource_type, frozenset()))
+        yield from _narrowed(scope, scope.resource_type, everywhere | own.of(scope.resource_type))
+        types: Iterable[str] = (scope.resource_type,)
     else:
         yield from _narrowed(scope, ANY_TYPE, everywhere)
-        for resource_type, own in whole.items():
-            if own - everywhere:
-                yield from _narrowed(scope, resource_type, own)
-    for each in same_level:
-        if each.filter and scope.resource_type in {ANY_TYPE, each.resource_type}:
-            left = frozenset(each.letters) - everywhere - whole[each.resource_type]
-            filtering = _narrower(scope, each)
-            if filtering is not None:
-                yield from _narrowed(replace(scope, filter=filtering), each.resource_type, left)
+        for resource_type in own.whole:
+            if own.of(resource_type) - everywhere:
+                yield from _narrowed(scope, resource_type, own.of(resource_type))
+        types = own.filtered
+    for each in (each for resource_type in types for each in own.filtered.get(resource_type, ())):
+        left = frozenset(each.letters) - everywhere - own.of(each.resource_type)
+        filtering = _narrower(scope, each)
+        if filtering is not None:
+            yield from _narrowed(replace(scope, filter=filtering), each.resource_type, left)
 
 
 def _narrower(one: Scope, other: Scope) -> str | None:
@@ -161,12 +184,6 @@ def _narrower(one: Scope, other: Scope) -> str | None:
     if implies(one.criteria, other.criteria):
         return one.filter
     return other.filter if implies(other.criteria, one.criteria) else None
-
-
-def _letters_of(scopes: Iterable[Scope], resource_type: str) -> frozenset[str]:
-    """Return the letters for a type as a whole."""
-    named = (scope for scope in scopes if scope.resource_type == resource_type and not scope.filter)
-    return frozenset(letter for scope in named for letter in scope.letters)
 
 
 def _narrowed(scope: Scope, resource_type: str, permitted: frozenset[str]) -> Iterable[Scope]:
@@ -183,18 +200,18 @@ def grant_text(requested: str, allowed: str, resource_types: Collection[str]) ->
     """
     parse_scopes(requested, resource_types)  # within its limits
     registered = parse_scopes(allowed, resource_types)
+    permitted = _by_level(registered.fhir)
     granted: dict[str, None] = {}
-    for word in requested.split():
+    for word in dict.fromkeys(requested.split()):
         scope = parse_scope(word, resource_types)
         if scope is None:
             if word in registered.identity:
                 granted[word] = None
             continue
-        parts = intersect((scope,), registered.fhir)
-        for part in parts:
+        for part in dict.fromkeys(_within(scope, permitted)):
             granted[word if part == scope else str(part)] = None
     if not granted:
-        raise InvalidScope("None of the scopes asked for can be granted.")
+        raise InvalidScope("None of the scopes asked for is known and registered for this client.")
     text = " ".join(granted)
     if len(text) > LONGEST_GRANT:
         raise InvalidScope(f"The scopes to be granted are longer than {LONGEST_GRANT} characters; ask for fewer.")

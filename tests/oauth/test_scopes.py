@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -232,3 +235,26 @@ def test_smart_C4_a_granular_intersection_never_means_more_than_either(requested
     assert found <= both
     if not any("?_tag=a&" in str(scope) or ",b" in str(scope) for scope in (*requested, *registered)):
         assert found >= both - {cell for cell in both if cell[2] == frozenset("ab")}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [["user/*.c"] * 900, [f"user/{each}.{letter}" for each in sorted(RESOURCE_TYPES)[:60] for letter in "cruds"]],
+    ids=["one scope again and again", "as many as there is room for"],
+)
+def test_security_IN6_what_strangers_ask_for_costs_no_more_than_it_is_long(asked: list[str]):
+    types = sorted(RESOURCE_TYPES)[:60]
+    registered = " ".join(f"user/{each}.{letters}" for each in types for letters in ("r", "cruds"))
+    calls = 0
+
+    def count(_frame, event, _argument) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        with suppress(InvalidScope):
+            grant_text(" ".join(asked), registered, RESOURCE_TYPES)
+    finally:
+        sys.setprofile(None)
+    assert calls < 100 * (len(asked) + len(registered.split()))
