@@ -50,7 +50,7 @@ async def authorize(request: Request) -> Response:
             await service.note(request, client.organization_id, refused)
         raise
     except Rejected as error:
-        log.info("authorization_rejected", client=client_id, error=error.code)
+        log.info("authorization_rejected", client=client_id, error=error.code, why=error.description)
         return redirect(service.settings, rejection_address(error, service.settings.base_url))
     return redirect(service.settings, f"/authorize/{transaction}")
 

@@ -80,7 +80,8 @@ async def authenticate_client(request: Request, form: Mapping[str, str]) -> Auth
     require_patience(service, known.blocked_until)
     found = _by_secret(service, known, basic, form) if basic is not None else _by_name(known, form)
     if found is None:
-        await _refuse(request, known.client, value, counts=basic is not None)
+        why = _why(known, basic, form)
+        await _refuse(request, known.client, value, why, counts=basic is not None)
         raise InvalidClient(tried_basic=basic is not None)
     if basic is not None and known.failures:
         await forget_failures(service, CLIENT, value=value)
@@ -92,8 +93,8 @@ async def _by_assertion(request: Request, form: Mapping[str, str]) -> Client:
     """Return the client that signed; a refusal is recorded, and counts against nobody: a signature is not guessed."""
     try:
         return await client_of_assertion(service_of(request), form)
-    except InvalidClient:
-        await _refuse(request, None, "", counts=False)
+    except InvalidClient as error:
+        await _refuse(request, None, "", error.why, claimed=error.client_id, counts=False)
         raise
 
 
@@ -156,12 +157,33 @@ def _may_ask(known: Known) -> bool:
     return known.client is not None and known.client.is_active and known.organization_is_active
 
 
-async def _refuse(request: Request, client: Client | None, value: str, *, counts: bool) -> None:
-    """Record a refusal; a wrong secret counts against the client at this address."""
+def _why(known: Known, basic: Basic | None, form: Mapping[str, str]) -> str:
+    """Return, for the operator's log, why a client was refused that did not sign."""
+    if known.client is None:
+        return "nobody said who asks" if basic is None and not form.get("client_id") else "no such client"
+    if not _may_ask(known):
+        return "the client or its organization is disabled"
+    if form.get("client_secret"):
+        return "a secret in the body"
+    if basic is None:
+        return "it has a secret or keys, and used neither"
+    if known.client.type != ClientType.CONFIDENTIAL:
+        return "it has no secret"
+    return "a wrong secret, or client_id is another one"
+
+
+async def _refuse(
+    request: Request, client: Client | None, value: str, why: str, *, counts: bool, claimed: str | None = None
+) -> None:
+    """Record a refusal; a wrong secret counts against the client at this address.
+
+    `claimed` is whom an assertion claimed to be of: the log names it, but not the audit of an organization, to which
+    strangers could add without end, since signatures make nobody wait.
+    """
     service = service_of(request)
     if counts:
         await count_failure(service, CLIENT, value)
     name = client.id if client is not None else "unknown"
-    log.warning("client_refused", client=name)
+    log.warning("client_refused", client=claimed or name, why=why)
     act = Act(name, APP, "client", "authenticate", outcome="denied", status=InvalidClient.status, client_id=name)
     await service.note(request, client.organization_id if client is not None else None, act)

@@ -47,16 +47,26 @@ class InvalidRequest(OAuthError):
 
 
 class InvalidClient(OAuthError):
-    """The client is unknown, disabled or not authenticated; `tried_basic` when it sent an Authorization header."""
+    """The client is unknown, disabled or not authenticated; `tried_basic` when it sent an Authorization header.
+
+    `why`, and the `client_id` that it claimed if it is one of ours, are for the log: the answer is always the same.
+    """
 
     code = "invalid_client"
     status = 401
 
     def __init__(
-        self, description: str = "The client could not be authenticated.", *, tried_basic: bool = False
+        self,
+        description: str = "The client could not be authenticated in the way that it is registered for.",
+        *,
+        tried_basic: bool = False,
+        why: str = "",
+        client_id: str | None = None,
     ) -> None:
         super().__init__(description)
         self.tried_basic = tried_basic
+        self.why = why
+        self.client_id = client_id
 
     @property
     def headers(self) -> Mapping[str, str]:
