@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -15,27 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.authorization.grants import Grant, add_grant, find_grants
 from storage.authorization.sessions import Session, add_session, find_sessions
-from storage.engine import create_database
 from storage.repositories.entities import Client
 from storage.repositories.platform import ClientRepository, UserRepository
-from storage.rls import ROLE
 from tests.cli.conftest import Command, Outcome
+from tests.pages.people import in_database
 
 PASSWORD = "correct horse 42x"
 EMAIL = "pat@example.org"
-
-
-def in_database(url: str, work: Callable[[AsyncConnection], Awaitable[Any]]) -> Any:
-    async def opened() -> Any:
-        database = create_database(url, role=ROLE)
-        await database.open()
-        try:
-            async with database.platform() as connection:
-                return await work(connection)
-        finally:
-            await database.close()
-
-    return asyncio.run(opened())
 
 
 @pytest.fixture
