@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from fhir_server.errors import MalformedAuthorization, NotAuthorised, Unauthenticated
 from fhir_server.oauth.errors import InvalidRequest, InvalidToken, OAuthError
@@ -40,6 +41,19 @@ def refusal(error: OAuthError) -> Response:
     return answer({"error": error.code, "error_description": error.description}, error.status, error.headers)
 
 
+class OwnRoute(Route):
+    """An address of ours: another method is 405, and nobody keeps that either (RFC 9110 §15.5.6)."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for the address."""
+        methods = self.methods or set()
+        if scope["method"] in methods:
+            await super().handle(scope, receive, send)
+            return
+        headers = {**NO_STORE, "Allow": ", ".join(sorted(methods))}
+        await PlainTextResponse("Method Not Allowed", 405, headers)(scope, receive, send)
+
+
 def json_endpoint(path: str, handler: Handler, methods: Sequence[str] = ("POST",)) -> Route:
     """Return the route of an OAuth endpoint; what the handler raises becomes its answer, never a stack trace."""
 
@@ -61,5 +75,5 @@ def json_endpoint(path: str, handler: Handler, methods: Sequence[str] = ("POST",
             gone = {"error": "temporarily_unavailable", "error_description": "Try again in a moment."}
             return answer(gone, 503, {"Retry-After": str(RETRY_SECONDS)})
 
-    route = Route(path, endpoint, methods=list(methods), name=handler.__name__)
+    route = OwnRoute(path, endpoint, methods=list(methods), name=handler.__name__)
     return route

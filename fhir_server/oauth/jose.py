@@ -7,8 +7,8 @@ Every fault is the one exception NotVerified, which says nothing.
 from __future__ import annotations
 
 import base64
-import math
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +26,8 @@ LARGEST_RSA_BITS: Final = 8192
 CURVES: Final[Mapping[str, str]] = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 EMBEDDED: Final = frozenset({"jwk", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64", "zip", "enc"})
 """Header members that would bring a key along or change how the token is read: none is understood here."""
+LATEST: Final = sys.float_info.max
+"""No instant is later: an integer of JSON may have more digits than a float can hold."""
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 Key = Mapping[str, Any]
@@ -85,7 +87,7 @@ def instant(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None and name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST:
         raise NotVerified
     return value
 

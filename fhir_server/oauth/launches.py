@@ -88,7 +88,7 @@ def _context(document: Mapping[str, Any], texts: Mapping[str, str], style_url: s
     if not isinstance(banner, bool):
         raise InvalidRequest("need_patient_banner is true or false.")
     style = texts.get("smart_style_url", style_url)
-    if urlsplit(style).scheme not in {"https", "http"}:
+    if not _is_web_address(style):
         raise InvalidRequest("smart_style_url is an absolute address.")
     context: dict[str, Any] = {"need_patient_banner": banner, "smart_style_url": style}
     context |= {name: texts[name] for name in ("intent", "tenant") if name in texts}
@@ -98,6 +98,14 @@ def _context(document: Mapping[str, Any], texts: Mapping[str, str], style_url: s
             raise InvalidRequest("fhirContext is a list of objects with reference, canonical or identifier.")
         context["fhirContext"] = entries
     return context
+
+
+def _is_web_address(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme in {"https", "http"} and bool(parts.netloc)
 
 
 def _is_context(entry: Any) -> bool:

@@ -23,7 +23,7 @@ from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret, new_
 from fhir_server.oauth.service import Act, OAuthService, address_of, service_of
 from fhir_server.oauth.strict_json import decode_object
 from fhir_server.settings import SelfRegistration
-from storage.authorization.failures import blocked_for, failed
+from storage.authorization.failures import attempted
 from storage.authorization.registration_tokens import registering_organization, use_registration_token
 from storage.repositories.entities import Client
 from storage.repositories.platform import ClientRepository
@@ -63,9 +63,7 @@ async def _count_attempt(request: Request, service: OAuthService) -> None:
     """Count every attempt from an address, and refuse those that come too often (security RL-1)."""
     value, now = failure_value(service, ATTEMPTS, address_of(request)), service.seconds
     async with service.database.platform() as connection:
-        wait = await blocked_for(connection, ATTEMPTS, value, now)
-        if wait == 0:
-            await failed(connection, ATTEMPTS, value, now, free=FREE_ATTEMPTS)
+        wait = await attempted(connection, ATTEMPTS, value, now, free=FREE_ATTEMPTS)
     if wait > 0:
         raise TooManyAttempts(wait)
 

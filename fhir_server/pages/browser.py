@@ -88,6 +88,10 @@ def _is_own_origin(request: Request, settings: Settings) -> bool:
     return True
 
 
-def _origin(address: str) -> str:
-    parts = urlsplit(address)
+def _origin(address: str) -> str | None:
+    """Return the origin of an address; None for what is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
     return f"{parts.scheme}://{parts.netloc}"

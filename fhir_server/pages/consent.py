@@ -65,7 +65,7 @@ NEW: Final = Ticks(None, {})
 async def ask_consent(request: Request) -> Response:
     """Show what the app asks for, or take the answer."""
     stand = await arrived(request, Step.CONSENT)
-    if request.method == "GET":
+    if request.method != "POST":
         return await _show(request, stand, NEW, "")
     fields = await sent(request, stand, _form(stand))
     if fields.one("decision") == DENY:
@@ -83,7 +83,7 @@ async def ask_consent(request: Request) -> Response:
 
 def _form(stand: Standing) -> str:
     """Return the name of the form: it holds for what was shown, and for nobody and nothing else."""
-    shown = (stand.user.id, stand.chosen.row.organization_id, stand.patient, stand.encounter, *stand.offered)
+    shown = (stand.user.id, stand.chosen.key, stand.patient, stand.encounter, *stand.offered)
     return f"{Step.CONSENT} {digest(repr(shown))}"
 
 

@@ -23,7 +23,7 @@ async def pick_encounter(request: Request) -> Response:
     if patient is None or (launch is not None and launch.encounter is not None):
         raise Elsewhere(stand.pending.path)
     picker = picker_of(stand)
-    if request.method == "GET":
+    if request.method != "POST":
         card = await shown_patient(request, picker, patient)
         encounters = await find_encounters(request, picker, patient)
         return show(request, "encounters.html", stand, Step.ENCOUNTER, patient=card, encounters=encounters)

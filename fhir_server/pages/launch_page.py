@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fhir_server.oauth.endpoints import json_endpoint
+from fhir_server.oauth.endpoints import OwnRoute, json_endpoint
 from fhir_server.oauth.forms import read_pairs
 from fhir_server.oauth.launches import LaunchRequest, can_launch, launch_by_token, mint
 from fhir_server.oauth.picking import (
@@ -161,7 +161,7 @@ def _either(by_token: Route, by_form: Route) -> Route:
         response: Response = await route.endpoint(request)
         return response
 
-    return Route(MINT, launch, methods=["POST"])
+    return OwnRoute(MINT, launch, methods=["POST"])
 
 
 ROUTES: Final = (

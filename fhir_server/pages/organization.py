@@ -19,7 +19,7 @@ async def pick_organization(request: Request) -> Response:
     stand = await arrived(request, Step.ORGANIZATION)
     if len(stand.memberships) == 1:
         raise Elsewhere(stand.pending.path)
-    if request.method == "GET":
+    if request.method != "POST":
         return show(request, "organization.html", stand, Step.ORGANIZATION)
     chosen = (await sent(request, stand, Step.ORGANIZATION)).one("organization")
     if chosen not in {each.key for each in stand.memberships}:

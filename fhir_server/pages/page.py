@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from fhir_server.oauth.endpoints import RETRY_SECONDS, UNAVAILABLE
+from fhir_server.oauth.endpoints import RETRY_SECONDS, UNAVAILABLE, OwnRoute
 from fhir_server.oauth.errors import OAuthError, TooManyAttempts
 from fhir_server.oauth.service import service_of
 from fhir_server.pages.browser import CSRF_FIELD, browser_of, form_token, is_own_form, is_secure, set_browser
@@ -138,7 +138,7 @@ def page(path: str, handler: Handler, methods: Sequence[str] = ("GET",)) -> Rout
         except Exception as error:  # noqa: BLE001 the one place where errors become pages
             return _page_for(request, error)
 
-    route = Route(path, endpoint, methods=list(methods), name=handler.__name__)
+    route = OwnRoute(path, endpoint, methods=list(methods), name=handler.__name__)
     return route
 
 

@@ -28,7 +28,7 @@ async def pick_patient(request: Request) -> Response:
     stand = await arrived(request, Step.PATIENT)
     if _is_settled(stand):
         raise Elsewhere(stand.pending.path)
-    if request.method == "GET":
+    if request.method != "POST":
         return await _show(request, stand, {}, None)
     fields = await sent(request, stand, Step.PATIENT)
     patient = fields.one("patient")

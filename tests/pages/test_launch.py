@@ -351,6 +351,8 @@ def test_smart_L1_only_backend_clients_mint_by_token(site, app, clinician):
         {"patient": "bed-1", "encounter": "stay-2"},
         {"client_id": "nobody"},
         {"launch_url": "https://evil.example/launch"},
+        {"smart_style_url": "https://["},
+        {"smart_style_url": "https:style.json"},
         {"more": True},
     ],
 )
