@@ -80,6 +80,7 @@ NAMES: Final[Mapping[str, str]] = {
     "Location": "names of wards, rooms and other places",
     "AuditEvent": "records of who looked at what",
     "Task": "tasks",
+    "Basic": "what apps keep here for themselves, and other notes of no named kind",
 }
 """What a resource type holds, in words that people use."""
 CATEGORIES: Final[Mapping[tuple[str, str], str]] = {

@@ -90,7 +90,10 @@ def test_smart_D6_code_revocation_and_management_are_told(site: Site):
 
 
 def test_smart_D7_the_deprecated_app_state_endpoint_is_not_told(site: Site):
-    assert not {"smart_app_state_endpoint", "associated_endpoints"} & document(site, SMART_CONFIGURATION).keys()
+    found = document(site, SMART_CONFIGURATION)
+    assert "smart_app_state_endpoint" not in found
+    beside = {"url": f"{site.settings.base_url}/app-state", "capabilities": ["smart-app-state"]}
+    assert found["associated_endpoints"] == [beside]  # tests/oauth/test_app_state.py proves it
 
 
 def test_smart_D8_every_scope_that_is_told_is_one():
