@@ -26,6 +26,7 @@ from fhir_server.logging import configure_logging
 from fhir_server.oauth.discovery import SMART_CONFIGURATION_PATH
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
 from fhir_server.oauth.routes import oauth_routes
+from fhir_server.proxies import Proxies
 from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import Settings, load_settings
 from fhir_server.worker import Worker, open_worker
@@ -58,6 +59,7 @@ class Application:
         self.settings = settings
         self.ids = ids
         self.worker: Worker | None = None
+        self._proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
         self._fhir = FhirApplication(FHIR_PATH)
         limits = Limits(settings.max_in_flight, settings.body_idle_seconds, settings.body_seconds)
         self._gate = Gate(self._fhir, limits)
@@ -71,6 +73,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or start and stop with the server."""
         if scope["type"] == "http":
+            if self._proxies is not None:
+                scope["client"] = self._proxies.client(scope)
             path: str = scope["path"]
             asked_by_page = any(name == b"origin" for name, _ in scope["headers"])
             if _is_fhir(path):

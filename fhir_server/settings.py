@@ -13,6 +13,7 @@ import secrets
 from datetime import UTC, tzinfo
 from enum import StrEnum
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -213,6 +214,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address that `serve` listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port that `serve` listens on.")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks of the reverse proxies before the server, separated by spaces, such as "
+        "`127.0.0.1` or `10.1.0.0/16`: what they say in `X-Forwarded-For` is where a request comes from. Without them "
+        "all who come through a proxy count as one address, and wait for each other's wrong passwords.",
+    )
     workers: int = Field(1, ge=1, le=64, description="Processes that `serve` starts.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
@@ -243,6 +250,22 @@ class Settings(BaseSettings):
             parts = urlsplit(origin)
             if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
                 raise ValueError("must be origins such as https://app.example, separated by spaces")
+        return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            known = [ip_network(each) for each in value]
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.5 10.1.0.0/16") from None
+        if any(network.prefixlen == 0 for network in known):
+            raise ValueError("must not be the whole Internet: anybody could name any address")
         return value
 
     @field_validator("mfa_roles", mode="before")
