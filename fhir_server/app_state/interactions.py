@@ -66,7 +66,7 @@ class Interaction:
 
     async def answer(self) -> Response:
         """Return the answer, which is on record; raises what is refused."""
-        async with self._service.database.platform() as connection:
+        async with self._service.database.platform_read() as connection:
             client = await ClientRepository(connection).find(self._caller.client_id)
         if client is not None and client.is_active:
             self._permission = replace(self._permission, rules=parse_rules(client.app_states))

@@ -28,7 +28,7 @@ from fhir_server.oauth.tokens import Issuer, TokenRequest, issue
 from storage.audit_sqlite import audit_path
 from storage.engine import Database
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
-from tests.oauth.granting import change_client, new_client
+from tests.oauth.granting import change_client, grant, new_client, new_person
 from tests.site import FHIR_JSON, Site, issues, patient, site
 
 __all__ = ["site"]
@@ -584,6 +584,25 @@ async def audit_of(site: Site, database: Database) -> list[Any]:
             with sqlite3.connect(path) as file:
                 rows += file.execute(statement).fetchall()
     return sorted(rows, key=lambda row: row[-1])
+
+
+async def test_smart_ST5_an_app_with_a_code_gets_a_token_and_keeps_what_was_granted(
+    site: Site, database: Database, patients: list[str]
+):
+    scope = f"openid fhirUser patient/Basic.cuds?code={SYSTEM}|keys"
+    client = await new_client(database, scope=scope, app_states=RULES)
+    person = await new_person(database, patients=(patients[0],))
+    granted = await grant(database, client, person, scope=scope)
+    answer = httpx.post(f"{site.settings.base_url}/oauth/token", data=granted.form())
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["scope"] == scope
+    app = States(site)
+    app.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    state = app.made("keys", f"Patient/{patients[0]}")
+    assert app.found("keys", f"Patient/{patients[0]}") == [state]
+    refused(app.query("preferences", f"Patient/{patients[0]}"), 403)
+    refused(app.query("keys", f"Patient/{patients[1]}"), 403)
+    assert app.delete(state).status_code == 204
 
 
 # --- ST5: what is granted, and what the operator says -----------------------------------------------------------------
