@@ -21,6 +21,7 @@ from fhir_server.oauth.authorization_checks import (
     rejection_address,
 )
 from fhir_server.oauth.forms import pairs_of, read_pairs
+from fhir_server.oauth.pace import AUTHORIZE
 from fhir_server.oauth.service import Act, OAuthService, service_of
 from fhir_server.pages.page import PageRefused, page, redirect
 from mappers.rows import Organization
@@ -38,6 +39,7 @@ log = structlog.get_logger("fhir_server.oauth")
 async def authorize(request: Request) -> Response:
     """Start a flow: keep what the app asks for, and go where a person answers."""
     service = service_of(request)
+    service.require_pace(request, AUTHORIZE)
     pairs = await _pairs(request)
     client_id = client_id_of(pairs)
     client = await _client(service, client_id)

@@ -22,8 +22,9 @@ from fhir_server.oauth.assertions import client_of_assertion
 from fhir_server.oauth.backoff import CLIENT, count_failure, failure_value, forget_failures, require_patience
 from fhir_server.oauth.clients import IDENTIFIER
 from fhir_server.oauth.errors import InvalidClient, InvalidRequest
+from fhir_server.oauth.pace import REFUSED, network_of
 from fhir_server.oauth.passwords import CLIENT_SECRETS, client_secret_fits
-from fhir_server.oauth.service import Act, OAuthService, address_of, service_of
+from fhir_server.oauth.service import Act, OAuthService, service_of
 from storage.authorization.clients import Known, look_up_client
 from storage.repositories.entities import Client
 from storage.tables.enums import ClientType
@@ -100,7 +101,7 @@ async def _by_assertion(request: Request, form: Mapping[str, str]) -> Client:
 
 def client_failures(request: Request, client_id: str) -> str:
     """Return what the failures of a client at the peer's address are counted under."""
-    return failure_value(service_of(request), client_id, address_of(request))
+    return failure_value(service_of(request), client_id, network_of(request))
 
 
 def basic_credentials(request: Request) -> Basic | None:
@@ -178,12 +179,14 @@ async def _refuse(
     """Record a refusal; a wrong secret counts against the client at this address.
 
     `claimed` is whom an assertion claimed to be of: the log names it, but not the audit of an organization, to which
-    strangers could add without end, since signatures make nobody wait.
+    strangers could add without end, since signatures make nobody wait. Raises TooManyAttempts where one network is
+    refused so often that nothing more is recorded of it.
     """
     service = service_of(request)
     if counts:
         await count_failure(service, CLIENT, value)
     name = client.id if client is not None else "unknown"
     log.warning("client_refused", client=claimed or name, why=why)
+    service.require_pace(request, REFUSED)
     act = Act(name, APP, "client", "authenticate", outcome="denied", status=InvalidClient.status, client_id=name)
     await service.note(request, client.organization_id if client is not None else None, act)

@@ -12,7 +12,8 @@ from starlette.requests import Request
 
 from fhir_server.oauth.backoff import failure_value
 from fhir_server.oauth.errors import TooManyAttempts
-from fhir_server.oauth.service import Act, OAuthService, address_of, service_of
+from fhir_server.oauth.pace import network_of
+from fhir_server.oauth.service import Act, OAuthService, service_of
 from fhir_server.oauth.sessions import PERSON
 from storage.authorization.failures import attempted, blocked_for, cleared, failed
 from storage.authorization.people import replace_password
@@ -62,7 +63,7 @@ def _account(service: OAuthService, email: str) -> str:
 
 
 def _address(service: OAuthService, request: Request) -> str:
-    return failure_value(service, ADDRESS, address_of(request))
+    return failure_value(service, ADDRESS, network_of(request))
 
 
 async def _refuse(service: OAuthService, request: Request, user: User | None, interaction: str) -> None:

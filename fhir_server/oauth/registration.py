@@ -19,8 +19,9 @@ from fhir_server.oauth.client_metadata import BASIC, NONE, ClientMetadata, clien
 from fhir_server.oauth.endpoints import answer, json_endpoint
 from fhir_server.oauth.errors import InvalidClientMetadata, InvalidToken, TooManyAttempts
 from fhir_server.oauth.forms import read_body
+from fhir_server.oauth.pace import network_of
 from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret, new_client_secret
-from fhir_server.oauth.service import Act, OAuthService, address_of, service_of
+from fhir_server.oauth.service import Act, OAuthService, service_of
 from fhir_server.oauth.strict_json import decode_object
 from fhir_server.settings import SelfRegistration
 from storage.authorization.failures import attempted
@@ -61,7 +62,7 @@ async def register_client(request: Request) -> Response:
 
 async def _count_attempt(request: Request, service: OAuthService) -> None:
     """Count every attempt from an address, and refuse those that come too often (security RL-1)."""
-    value, now = failure_value(service, ATTEMPTS, address_of(request)), service.seconds
+    value, now = failure_value(service, ATTEMPTS, network_of(request)), service.seconds
     async with service.database.platform() as connection:
         wait = await attempted(connection, ATTEMPTS, value, now, free=FREE_ATTEMPTS)
     if wait > 0:

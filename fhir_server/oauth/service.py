@@ -14,6 +14,7 @@ from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.oauth.external import ExternalIssuers
 from fhir_server.oauth.jwks_cache import KeySets
 from fhir_server.oauth.keys import KeyRing
+from fhir_server.oauth.pace import Pace
 from fhir_server.oauth.password_pool import PasswordPool
 from fhir_server.oauth.revocations import Revocations
 from fhir_server.oauth.tokens import Issuer
@@ -66,6 +67,7 @@ class OAuthService:
     authenticator: Authenticator
     now: Callable[[], float] = field(default=time.time)
     passwords: PasswordPool = field(default_factory=PasswordPool, kw_only=True)
+    pace: Pace = field(default_factory=Pace, kw_only=True)
     outgoing: Outgoing = field(kw_only=True)
     key_sets: KeySets = field(kw_only=True)
     external: ExternalIssuers = field(kw_only=True)
@@ -98,6 +100,10 @@ class OAuthService:
     async def record(self, request: Request, unit: UnitOfWork, *acts: Act) -> None:
         """Insert audit records into an open unit of work."""
         await self.audit.insert(unit, [_record(request, unit.organization_id, act) for act in acts])
+
+    def require_pace(self, request: Request, what: str) -> None:
+        """Raise TooManyAttempts when `what` comes from one network too often."""
+        self.pace.require(request, what, self.seconds)
 
     async def note(self, request: Request, organization_id: str | None, act: Act) -> None:
         """Record an act that changes nothing, a refused one for instance; it is durable on return."""

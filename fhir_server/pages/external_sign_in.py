@@ -17,6 +17,7 @@ from fhir_server.oauth.external_sign_in import (
     pending_of,
 )
 from fhir_server.oauth.forms import read_query
+from fhir_server.oauth.pace import REFUSED
 from fhir_server.oauth.providers import IdentityProvider
 from fhir_server.oauth.service import Act, service_of
 from fhir_server.oauth.sessions import PERSON, start_session
@@ -71,6 +72,7 @@ async def come_from_provider(request: Request) -> Response:
         raise _unavailable(provider) from None
     except ExternalSignInFailed as error:
         log.info("external_sign_in_refused", provider=provider.name, reason=str(error))
+        service.require_pace(request, REFUSED)
         act = Act("anonymous", PERSON, "session", "sign-in", outcome="denied", status=403, purpose=provider.name)
         await service.note(request, None, act)
         raise PageRefused(403, TITLE, _explanation(provider, str(error))) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, CursorResult, Table, and_, delete, select, tuple_
+from sqlalchemy import ColumnElement, CursorResult, Table, and_, delete, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.authorization.failures import FORGOTTEN_SECONDS
@@ -32,10 +32,14 @@ def forgettable(now: int, kept_seconds: int) -> Mapping[Table, ColumnElement[boo
 
     A code stays for a day after its minute, so that one that is sent again still ends the grant (OA-4). Grants stay
     for `kept_seconds` after they were given, and as long as a token of theirs lives: what a person agreed to is
-    remembered, and can be looked up. Requests and launches stay for a day, to be told as expired and not as unknown.
+    remembered, and can be looked up. Requests and launches stay for a day, to be told as expired and not as unknown;
+    requests for which no browser came do not: strangers make those.
     """
     return {
-        authorization_requests: authorization_requests.c.expires_at < now - DAY,
+        authorization_requests: or_(
+            authorization_requests.c.expires_at < now - DAY,
+            and_(authorization_requests.c.expires_at < now, authorization_requests.c.browser.is_(None)),
+        ),
         authorization_codes: authorization_codes.c.expires_at < now - DAY,
         refresh_tokens: refresh_tokens.c.expires_at < now,
         grants: and_(grants.c.expires_at < now, grants.c.created_at < now - kept_seconds),
