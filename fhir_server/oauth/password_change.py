@@ -10,7 +10,6 @@ from fhir_server.oauth.sessions import PERSON, Presence, renew
 from storage.authorization.people import replace_password
 from storage.authorization.sessions import end_sessions_of
 from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
-from storage.repositories.platform import UserRepository
 
 
 class WrongPassword(Exception):
@@ -32,8 +31,7 @@ async def change_password(request: Request, found: Presence, present: str, new: 
     now = service.seconds
     act = Act(user.id, PERSON, "user", "password", ids=(user.id,))
     async with service.acting(request, None, act) as unit:
-        before = (await UserRepository(unit.connection).get(user.id)).password_hash
-        if not await replace_password(unit.connection, user.id, before, hashed):
+        if not await replace_password(unit.connection, user.id, fitting.password_hash, hashed):
             raise WrongPassword
         await end_sessions_of(unit.connection, user.id, "password changed", now, but=found.session.id)
         until = instant(now + LONGEST_TOKEN_SECONDS)

@@ -6,6 +6,7 @@ same work, same answer. Failures count per account, known or not, and per addres
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
@@ -40,8 +41,7 @@ async def user_by_password(request: Request, email: str, password: str, interact
     if user is None or not user.is_active or not fits:
         await _refuse(service, request, user, interaction)
         return None
-    await _accept(service, user, email, password)
-    return user
+    return await _accept(service, user, email, password)
 
 
 async def _attempt(service: OAuthService, request: Request, email: str) -> User | None:
@@ -74,10 +74,14 @@ async def _refuse(service: OAuthService, request: Request, user: User | None, in
     await service.note(request, None, Act(actor, PERSON, "session", interaction, outcome="denied", status=403))
 
 
-async def _accept(service: OAuthService, user: User, email: str, password: str) -> None:
-    """Forget the account's failures, and store a stronger hash where the present one is weak (AU-1)."""
+async def _accept(service: OAuthService, user: User, email: str, password: str) -> User:
+    """Forget the account's failures, and store a stronger hash where the present one is weak (AU-1).
+
+    The user is returned with the hash of the password that was given.
+    """
     stronger = await service.passwords.hash_again(user.password_hash or "", password)
     async with service.database.platform() as connection:
         await cleared(connection, ACCOUNT, _account(service, email))
-        if stronger is not None:
-            await replace_password(connection, user.id, user.password_hash, stronger)
+        if stronger is not None and await replace_password(connection, user.id, user.password_hash, stronger):
+            return replace(user, password_hash=stronger)
+    return user

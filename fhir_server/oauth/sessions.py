@@ -160,6 +160,8 @@ async def start_session(
 
     The browser gets a new cookie, and what it was in the middle of follows it (session fixation). Whoever was signed in
     in it before is signed out, unless it is the same person. `next_path` has to be a path of our own.
+
+    Raises SignInNeeded for somebody who was disabled, or whose password was changed, since it was looked at.
     """
     service = service_of(request)
     settings, now = service.settings, service.seconds
@@ -179,7 +181,9 @@ async def start_session(
             before = await session_of(unit.connection, browser_key(old), now, settings.session_idle_seconds)
             await rebind(unit.connection, browser_key(old), session.browser)
         begun = await _put_in_place_of(unit, before, session)
-        await signed_in_at(unit.connection, user.id, instant(now))
+        by_password = user.password_hash if identity_provider is None else None
+        if not await signed_in_at(unit.connection, user.id, instant(now), password_hash=by_password):
+            raise SignInNeeded(next_path, fresh=True)
         memberships = await UserOrganizationRepository(unit.connection).of_user(user.id)
         act = Act(user.id, PERSON, "session", "sign-in", ids=(begun,), purpose=identity_provider)
         await service.record(request, unit, act)

@@ -24,9 +24,18 @@ class AppName:
     is_verified: bool
 
 
-async def signed_in_at(connection: AsyncConnection, user_id: str, moment: datetime) -> None:
-    """Note when a person signed in last."""
-    await connection.execute(update(users).where(users.c.id == user_id).values(last_login_at=moment))
+async def signed_in_at(
+    connection: AsyncConnection, user_id: str, moment: datetime, *, password_hash: str | None = None
+) -> bool:
+    """Note when a person signed in; False for one who was disabled meanwhile.
+
+    So it is where `password_hash`, that of the password by which they signed in, was replaced meanwhile: whoever
+    changes a password ends the sessions that there are, and this one is not there yet.
+    """
+    still = [users.c.id == user_id, users.c.is_active]
+    still += [] if password_hash is None else [users.c.password_hash == password_hash]
+    changed = await connection.execute(update(users).where(*still).values(last_login_at=moment).returning(users.c.id))
+    return changed.first() is not None
 
 
 async def replace_password(connection: AsyncConnection, user_id: str, before: str | None, after: str) -> bool:

@@ -6,6 +6,7 @@ import bcrypt
 import pytest
 from argon2 import extract_parameters
 
+from fhir_server.oauth import passwords
 from fhir_server.oauth.passwords import FLOOR, hash_password, verify_password
 from fhir_server.pages.browser import cookie_name
 from tests.pages.apps import App, add_app
@@ -242,3 +243,22 @@ def test_smart_15_the_page_names_the_app_and_whom_it_expects_and_keeps_a_wish_fo
     assert "https://app.example" in page.response.headers["Content-Security-Policy"]
     page = browser.press(browser.get("/sign-in?fresh=1"), email="pat@example.org", password="wrong password 1")
     assert "once more" in page.text
+
+
+@pytest.mark.parametrize("change", ["password_hash = 'another'", "is_active = false"], ids=["password", "disabled"])
+def test_security_AU5_what_changes_while_a_password_is_looked_at_counts(
+    site: Site, browser: Browser, monkeypatch: pytest.MonkeyPatch, change: str
+):
+    user = add_user(site.settings.database_url)
+    looked_at = passwords.verify_password
+
+    def meanwhile(hashed: str, password: str) -> bool:
+        fits = looked_at(hashed, password)
+        run_sql(site, f"UPDATE users SET {change} WHERE id = :user", user=user.id)
+        return fits
+
+    monkeypatch.setattr(passwords, "verify_password", meanwhile)
+    page = browser.press(browser.get("/sign-in"), "Sign in", email=user.email, password=PASSWORD)
+    assert page.path == "/sign-in"
+    assert browser.get("/account").path == "/sign-in"
+    assert run_sql(site, "SELECT id FROM sessions WHERE user_id = :user", user=user.id) == []
