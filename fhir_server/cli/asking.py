@@ -20,6 +20,8 @@ ASSERTION_SECONDS: Final = 300
 """The longest life that the specification allows."""
 ALGORITHMS: Final[dict[str, str]] = {"EC": "ES384", "RSA": "RS384"}
 TIMEOUT: Final = 30.0
+UNTRUSTED: Final = "CERTIFICATE_VERIFY_FAILED"
+"""What OpenSSL says, and httpx passes on."""
 
 
 def ask_for_token(base_url: str, client_id: str, key_file: Path, scope: str) -> dict[str, Any]:
@@ -39,7 +41,10 @@ def ask_for_token(base_url: str, client_id: str, key_file: Path, scope: str) -> 
         }
         answer = httpx.post(address, data=fields, timeout=TIMEOUT)
         body: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError, KeyError):
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        if UNTRUSTED in str(error):
+            remedy = "name the authority's certificate by SSL_CERT_FILE"
+            raise CommandFailed(f"The certificate of {base_url} is not trusted: {remedy}.") from None
         raise CommandFailed(f"No authorization server answers at {base_url}; is it running?") from None
     if answer.is_error:
         raise CommandFailed(f"The server refused: {body.get('error')}: {body.get('error_description', '')}")

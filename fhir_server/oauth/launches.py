@@ -38,6 +38,8 @@ MOST_CONTEXT: Final = 100
 TEXTS: Final = ("client_id", "user", "patient", "encounter", "launch_url", "intent", "tenant", "smart_style_url")
 MEMBERS: Final = frozenset({*TEXTS, "need_patient_banner", "fhirContext"})
 NAMING: Final = ("reference", "canonical", "identifier")
+TITLE: Final = "This app cannot be opened"
+NO_LAUNCH: Final = "The app is not known here, or it registered no launch address."
 NOT_FOUND: Final = "The patient or encounter is not known, or may not be seen."
 
 
@@ -141,10 +143,10 @@ async def mint(
     async with service.database.platform_read() as connection:
         client = await ClientRepository(connection).find(asked.client_id)
     if client is None or not can_launch(client, row.organization_id):
-        raise PageRefused(400, "This app cannot be opened", "It is not known here, or it does not start from here.")
+        raise PageRefused(400, TITLE, NO_LAUNCH)
     address = asked.launch_url or client.launch_uris[0]
     if address not in client.launch_uris:
-        raise PageRefused(400, "This app cannot be opened", "It did not register this address.")
+        raise PageRefused(400, TITLE, "The app did not register this launch address.")
     picker = Picker(user.id, membership, client.id)
     if asked.patient is not None:
         await permitted_patient(request, picker, asked.patient)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from fhir_server.oauth.endpoints import OwnRoute, json_endpoint
 from fhir_server.oauth.forms import read_pairs
-from fhir_server.oauth.launches import LaunchRequest, can_launch, launch_by_token, mint
+from fhir_server.oauth.launches import NO_LAUNCH, TITLE, LaunchRequest, can_launch, launch_by_token, mint
 from fhir_server.oauth.picking import (
     Found,
     Picker,
@@ -124,7 +124,7 @@ async def _chosen(request: Request, person: SignedIn, fields: Fields) -> Chosen:
     async with service.database.platform_read() as connection:
         client = await ClientRepository(connection).find(client_id)
     if client is None or not can_launch(client, membership.row.organization_id):
-        raise PageRefused(400, "This app cannot be opened", "It is not known here, or it does not start from here.")
+        raise PageRefused(400, TITLE, NO_LAUNCH)
     return Chosen(person, memberships, membership, client)
 
 
@@ -154,10 +154,14 @@ def _render(request: Request, template: str, chosen: Chosen, status: int = 200, 
 
 
 def _either(by_token: Route, by_form: Route) -> Route:
-    """Return the route of an address that a backend client asks with a token and a browser with a form."""
+    """Return the route of an address that a backend client asks with a token and a browser with a form.
+
+    Whoever sends JSON is a client that forgot its token: a sign-in page would tell it nothing.
+    """
 
     async def launch(request: Request) -> Response:
-        route = by_token if "authorization" in request.headers else by_form
+        is_json = request.headers.get("content-type", "").startswith("application/json")
+        route = by_token if is_json or "authorization" in request.headers else by_form
         response: Response = await route.endpoint(request)
         return response
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from joserfc.jwk import ECKey, OctKey
 
 from tests.cli.conftest import Command
+from tests.oauth.test_outgoing import certificate, https
 from tests.site import free_port
+
+__all__ = ["certificate"]
 
 
 @pytest.fixture
@@ -55,6 +60,24 @@ def test_a_server_that_does_not_run_is_told(command, key_file, monkeypatch):
     done = ask(command, key_file)
     assert done.status == 1
     assert "is it running?" in done.err
+
+
+def test_a_certificate_that_is_not_trusted_is_told_with_its_remedy(command, key_file, certificate, monkeypatch):
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # the client goes away, as it should
+    server.socket = https(certificate).wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("FHIR_SERVER_BASE_URL", f"https://127.0.0.1:{server.server_port}")
+    try:
+        done = ask(command, key_file)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert done.status == 1
+    assert "is not trusted" in done.err
+    assert "SSL_CERT_FILE" in done.err
 
 
 @pytest.mark.parametrize("more", [("--patient", "p1"), ("--organization", "o"), ("--ttl", "60")])

@@ -372,6 +372,14 @@ def test_smart_L1_no_launch_tells_a_backend_client_who_exists(site, app, clinici
     assert known.json() == unknown.json()
 
 
+def test_smart_L1_E1_a_backend_client_that_forgets_its_token_is_told(site, app, clinician):
+    document = {"client_id": app.client.id, "user": clinician.id}
+    answer = httpx.post(f"{site.settings.base_url}/ehr/launch", json=document, timeout=30)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert "access token" in answer.json()["error_description"]
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'"x"', b"{", b'{"client_id":"a","client_id":"b"}', b"\xff"])
 def test_smart_L1_what_is_no_json_object_is_refused(site, body):
     answer = httpx.post(
