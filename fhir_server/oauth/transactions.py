@@ -343,14 +343,17 @@ async def reject(request: Request, pending: Pending, error: Rejected, act: Act |
     return redirect(service.settings, rejection_address(error, service.settings.base_url))
 
 
-async def asking(service: OAuthService, transaction: str) -> Pending | None:
-    """Return a pending request for the page where a person signs in; None when there is none.
+async def asking(request: Request, transaction: str) -> Pending | None:
+    """Return a pending request for the page where a person signs in; None when there is none for this browser.
 
     The page names its client, may know who is expected (`login_hint`), and lets its `form-action` lead to the redirect
     URI (`render(…, goes_to=…)`): signing in may be all that was missing.
     """
+    service, browser = service_of(request), browser_of(request)
     async with service.database.platform_read() as connection:
         stored = await find_request(connection, digest(transaction))
+    if stored is not None and stored.browser not in (None, browser_key(browser) if browser else ""):
+        return None
     try:
         return await pending_of(service, transaction, usable(stored, service.seconds))
     except PageRefused:

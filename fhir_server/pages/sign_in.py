@@ -15,7 +15,7 @@ from fhir_server.oauth.errors import TooManyAttempts
 from fhir_server.oauth.forms import read_form, read_query
 from fhir_server.oauth.password_sign_in import user_by_password
 from fhir_server.oauth.second_factor import CodeRefused, NoTriesLeft, give_code
-from fhir_server.oauth.service import OAuthService, service_of
+from fhir_server.oauth.service import service_of
 from fhir_server.oauth.sessions import (
     Stage,
     next_step,
@@ -47,10 +47,10 @@ class Asking:
     hint: str = ""
 
 
-async def asking_for(service: OAuthService, next_path: str) -> Asking:
-    """Return which app waits at an address."""
+async def asking_for(request: Request, next_path: str) -> Asking:
+    """Return which app waits at an address, in this browser."""
     match = _TRANSACTION.match(next_path)
-    pending = await asking(service, match[1]) if match is not None else None
+    pending = await asking(request, match[1]) if match is not None else None
     if pending is None:
         return Asking()
     return Asking(pending.client, pending.parameters.redirect_uri, pending.parameters.login_hint or "")
@@ -70,7 +70,7 @@ async def show_sign_in(request: Request) -> Response:
 async def _sign_in_page(
     request: Request, next_path: str, *, fresh: bool = False, email: str = "", problem: str = "", status: int = 200
 ) -> Response:
-    app = await asking_for(service_of(request), next_path)
+    app = await asking_for(request, next_path)
     return render(
         request,
         "sign_in.html",
@@ -125,7 +125,7 @@ async def _code_page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    app = await asking_for(service_of(request), next_path)
+    app = await asking_for(request, next_path)
     context: dict[str, Any] = {"next_path": next_path, "problem": problem}
     response = render(request, "code.html", status, form=CODE, goes_to=app.address, **context)
     response.headers.update(headers or {})

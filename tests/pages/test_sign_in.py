@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bcrypt
 import pytest
 from argon2 import extract_parameters
@@ -243,6 +245,17 @@ def test_smart_15_the_page_names_the_app_and_whom_it_expects_and_keeps_a_wish_fo
     assert "https://app.example" in page.response.headers["Content-Security-Policy"]
     page = browser.press(browser.get("/sign-in?fresh=1"), email="pat@example.org", password="wrong password 1")
     assert "once more" in page.text
+
+
+def test_smart_A12_whom_an_app_expects_is_told_to_the_browser_alone_that_owns_the_request(
+    site: Site, new_browser: Callable[[], Browser]
+):
+    client = add_app(site.settings.database_url, name="Growth chart")
+    page = new_browser().get(App(site, client).address(login_hint="pat@example.org"))
+    elsewhere = new_browser().get(page.response.request.url.raw_path.decode())
+    assert elsewhere.path == "/sign-in"
+    assert "Growth chart" not in elsewhere.text
+    assert elsewhere.forms[0].named("email")[0].value == ""
 
 
 @pytest.mark.parametrize("change", ["password_hash = 'another'", "is_active = false"], ids=["password", "disabled"])
