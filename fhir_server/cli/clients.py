@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,7 +81,7 @@ async def rotate_secret(installation: Installation, client_id: str, grace_hours:
         _home(installation, client), Act("clients", "write", "rotate", (client_id,))
     ) as unit:
         await ClientRepository(unit.connection).update(changed)
-    return {"id": client_id, "client_secret": secret, "previous_secret_until": changed.previous_secret_until}
+    return {"id": client_id, "client_secret": secret, "previous_secret_until": _told(changed.previous_secret_until)}
 
 
 async def set_active(installation: Installation, client_id: str, *, active: bool) -> dict[str, Any]:
@@ -156,7 +157,13 @@ def _keys(jwks: str | None) -> tuple[dict[str, Any] | None, str | None]:
     except OSError as error:
         raise CommandFailed(f"The file {jwks} cannot be read: {error.strerror}.") from None
     except msgspec.MsgspecError:
-        raise CommandFailed(f"The file {jwks} holds no JWK set (RFC 7517 §5).") from None
+        remedy = "'Clients that sign' in docs/authorization.md makes one of a key in PEM"
+        raise CommandFailed(f"The file {jwks} holds no JWK set (RFC 7517 §5); {remedy}.") from None
+
+
+def _told(instant: int | None) -> str | None:
+    """Return an instant for people, in UTC."""
+    return None if instant is None else datetime.fromtimestamp(instant, UTC).isoformat()
 
 
 def _logo(logo: str | None) -> str | None:
@@ -184,7 +191,7 @@ def _facts(client: Client) -> dict[str, Any]:
         "jwks_uri": client.jwks_uri,
         "keys": [key.get("kid") for key in (client.jwks or {}).get("keys", ())],
         "secret": client.secret is not None,
-        "previous_secret_until": client.previous_secret_until,
+        "previous_secret_until": _told(client.previous_secret_until),
         "publisher": client.publisher,
         "logo_uri": client.logo_uri,
         "required_scope": client.required_scope,
