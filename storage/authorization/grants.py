@@ -57,12 +57,6 @@ async def find_grants(connection: AsyncConnection, *conditions: ColumnElement[bo
     return [Grant(**row._mapping) for row in found]  # noqa: SLF001 the public name of a row's mapping
 
 
-async def find_grant(connection: AsyncConnection, grant_id: str) -> Grant | None:
-    """Return a grant, revoked or not; None when there is none."""
-    found = await find_grants(connection, grants.c.id == grant_id)
-    return found[0] if found else None
-
-
 async def revoke_grants(
     connection: AsyncConnection, conditions: Sequence[ColumnElement[bool]], reason: str, now: int
 ) -> list[Grant]:

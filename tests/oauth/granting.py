@@ -11,16 +11,18 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fhir_server.oauth.passwords import CLIENT_SECRETS, hash_client_secret
 from fhir_server.settings import Settings
 from storage.authorization.codes import NewCode, add_code
-from storage.authorization.grants import Grant, add_grant
+from storage.authorization.grants import Grant, add_grant, find_grants
 from storage.authorization.opaque import digest, new_opaque
 from storage.authorization.sessions import Session, add_session
 from storage.engine import Database
 from storage.repositories.entities import Client, User, UserOrganization
 from storage.repositories.platform import ClientRepository, UserOrganizationRepository, UserRepository
+from storage.tables.authorization import grants
 from tests.conftest import ORGANIZATION
 
 REDIRECT_URI = "https://app.example/callback?from=fhir"
@@ -167,6 +169,12 @@ async def grant(
             ),
         )
     return Granted(given, code, verifier)
+
+
+async def find_grant(connection: AsyncConnection, grant_id: str) -> Grant | None:
+    """Return a grant, revoked or not; None when there is none."""
+    found = await find_grants(connection, grants.c.id == grant_id)
+    return found[0] if found else None
 
 
 async def change_client(database: Database, client: Client, **changes: Any) -> Client:

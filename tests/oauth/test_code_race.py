@@ -11,9 +11,8 @@ import httpx
 import msgspec
 import pytest
 
-from storage.authorization.grants import find_grant
 from storage.engine import Database
-from tests.oauth.granting import Granted, grant, new_client, new_person, refresh_form
+from tests.oauth.granting import Granted, find_grant, grant, new_client, new_person, refresh_form
 from tests.site import Site, running_site
 
 SENDERS = 20

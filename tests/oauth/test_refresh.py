@@ -12,7 +12,7 @@ import pytest
 
 from fhir_server.oauth.refresh import narrowed
 from storage.authorization.emergencies import Emergency, add_emergency, end_emergency
-from storage.authorization.grants import find_grant, revoke_grant
+from storage.authorization.grants import revoke_grant
 from storage.authorization.opaque import digest
 from storage.authorization.refresh_tokens import find_refresh_token
 from storage.authorization.sessions import end_sessions
@@ -27,6 +27,7 @@ from tests.oauth.granting import (
     Granted,
     Person,
     change_client,
+    find_grant,
     grant,
     new_client,
     new_id,

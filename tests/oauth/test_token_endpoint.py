@@ -17,7 +17,6 @@ from joserfc.jwk import KeySet
 from sqlalchemy import select
 
 from fhir_server.oauth.keys import KeyRing, NoSigningKey
-from storage.authorization.grants import find_grant
 from storage.engine import Database
 from storage.tables.audit import rbac_logs
 from storage.transaction import Change
@@ -30,6 +29,7 @@ from tests.oauth.granting import (
     Person,
     challenge_of,
     change_client,
+    find_grant,
     grant,
     new_client,
     new_person,

@@ -13,13 +13,12 @@ from storage.authorization import upkeep
 from storage.authorization.assertions import use_assertion
 from storage.authorization.codes import organization_of_code
 from storage.authorization.failures import failed
-from storage.authorization.grants import find_grant
 from storage.authorization.opaque import digest
 from storage.authorization.upkeep import forget
 from storage.engine import Database
 from storage.repositories.entities import Client
 from storage.tables.authorization import AUTHORIZATION_TABLES, break_glass
-from tests.oauth.granting import Granted, Person, grant, new_client, new_person, new_session
+from tests.oauth.granting import Granted, Person, find_grant, grant, new_client, new_person, new_session
 
 NOW = int(time.time())
 DAY = 86_400

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from fhir_server.pages.browser import cookie_name
-from storage.authorization.grants import Grant, add_grant, find_grant
+from storage.authorization.grants import Grant, add_grant
 from storage.authorization.sessions import (
     Session,
     add_session,
@@ -28,6 +28,7 @@ from storage.repositories.entities import Client
 from storage.repositories.platform import ClientRepository
 from storage.tables.authorization import sessions
 from tests.conftest import ORGANIZATION
+from tests.oauth.granting import find_grant
 from tests.pages.people import add_user, in_database, run_sql, sign_in, trail
 from tests.site import Site
 
