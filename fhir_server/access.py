@@ -138,7 +138,8 @@ def _rights_of_type(
                 ways.extend(whole.ways)
         ways += [Way(extent, filters.tests(each)) for extent, some in narrow.items() for each in together(some)]
         if ways:
-            reaches[right] = Reach.by(ways)
+            found = Reach.by(ways)
+            reaches[right] = next((each for each in reaches.values() if each == found), found)
     return MappingProxyType(reaches)
 
 

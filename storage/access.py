@@ -88,7 +88,7 @@ class Reach:
         return _SIMPLE.get(found, found)
 
     def __or__(self, other: Reach) -> Reach:
-        return self if self is other else Reach.by((*self.ways, *other.ways))
+        return self if self == other else Reach.by((*self.ways, *other.ways))  # each way is held against all others
 
     def __le__(self, other: Reach) -> bool:
         """Say whether the other one reaches everything that this one does."""

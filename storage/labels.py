@@ -24,8 +24,9 @@ from storage.projection.facts import open_facts
 from storage.projection.index_values import index_values
 from storage.projection.lineage import row_with_facts
 from storage.projection.project import UNMAPPABLE, residual_bytes, residual_of
-from storage.reading import Reader
+from storage.reading import Reader, UnitReader
 from storage.resources import Home, ResourceKey, Stored, Version
+from storage.search.agreement import with_agreed
 from storage.search.includes import TypesWithin
 from storage.search.own import ORGANIZATION
 from storage.search.predicates.parameters import is_one_of, parameter_like
@@ -58,6 +59,7 @@ async def change_labels(
     (absent or invisible), ResourceGone, VersionConflict, WriteOutsideAccess, MapperStopped, MappingRefused and
     InteractionForbidden.
     """
+    access = await with_agreed(UnitReader(unit), access)
     found = (await load_current(unit, [key])).get(key)
     stored = required(key, found, access, unit.base_url, expected_version)
     resource = stored.resource()

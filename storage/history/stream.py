@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from storage.history.statements import (
 )
 from storage.reading import Reader
 from storage.resources import Creation, ResourceKey, Version
+from storage.search.agreement import AGREED
 from storage.search.cursor import CursorSealer
 from storage.search.includes import TypesWithin
 from storage.search.own import ORGANIZATION
@@ -94,8 +96,12 @@ class Streams:
         seen = _seen(query.resource_type, access)
         place: list[Any] = []
         total: int | None = None
+        reaches = _digest(seen, access)
         if query.cursor is not None:
-            *place, total = self._sealer.read(query.as_search(), access, self.clock())
+            *place, total, counted_by = self._sealer.read(query.as_search(), access, self.clock())
+            total = (
+                total if counted_by == reaches else None
+            )  # a narrower token is not told what a wider one sees (AZ-10)
         if query.listed is not None:
             seen = {key.resource_type: seen[key.resource_type] for key in query.listed if key.resource_type in seen}
         async with self.reader.read(access.organization_id) as driver:  # bodies and versions in one snapshot
@@ -107,7 +113,7 @@ class Streams:
                 total = await walk.total() if more or not query.count else len(shown)
         cursor = None
         if more and shown:
-            kept = [*shown[-1][: len(PLACE)], total]
+            kept = [*shown[-1][: len(PLACE)], total, reaches]
             cursor = self._sealer.make(query.as_search(), access, kept, self.clock())
         return StreamPage(tuple(map(_version, shown)), total, cursor)
 
@@ -121,6 +127,12 @@ def _seen(resource_type: str, access: Access) -> Mapping[str, Reach]:
     if not seen:
         raise InteractionForbidden("any type", Right.SEARCH.name.lower())
     return seen
+
+
+def _digest(seen: Mapping[str, Reach], access: Access) -> str:
+    """Return what tells apart how far tokens reach, on every worker alike; who agreed to partners is none of it."""
+    values = sorted((name, value) for name, value in access.filters.items() if name != AGREED)
+    return blake2b(repr((sorted(seen.items()), values)).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,16 @@ def agreed_patients() -> Select[Any]:
 
 
 def agreed_condition(patient: ColumnElement[int], rid: ColumnElement[int]) -> ColumnElement[bool]:
-    """Return the condition that every patient whose compartment holds a resource agreed."""
-    others = select(fhir.compartments.c.rid).where(
-        fhir.compartments.c.organization_id == _ORGANIZATION,
-        fhir.compartments.c.patient.not_in(agreed_patients()),
+    """Return the condition that a resource lies in somebody's compartment, and everybody's in whose it lies agreed.
+
+    What names its patient by words or elsewhere lies in none, and neither does a deletion of what lay in several.
+    """
+    shared, agreed = fhir.compartments.c, agreed_patients()
+    rids = select(shared.rid).where(shared.organization_id == _ORGANIZATION)
+    several = and_(
+        rid.in_(rids.where(shared.patient.in_(agreed))), rid.not_in(rids.where(shared.patient.not_in(agreed)))
     )
-    return or_(and_(patient != 0, patient.in_(agreed_patients())), and_(patient == 0, rid.not_in(others)))
+    return or_(and_(patient != 0, patient.in_(agreed)), and_(patient == 0, several))
 
 
 @lru_cache

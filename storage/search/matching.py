@@ -54,7 +54,7 @@ def meets(test: Test, values: IndexValues, bound: Bound) -> bool:  # noqa: PLR09
         case Constant(value):
             return value
         case Agreed():
-            return all(patient in bound[AGREED] for patient in values.patients)
+            return bool(values.patients) and all(patient in bound[AGREED] for patient in values.patients)
         case AnyOf(tests):
             return any(meets(each, values, bound) for each in tests)
         case AllOf(tests):

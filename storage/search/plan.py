@@ -55,6 +55,7 @@ from storage.search.shape import (
     ReferredByPatient,
     SubjectTest,
     Test,
+    TokenIs,
 )
 from storage.visibility import ACCESS_PATIENT
 
@@ -117,12 +118,13 @@ def plan_page(
     plans: list[Plan] = []
     for share in _shares(search, access):
         sort = tuple(sort_shape(key, lowering.binder) for key in share.sort)
+        by_date = bool(sort) and sort[0].kind is SortKind.CLINICAL_DATE
         name, many = share.bound(lowering.binder)
         settled = bool(sort) and sort[0] == SortShape(SortKind.UPDATED, descending=False)
         plan = Plan(
             resource_type=name,
             reach=share.reach,
-            branches=share.branches(lowering),
+            branches=share.branches(lowering, by_date=by_date),
             wanted=Wanted.PAGE,
             sort=sort,
             limit=search.count + 1,
@@ -174,9 +176,9 @@ class _Share:
         """Return the name of the types in the statement, and whether they are a list."""
         return (None, False) if len(self.types) == len(RESOURCE_TYPES) else binder.bind_list(self.types)
 
-    def branches(self, lowering: Lowering) -> tuple[Branch, ...]:
-        """Return the ways to the matches."""
-        return plan_branches(self.types[0], self.criteria, self.reach, lowering)
+    def branches(self, lowering: Lowering, *, by_date: bool = False) -> tuple[Branch, ...]:
+        """Return the ways to the matches; `by_date` where the first of them by clinical date are wanted."""
+        return plan_branches(self.types[0], self.criteria, self.reach, lowering, by_date=by_date)
 
 
 def _shares(search: Search, access: Access) -> list[_Share]:
@@ -210,9 +212,12 @@ def _asks_alike(part: Part) -> bool:
 
 
 def plan_branches(
-    resource_type: str, criteria: Sequence[Criterion], reach: Reach, lowering: Lowering
+    resource_type: str, criteria: Sequence[Criterion], reach: Reach, lowering: Lowering, *, by_date: bool = False
 ) -> tuple[Branch, ...]:
-    """Return the ways to the matches: one, or two where a patient is found by column or by rows."""
+    """Return the ways to the matches: one, or two where a patient is found by column or by rows.
+
+    `by_date` says that the first of them by clinical date are wanted.
+    """
     ranked = sorted(_ranked_tests(criteria, lowering), key=lambda each: each[0])
     tests = [test for _, test in ranked]
     referred = next((test for test in tests if _is_referred_by_patient(test)), None)
@@ -224,12 +229,12 @@ def plan_branches(
     subject = next((test for test in tests if isinstance(test, SubjectTest)), None)
     if subject is not None:
         tests.remove(subject)
-        by_column = _led_by_token(subject.column, tests)
+        by_column = _led_by_token(subject.column, tests, _implied(reach, by_date=by_date))
         # Of a patient's own resources the column tells: rows are left for what is about several patients, or none.
         few = isinstance(subject.column, PatientIs) or _is_chain_to_few(subject.rows)
         return by_column, Branch(subject.rows, None, tuple(tests), few=few)
     if reach.is_bound and in_patient_compartment(resource_type):
-        by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests)
+        by_column = _led_by_token(PatientIs(ACCESS_PATIENT, many=False), tests, _implied(reach, by_date=by_date))
         return by_column, Branch(InCompartment(ACCESS_PATIENT), None, tuple(tests), few=True)
     rank, test = ranked[0] if ranked else (_RANK_NEVER, Constant(value=True))
     if rank < _RANK_NEVER and isinstance(test, IndexTest):
@@ -283,10 +288,28 @@ def _is_part_of_span(criterion: Criterion) -> TypeGuard[Match]:
     return is_row and occurs_once(parameter)
 
 
-def _led_by_token(patient: PatientTest, tests: Sequence[Test]) -> Branch:
-    """Begin with the patient's rows of the best token test, or with the patient's resources when there is none."""
-    lead = next((test for test in tests if isinstance(test, IndexTest) and test.table is IndexTable.TOKENS), None)
-    return Branch(lead, patient, tuple(test for test in tests if test is not lead))
+def _led_by_token(patient: PatientTest, tests: Sequence[Test], implied: IndexTest | None) -> Branch:
+    """Begin with the patient's rows of the best token test, else of the implied one; else with all that is about it."""
+    lead = next((test for test in tests if _is_of_tokens(test)), None)
+    return Branch(lead or implied, patient, tuple(test for test in tests if test is not lead))
+
+
+def _is_of_tokens(test: Test) -> TypeGuard[IndexTest]:
+    return isinstance(test, IndexTest) and test.table is IndexTable.TOKENS
+
+
+def _implied(reach: Reach, *, by_date: bool) -> IndexTest | None:
+    """Return a token test that is met by whatever a granular reach shows, None where there is none to begin with.
+
+    Else all of a long record would be probed for the few resources that the filter shows. The rows of one key are in
+    order of clinical date; those of several would have to be sorted: a walk along the record mostly ends sooner.
+    """
+    found = [next(filter(_is_of_tokens, way.tests), None) for way in reach.ways]
+    alternatives = tuple(dict.fromkeys(one for test in found if test is not None for one in test.alternatives))
+    if not alternatives or None in found:
+        return None
+    is_one_key = len(alternatives) == 1 and isinstance(alternatives[0], TokenIs) and not alternatives[0].many
+    return IndexTest(alternatives) if is_one_key or not by_date else None
 
 
 _RANK_ID: Final = 0

@@ -286,7 +286,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """Every patient in whose compartment the resource lies agreed that partners may see it (`agreement.py`)."""
+    """The resource lies in compartments of patients who all agreed that partners may see it (`agreement.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

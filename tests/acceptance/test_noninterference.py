@@ -556,6 +556,7 @@ async def answers_of(here: World, places: dict[str, str], scene: Scene, seed: in
     questions += [Question("GET", f"/{each}?_sort=_lastUpdated&_count=20", paged=True) for each in SCENE_TYPES]
     questions += [Question("GET", f"/{each}/_history?_count=20", paged=True) for each in SCENE_TYPES]
     found: Asked = []
+    here.set(999, hidden=False)  # cursors hold when they were made, which else would be the time of the last step
     for tick, question in enumerate(questions, start=1000):
         if question.method not in {"GET", "HEAD"}:
             here.set(tick, hidden=False)

@@ -183,6 +183,33 @@ def test_what_lies_in_several_records_takes_everybodys_agreement(partner):
     assert ids(partner.get("/Group")) == {"agreeing"}
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        None,
+        {"display": "Jenkins, silent"},
+        {"identifier": {"system": "urn:mrn", "value": "silent"}},
+        {"reference": "https://elsewhere.example/fhir/Patient/silent"},
+    ],
+)
+def test_security_AZ3_who_it_is_about_has_to_be_known_to_have_agreed(partner, world, subject):
+    told = {name: value for name, value in weighed("silent").items() if name not in {"id", "subject"}}
+    told |= {} if subject is None else {"subject": subject}
+    key = world.post("/Observation", json=told).raise_for_status().json()["id"]
+    assert partner.get(f"/Observation/{key}").status_code == 404
+    assert ids(partner.get(f"/Observation?_id={key}")) == set()
+    assert partner.post("/Observation", json=told).status_code == 403
+    world.delete(f"/Observation/{key}").raise_for_status()
+
+
+def test_security_AZ6_that_something_of_several_was_deleted_is_told_to_who_saw_it(partner, world):
+    for name, status in (("agreeing-once", 410), ("both-once", 404)):
+        told = group(name, AGREED, "again" if status == 410 else "silent")
+        world.put(f"/Group/{name}", json=told).raise_for_status()
+        world.delete(f"/Group/{name}").raise_for_status()
+        assert partner.get(f"/Group/{name}").status_code == status
+
+
 def test_what_is_common_is_seen_and_what_may_tell_of_patients_elsewhere_is_not(partner, world):
     assert partner.get("/Practitioner/doctor").status_code == 200
     assert world.get("/Task/task").status_code == 200

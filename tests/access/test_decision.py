@@ -172,7 +172,9 @@ def test_statements_are_told_apart_by_what_filters_ask_about_and_not_by_their_va
 
 def test_read_and_search_by_one_scope_are_one_reach():
     access = access_of(f"patient/Observation.rs?{LABORATORY} patient/Observation.rs?code=a", "APP", "p1")
-    assert access.reach("Observation", Right.READ) == access.reach("Observation", Right.SEARCH)
+    reach = access.reach("Observation", Right.READ)
+    assert access.reach("Observation", Right.SEARCH) is reach, "one object: comparing a hundred filters takes long"
+    assert reach | access.reach("Observation", Right.SEARCH) is reach
 
 
 def test_smart_E18_the_fhir_user_is_readable_whatever_a_filter_says():

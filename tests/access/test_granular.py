@@ -180,6 +180,15 @@ def test_security_AZ10_a_narrower_token_goes_on_with_less(world, site: Site):
     assert ids(narrow.get(link)) == own("vital-signs")
 
 
+def test_security_AZ10_a_narrower_token_is_not_told_the_total_of_a_wider_one(world, site: Site):
+    wide = app(site, "patient/Observation.rs")
+    first = wide.get("/Observation/_history?_count=2").json()
+    link = next(each["url"] for each in first["link"] if each["relation"] == "next")
+    assert wide.get(link).json()["total"] == first["total"] >= len(OBSERVATIONS)
+    narrow = app(site, granular("Observation", OBSERVATIONS, "vital-signs")).get(link)
+    assert (narrow.status_code, narrow.json().get("total")) == (200, None)
+
+
 def test_smart_E4_a_type_without_s_is_refused_alike_whether_or_not_it_has_rows(world, site: Site):
     caller = app(site, granular("Observation", OBSERVATIONS, "laboratory"))
     for letters in ("Encounter", "Condition", "VisionPrescription"):
