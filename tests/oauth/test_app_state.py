@@ -29,6 +29,7 @@ from storage.audit_sqlite import audit_path
 from storage.engine import Database
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.oauth.granting import change_client, grant, new_client, new_person
+from tests.pages.people import run_sql
 from tests.site import FHIR_JSON, Site, issues, patient, site
 
 __all__ = ["site"]
@@ -53,8 +54,13 @@ async def app(database: Database) -> Any:
 
 @pytest.fixture(scope="module")
 def patients(site: Site, app: Any) -> list[str]:
-    """Two patients."""
-    answers = [site.client().post("/Patient", json=patient(name)) for name in ("Chalmers", "Levin")]
+    """Two patients of the care platform, whose tables say who agreed to share."""
+    run_sql(site, f"UPDATE organizations SET home_system = 'care' WHERE id = '{ORGANIZATION}'")
+    told = [
+        patient(name, birthDate="1948-05-12", identifier=[{"system": "urn:mrn", "value": name}])
+        for name in ("Chalmers", "Levin")
+    ]
+    answers = [site.client().post("/Patient", json=each) for each in told]
     return [answer.json()["id"] for answer in answers]
 
 
@@ -63,7 +69,7 @@ class States:
 
     def __init__(self, site: Site, scope: str = SCOPE, *, client_id: str = "tests", **claims: Any) -> None:
         facts = {"role": "CLINICIAN", "organization": ORGANIZATION, "fhir_user": PRACTITIONER} | claims
-        more = {name: facts[name] for name in ("patient", "fhir_user", "is_partner") if name in facts}
+        more = {name: facts[name] for name in ("patient", "fhir_user", "is_partner", "break_glass_id") if name in facts}
         asked = TokenRequest("tester", client_id, facts["organization"], facts["role"], scope, 600, **more)
         token = issue(asked, Issuer(site.settings.base_url, site.base), site.ring, int(time.time()))
         self.fhir_base = site.base
@@ -514,18 +520,59 @@ async def test_smart_ST5_what_the_operator_takes_away_is_gone_at_once(site: Site
     refused(States(site, client_id="nobody").query(subject=PRACTITIONER), 403)
 
 
-def test_smart_ST5_roles_that_may_not_do_not(site: Site, patients: list[str]):
-    emergency = States(site, "patient/Basic.cuds", role="APP", patient=patients[0], fhir_user=None)
-    assert emergency.found("keys", f"Patient/{patients[0]}") == []
-    auditor = States(site, "user/Basic.cuds", role="AUDITOR")
-    refused(auditor.query("keys", f"Patient/{patients[0]}"), 403)
-    support = States(site, "user/Basic.cuds", role="SUPPORT")
-    refused(support.make("keys", f"Patient/{patients[0]}"), 403)
+@pytest.mark.parametrize(
+    ("role", "query", "make"),
+    [
+        ("ORG_ADMIN", 200, 201),
+        ("NURSE", 200, 201),
+        ("STAFF", 200, 201),
+        ("BILLING", 200, 403),
+        ("SUPPORT", 200, 403),
+        ("AUDITOR", 403, 403),
+        ("SERVICE", 403, 403),
+        ("APP", 403, 403),
+    ],
+)
+def test_smart_ST5_states_of_patients_are_for_roles_that_have_the_letter(
+    site: Site, patients: list[str], role: str, query: int, make: int
+):
+    states = States(site, "user/Basic.cuds", role=role)
+    assert states.query("keys", f"Patient/{patients[1]}").status_code == query
+    made = states.make("keys", f"Patient/{patients[1]}")
+    assert made.status_code == make
+    if make == 201:
+        assert states.delete(made.json()).status_code == 204
 
 
-def test_smart_ST5_a_partner_keeps_no_states_of_patients_who_did_not_agree(site: Site, patients: list[str]):
-    partner = States(site, "patient/Basic.cuds", patient=patients[0], is_partner=True)
-    refused(partner.query("keys", f"Patient/{patients[0]}"), 403)
+def test_smart_ST5_an_app_that_was_given_a_patient_keeps_states_of_that_one(site: Site, patients: list[str]):
+    app = States(site, "patient/Basic.cuds", role="APP", patient=patients[0], fhir_user=None)
+    state = app.made("keys", f"Patient/{patients[0]}")
+    assert app.delete(state).status_code == 204
+    refused(app.query("keys", f"Patient/{patients[1]}"), 403)
+
+
+def test_smart_ST5_emergency_access_reaches_no_states(site: Site, patients: list[str]):
+    facts = {"role": "EMERGENCY", "patient": patients[0], "break_glass_id": "emergency-1"}
+    emergency = States(site, "patient/Basic.cuds patient/Patient.r", **facts)
+    refused(emergency.query("keys", f"Patient/{patients[0]}"), 403)
+    refused(emergency.make("keys", f"Patient/{patients[0]}"), 403)
+
+
+def test_smart_ST5_a_partner_keeps_states_of_patients_who_agreed_and_of_no_others(site: Site, patients: list[str]):
+    partners = [States(site, "patient/Basic.cuds", patient=each, is_partner=True) for each in patients]
+    for partner, each in zip(partners, patients, strict=True):
+        refused(partner.query("keys", f"Patient/{each}"), 403)
+    run_sql(
+        site,
+        "INSERT INTO patient_consents (organization_id, id, patient_id, consent_type, granted_at)"
+        f" VALUES ('{ORGANIZATION}', 'agreed', '{patients[0]}', 'DATA_SHARING', '2024-01-01 00:00:00+00:00')",
+    )
+    state = partners[0].made("keys", f"Patient/{patients[0]}")
+    refused(partners[1].make("keys", f"Patient/{patients[1]}"), 403)
+    run_sql(site, "UPDATE patient_consents SET revoked_at = '2025-01-01 00:00:00+00:00' WHERE id = 'agreed'")
+    refused(partners[0].query("keys", f"Patient/{patients[0]}"), 403)
+    refused(partners[0].put(state), 404)
+    assert States(site).delete(state).status_code == 204
 
 
 def test_security_TN2_states_of_another_organization_are_not_there(site: Site, admin: States):
