@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
-from fhir_server.cli.output import JsonOption, OrganizationOption, print_facts, print_rows
+from fhir_server.cli.output import JsonOption, OrganizationOption, note, print_facts, print_rows
 
 app = typer.Typer(help="People and their roles.", no_args_is_help=True)
 patient_app = typer.Typer(help="Patients whom a user acts for.", no_args_is_help=True)
@@ -42,7 +42,7 @@ def add(
     from fhir_server.cli.users import NewUser, add_user
 
     asked = NewUser(email, password, role, organization, tuple(patient or ()), name, fhir_user)
-    print_facts(run(lambda installation: add_user(installation, asked)), as_json=as_json)
+    _print_person(run(lambda installation: add_user(installation, asked)), as_json=as_json)
 
 
 @app.command("list", epilog="Example: fhir-server user list --organization loop-health")
@@ -132,7 +132,7 @@ def add_patient(
     from fhir_server.cli.installation import run
     from fhir_server.cli.users import add_patient as add
 
-    print_facts(run(lambda installation: add(installation, email, patient, organization)), as_json=as_json)
+    _print_person(run(lambda installation: add(installation, email, patient, organization)), as_json=as_json)
 
 
 @patient_app.command("remove", epilog="Example: fhir-server user patient remove pat@example.org p2")
@@ -173,3 +173,13 @@ def remove_account(email: EmailArgument, *, provider: ProviderOption, as_json: J
     from fhir_server.cli.users import remove_account as remove
 
     print_facts(run(lambda installation: remove(installation, email, provider)), as_json=as_json)
+
+
+def _print_person(facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print a person, and say which of their patients are not there: most often an id is misspelt."""
+    from fhir_server.cli.installation import run
+    from fhir_server.cli.users import unknown_patients
+
+    print_facts(facts, as_json=as_json)
+    for patient in run(lambda installation: unknown_patients(installation, facts)) if facts["patients"] else ():
+        note(f"There is no Patient {patient} in {facts['organization']} yet; if it is misspelt: user patient remove.")

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from capability.elements import RESOURCE_TYPES
 from capability.roles import assignable_roles
-from fhir_server.cli.installation import Act, Installation
+from fhir_server.cli.installation import OPERATOR, ROLE, Act, Installation
 from fhir_server.cli.output import CommandFailed
 from fhir_server.oauth.external import is_subject
-from fhir_server.oauth.operator import RESOURCE_ID
+from fhir_server.oauth.operator import COMMAND_LINE, RESOURCE_ID
 from fhir_server.oauth.password_pool import hasher_of
 from fhir_server.oauth.passwords import hash_password
 from fhir_server.oauth.providers import load_providers
+from storage.access import Access, Right
 from storage.authorization.linked_accounts import Account, link_account, unlink_accounts
 from storage.authorization.people import drop_second_factor
 from storage.authorization.sessions import end_grants_of, end_sessions_of
+from storage.errors import ResourceGone, ResourceNotFound
 from storage.grants import LONGEST_TOKEN_SECONDS, RevocationKind, instant, revoke
+from storage.projection.places import Places
 from storage.repositories.entities import User, UserOrganization
 from storage.repositories.platform import UserOrganizationRepository, UserRepository
+from storage.resources import ResourceKey
+from storage.store import ResourceStore
 from storage.tables.enums import OrganizationRole
 from storage.transaction import UnitOfWork
 
@@ -184,6 +189,19 @@ async def add_patient(
         known = await users.patients_of(user.id, organization)
         await users.set_patients(user.id, organization, (*known, patient))
         return _facts(user, membership, await users.patients_of(user.id, organization))
+
+
+async def unknown_patients(installation: Installation, facts: Mapping[str, Any]) -> list[str]:
+    """Return those of a person's patients who are not there (yet): most often an id that is misspelt."""
+    store = ResourceStore(installation.database, Places())
+    access = Access(facts["organization"], OPERATOR, ROLE, COMMAND_LINE, {}, everything=frozenset({Right.READ}))
+    missing = []
+    for patient in facts["patients"]:
+        try:
+            await store.read(ResourceKey("Patient", patient), access)
+        except (ResourceNotFound, ResourceGone):
+            missing.append(patient)
+    return missing
 
 
 async def remove_patient(

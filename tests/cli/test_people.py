@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -150,6 +151,16 @@ def test_a_proxy_is_added_to_somebody_in_the_role_patient_alone(installed: Comma
         assert told in refused.err
     installed("user", "role", EMAIL, "NURSE")
     assert "NURSE" in installed("user", "patient", "add", EMAIL, "p1").err
+
+
+def test_patients_who_are_not_there_are_told_for_ids_are_misspelt(installed: Command, pat: str, tmp_path: Path):
+    told = installed("user", "patient", "add", EMAIL, "p3", "--json")
+    assert told.status == 0
+    assert all(f"There is no Patient {each} in loop-health yet" in told.err for each in ("p1", "p2", "p3"))
+    assert told.json["patients"] == ["p1", "p2", "p3"]
+    (tmp_path / "p3.ndjson").write_text('{"resourceType": "Patient", "id": "p3"}\n', "utf-8")
+    assert installed("load", str(tmp_path / "p3.ndjson")).status == 0
+    assert "Patient p3" not in installed("user", "patient", "add", EMAIL, "p3").err
 
 
 def test_security_AU4_a_reset_takes_the_secret_and_the_codes(installed: Command, fresh_database_url: str, pat: str):
