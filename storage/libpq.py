@@ -29,6 +29,8 @@ TEXT: Final = 0
 CONNECT_SECONDS: Final = 2
 MOST_PREPARED: Final = 200
 """Statements a connection keeps prepared; each takes memory of the server, and searches have endless shapes."""
+LONGEST_PREPARED: Final = 32_768
+"""Longer ones, of bytes, are prepared for one use: the plan of a hundred filters takes megabytes of the server."""
 GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 
@@ -157,21 +159,23 @@ class StatementNames:
             self._names.move_to_end(sql)
         return name
 
-    def fresh(self) -> bytes:
-        """Return a name that no statement ever had."""
-        return self._prefix + b"%d" % next(self._numbers)
+    def fresh(self, sql: bytes) -> bytes:
+        """Return a name that no statement ever had; none for a long one, whose place the next long one takes."""
+        return b"" if len(sql) > LONGEST_PREPARED else self._prefix + b"%d" % next(self._numbers)
 
     def keep(self, sql: bytes, name: bytes) -> None:
         """Note that a statement is prepared."""
-        self._names[sql] = name
+        if name:
+            self._names[sql] = name
 
     def forget(self, sql: bytes) -> None:
         """Note that a statement is not prepared after all."""
         self._names.pop(sql, None)
 
-    def make_room(self) -> tuple[bytes, bytes] | None:
+    def make_room(self, sql: bytes) -> tuple[bytes, bytes] | None:
         """Forget the statement that was not used for longest if there are many; it and its name, to be deallocated."""
-        return self._names.popitem(last=False) if len(self._names) >= MOST_PREPARED else None
+        is_full = len(self._names) >= MOST_PREPARED and len(sql) <= LONGEST_PREPARED
+        return self._names.popitem(last=False) if is_full else None
 
 
 async def connect(conninfo: str, options: str) -> psycopg.AsyncConnection[Any]:

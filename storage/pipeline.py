@@ -105,11 +105,11 @@ class PipelinedConnection(psycopg.AsyncConnection[Any]):
         steps: list[_Step] = []
         name = names.of(sql)
         if name is None:
-            oldest = names.make_room()
+            oldest = names.make_room(sql)
             if oldest is not None:
                 libpq.send_query_params(b"DEALLOCATE " + oldest[1], None)
                 steps.append(_Step(is_statement=False, undo=lambda: names.keep(*oldest)))
-            name = names.fresh()
+            name = names.fresh(sql)
             libpq.send_prepare(name, sql)
             names.keep(sql, name)
             steps.append(_Step(is_statement=False, undo=lambda: names.forget(sql)))

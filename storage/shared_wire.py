@@ -94,7 +94,7 @@ class SharedWire:
         sql = read.statement.sql
         name = self._names.of(sql)
         if name is None:
-            name = self._names.fresh()
+            name = self._names.fresh(sql)
             self._steps.append(_Step(read, prepares=True))
             self._libpq.send_prepare(name, sql)
             self._names.keep(sql, name)

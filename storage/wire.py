@@ -62,11 +62,11 @@ class Wire:
 
     async def _prepare(self, sql: bytes) -> bytes:
         """Prepare a statement and return its name; the one that was not used for longest makes room."""
-        oldest = self._names.make_room()
+        oldest = self._names.make_room(sql)
         if oldest is not None:
             self._libpq.send_query(b"DEALLOCATE " + oldest[1])
             await self._result()
-        name = self._names.fresh()
+        name = self._names.fresh(sql)
         self._libpq.send_prepare(name, sql)
         await self._result()
         self._names.keep(sql, name)

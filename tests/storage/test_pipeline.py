@@ -13,7 +13,7 @@ from itertools import pairwise
 import psycopg
 import pytest
 from psycopg import pq
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.exc import IntegrityError
 
 from storage import libpq
@@ -28,6 +28,7 @@ from storage.sql import Prepared
 from storage.store import ResourceStore
 from storage.tables.fhir import changes
 from storage.transaction import Change, UnitOfWork
+from storage.wire import Wire
 from tests.conftest import ORGANIZATION
 from tests.postgres import PostgresServer, execute
 from tests.regressions.shop import SYSTEM, observed
@@ -223,6 +224,24 @@ async def test_security_RL3_a_connection_keeps_so_many_statements_prepared_and_n
         await line.rollback()
     ((prepared,),) = await driver.fetch(Prepared("SELECT count(*) FROM pg_prepared_statements", {}), {})
     assert prepared == 5
+
+
+async def test_security_RL3_a_long_statement_is_prepared_for_one_use(
+    line: PipelinedConnection, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libpq, "LONGEST_PREPARED", 60)
+    monkeypatch.setattr(libpq, "MOST_PREPARED", 1)
+    kept = Prepared("SELECT count(*) FROM pg_prepared_statements", {})
+    long = [Prepared(f"SELECT {number} + %(more)s::int8 -- {'x' * 60}", {}) for number in range(10)]
+    driver = PsycopgDriver(line)
+    asked = [Question(kept, {}), *(Question(each, {"more": 1}) for each in long), Question(kept, {})]
+    for _ in range(2):
+        assert await driver.fetch_together(asked) == [[(1,)], *([(number + 1,)] for number in range(10)), [(1,)]]
+    wire = await Wire.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False), "")
+    for number, each in enumerate(long):
+        assert await wire.fetch(libpq.wire_statement(each.sql), {"more": 2}) == [(number + 2,)]
+    assert await wire.fetch(libpq.wire_statement(kept.sql), {}) == [(1,)]
+    await wire.close()
 
 
 async def test_more_goes_out_and_comes_back_than_buffers_hold(line: PipelinedConnection) -> None:
