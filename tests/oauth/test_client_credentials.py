@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
@@ -29,12 +28,6 @@ KEYS = {"RS384": RSAKey.generate_key(2048, private=True), "ES384": ECKey.generat
 JWKS = {"keys": [{**key.as_dict(private=False), "kid": name} for name, key in KEYS.items()]}
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 SCOPE = "system/Patient.rs system/Observation.cruds system/Condition.read"
-
-
-@pytest.fixture(scope="module")
-def http(site: Site) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.settings.base_url, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

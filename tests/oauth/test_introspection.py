@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -18,17 +17,6 @@ from tests.site import Site, site
 __all__ = ["site"]
 
 INACTIVE = {"active": False}
-
-
-@pytest.fixture(scope="module")
-def http(site: Site) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.settings.base_url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-async def person(database: Database) -> Person:
-    return await new_person(database)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
@@ -42,12 +41,6 @@ from tests.site import Site, site
 __all__ = ["site"]
 
 DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def http(site: Site) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.settings.base_url, timeout=30) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
@@ -13,12 +11,6 @@ from tests.oauth.test_token_endpoint import basic, exchange
 from tests.site import Site, site
 
 __all__ = ["site"]
-
-
-@pytest.fixture(scope="module")
-def http(site: Site) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.settings.base_url, timeout=30) as client:
-        yield client
 
 
 def refresh(http: httpx.Client, token: str, **more: str) -> httpx.Response:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 
 from storage.engine import Database
 from storage.repositories.entities import Client
-from tests.oauth.granting import SECRET, Granted, Person, grant, new_client, new_person, refresh_form, refused
+from tests.oauth.granting import SECRET, Granted, Person, grant, new_client, refresh_form, refused
 from tests.oauth.test_token_endpoint import basic, exchange
 from tests.site import Site, site
 
@@ -17,19 +15,8 @@ __all__ = ["site"]
 
 
 @pytest.fixture(scope="module")
-def http(site: Site) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.settings.base_url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
 async def app(database: Database) -> Client:
     return await new_client(database)
-
-
-@pytest.fixture(scope="module")
-async def person(database: Database) -> Person:
-    return await new_person(database)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import time
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import httpx
@@ -39,17 +38,6 @@ from tests.oauth.granting import (
 from tests.site import Site, site
 
 __all__ = ["site"]
-
-
-@pytest.fixture(scope="module")
-def http(site: Site) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=site.settings.base_url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-async def person(database: Database) -> Person:
-    return await new_person(database)
 
 
 @pytest.fixture
