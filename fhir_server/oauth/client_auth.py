@@ -183,10 +183,10 @@ async def _refuse(
     refused so often that nothing more is recorded of it.
     """
     service = service_of(request)
-    if counts:
-        await count_failure(service, CLIENT, value)
     name = client.id if client is not None else "unknown"
     log.warning("client_refused", client=claimed or name, why=why)
     service.require_pace(request, REFUSED)
+    if counts:
+        await count_failure(service, CLIENT, value)
     act = Act(name, APP, "client", "authenticate", outcome="denied", status=InvalidClient.status, client_id=name)
     await service.note(request, client.organization_id if client is not None else None, act)

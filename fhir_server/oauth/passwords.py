@@ -27,6 +27,8 @@ HASHER: Final = PasswordHasher(time_cost=3, memory_cost=65_536, parallelism=4, h
 FLOOR: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, hash_len=32, salt_len=16)
 """Argon2id with the least that OWASP's Password Storage Cheat Sheet allows."""
 BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
+LONGEST_TYPED: Final = 8 * LONGEST
+"""Of what is longer no normal form is made: for a row of accents that takes their number squared."""
 BCRYPT_BYTES: Final = 72
 """bcrypt never looked at more of a password."""
 CLIENT_SECRETS: Final = "client secrets"
@@ -43,7 +45,7 @@ def hash_password(password: str, *, owner: str = "", hasher: PasswordHasher = HA
     Raises PasswordRefused for one that is too short, too long, common, or the owner's own address. There are no rules
     of composition, and nothing is cut.
     """
-    normal = unicodedata.normalize("NFKC", password)
+    normal = unicodedata.normalize("NFKC", password) if len(password) <= LONGEST_TYPED else password
     if not SHORTEST <= len(normal) <= LONGEST:
         raise PasswordRefused(f"A password has {SHORTEST} to {LONGEST} characters.")
     folded = normal.casefold()
@@ -101,7 +103,9 @@ def unknown_hash(hasher: PasswordHasher) -> str:
 
 
 def _normal(password: str) -> bytes:
-    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+    """Return what is hashed. What is longer than any password stays as it is, and so fits none."""
+    normal = unicodedata.normalize("NFKC", password) if len(password) <= LONGEST_TYPED else password
+    return normal.encode("utf-8", "surrogatepass")
 
 
 @cache

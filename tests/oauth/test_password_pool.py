@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import unicodedata
+from collections.abc import Callable
 
 import bcrypt
 import pytest
@@ -134,3 +136,18 @@ async def test_security_AU1_a_new_password_that_is_refused_says_why():
 def test_the_setting_chooses_the_cost():
     assert hasher_of(Settings()) is HASHER
     assert hasher_of(Settings(password_hashing="floor")) is FLOOR
+
+
+def test_security_IN7_what_is_longer_than_any_password_is_not_normalised_and_fits_none(monkeypatch: pytest.MonkeyPatch):
+    composed = passwords.hash_password("e\u0301tonnante lanterne", hasher=passwords.FLOOR)
+    assert passwords.verify_password(composed, "\u00e9tonnante lanterne")
+    accents = "a" + "\u0300" * 5000 + "\u0316" * 5000  # whose order takes their number squared to find
+    monkeypatch.setattr(passwords.unicodedata, "normalize", _of_few)
+    assert not passwords.verify_password(composed, accents)
+    with pytest.raises(passwords.PasswordRefused):
+        passwords.hash_password(accents, hasher=passwords.FLOOR)
+
+
+def _of_few(form: str, text: str, normalize: Callable[[str, str], str] = unicodedata.normalize) -> str:
+    assert len(text) <= passwords.LONGEST_TYPED
+    return normalize(form, text)
