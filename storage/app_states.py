@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, func, insert, select, update
@@ -15,6 +16,8 @@ from storage.transaction import UnitOfWork
 
 NOTHING: Final = "[]"
 """The extensions of a state that was deleted: none of what it held is kept."""
+
+_LOCK: Final = Prepared("SELECT pg_advisory_xact_lock(%(key)s::int8)", {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,19 @@ async def find_states(reader: Reader, organization_id: str, key: StateKey) -> li
     return [_state(row) for row in rows]
 
 
+def _lock_of(organization_id: str, key: StateKey) -> int:
+    """Return an int8 for a coding and subject; it is no key of `storage/conditional.py` but by rare chance."""
+    text = "\x00".join(["app_states", organization_id, key.system, key.code, key.subject or ""])
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+
+
 async def count_states(unit: UnitOfWork, key: StateKey) -> int:
-    """Return how many states there are of a coding and subject."""
+    """Return how many states there are of a coding and subject; nobody else adds one until the unit of work ends.
+
+    On SQLite a unit of work is alone anyway. Raises ConcurrencyConflict when the wait for others takes too long.
+    """
+    if unit.driver.dialect == "postgresql":
+        await unit.driver.fetch(_LOCK, {"key": _lock_of(unit.organization_id, key)})
     rows = app_states.c
     conditions = (
         rows.organization_id == unit.organization_id,

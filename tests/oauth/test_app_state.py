@@ -332,6 +332,16 @@ def test_smart_ST3_there_are_some_states_of_a_code_and_subject_and_no_end_of_the
     assert len(user.found(subject=PRACTITIONER)) == MOST_STATES
 
 
+def test_smart_ST3_no_more_are_made_by_making_them_at_once(user: States):
+    async def make() -> list[int]:
+        async with httpx.AsyncClient(base_url=user.http.base_url, headers=user.http.headers, timeout=30) as client:
+            sent = (client.post("/Basic", json=user.basic(subject=PRACTITIONER)) for _ in range(MOST_STATES + 6))
+            return [answer.status_code for answer in await asyncio.gather(*sent)]
+
+    assert sorted(asyncio.run(make())) == [*[201] * MOST_STATES, *[422] * 6]
+    assert len(user.found(subject=PRACTITIONER)) == MOST_STATES
+
+
 # --- ST4: preconditions -----------------------------------------------------------------------------------------------
 
 
