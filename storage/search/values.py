@@ -4,11 +4,12 @@ Everything here is pure. Both sides of a comparison, the stored value and the on
 """
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -26,6 +27,13 @@ HIGHEST: Final = b"\xff"
 
 LONGEST_TEXT: Final = 200
 """Characters of a string that are indexed; the rest of a longer one is neither matched nor sorted by."""
+
+HARMLESS_TEXT: Final = 1000
+"""Characters of a text that is normalised in no time, whatever it is."""
+MOST_MARKS: Final = 32
+"""No language writes more in a row (Unicode UAX #15, stream-safe text: 30)."""
+_DECOMPOSED_TO_MARKS: Final = "\u0f73\u0f75\u0f81\uff9e\uff9f"
+"""Characters that are no marks and are decomposed to marks alone."""
 
 _EXACT: Final = Context(prec=2000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
@@ -149,7 +157,7 @@ def folded_letter(text: str) -> str:
 
 def exact_text(text: str) -> str:
     """Return what `:exact` compares: the text in NFC; of a text longer than LONGEST_TEXT its start and a digest."""
-    composed = unicodedata.normalize("NFC", text)
+    composed = text if _few_marks_in_a_row(text) is not text else unicodedata.normalize("NFC", text)
     if len(composed) <= LONGEST_TEXT:
         return composed
     return composed[:LONGEST_TEXT] + "…" + blake2b(composed.encode(), digest_size=16).hexdigest()
@@ -161,7 +169,25 @@ def indexed_uri(uri: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKD", text) if unicodedata.category(c) != "Mn")
+    normal = unicodedata.normalize("NFKD", _few_marks_in_a_row(text))
+    return "".join(c for c in normal if unicodedata.category(c) != "Mn")
+
+
+def _few_marks_in_a_row(text: str) -> str:
+    """Return text with at most MOST_MARKS marks in a row; the very same where there are no more.
+
+    Normalisation puts marks in order, which takes their number squared: a text of nothing else would stop the worker.
+    """
+    if len(text) <= HARMLESS_TEXT:
+        return text
+    shortened = _rows_of_marks().sub(r"\1", text)
+    return shortened if len(shortened) < len(text) else text
+
+
+@cache
+def _rows_of_marks() -> re.Pattern[str]:
+    marks = "".join(character for character in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(character))
+    return re.compile(f"([{marks}{_DECOMPOSED_TO_MARKS}]{{{MOST_MARKS}}})[{marks}{_DECOMPOSED_TO_MARKS}]+")
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

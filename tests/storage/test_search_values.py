@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from storage.search import values as index_values
 from storage.search.ucum import canonical_quantity
 from storage.search.values import (
     HIGHEST,
@@ -294,3 +295,20 @@ def test_conversion_keeps_the_order(left, right, code):
     assume(all(abs(number.adjusted()) < 1000 for number in (left, right)))
     one, other = canonical_quantity(left, code)[0], canonical_quantity(right, code)[0]
     assert (one <= other) if left <= right else (one >= other)
+
+
+MANY = 200_000
+
+
+@pytest.mark.parametrize("marks", ["\u0300\u0316", "\u0300\uff9e"], ids=["marks", "what is decomposed to marks"])
+def test_security_IN7_a_row_of_accents_costs_no_more_than_it_is_long(marks: str, monkeypatch: pytest.MonkeyPatch):
+    text, normalize = "a" + marks[0] * MANY + marks[1] * MANY, unicodedata.normalize
+
+    def of_few(form: str, part: str) -> str:
+        assert len(part) <= index_values.HARMLESS_TEXT
+        return normalize(form, part)
+
+    monkeypatch.setattr(index_values.unicodedata, "normalize", of_few)
+    assert index_values.fold(text).startswith("a")
+    assert index_values.exact_text(text).startswith("a\u0300")
+    assert index_values.exact_text(text) != index_values.exact_text(text + "b")
