@@ -6,10 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.access import RESOURCE_TYPES, Caller, access_for_read, authorise
+from fhir_server.access import RESOURCE_TYPES, Caller, _rights, access_for_read, authorise
 from fhir_server.errors import NotAuthorised
+from fhir_server.oauth.filters import parse_filter
 from storage.access import Access, Reach, Right
 from storage.errors import InteractionForbidden
+from storage.search.compile import compile_plan
+from storage.search.lower import Lowering
+from storage.search.plan import plan_ids
+from storage.store import _read_statement
 
 
 def access_of(scope: str, role: str = "CLINICIAN", patient: str | None = None, fhir_user: str | None = None) -> Access:
@@ -181,3 +186,33 @@ def test_smart_E18_the_fhir_user_is_readable_whatever_a_filter_says():
     access = access_of("user/Practitioner.rs?identifier=somebody-else", fhir_user="Practitioner/dr-1")
     assert access_for_read(access, "Practitioner", "dr-1").reach("Practitioner", Right.READ) is Reach.ORGANIZATION
     assert access_for_read(access, "Practitioner", "dr-2").reach("Practitioner", Right.READ).is_granular
+
+
+def test_ten_thousand_filters_make_one_statement_and_are_not_remembered_for_ever():
+    reaches, before = set(), _read_statement.cache_info().misses
+    for number in range(10_000):
+        access = access_of(f"patient/Observation.rs?code=http://loinc.org|{number}", "APP", "p1")
+        reaches.add(access.reach("Observation", Right.READ))
+        if not number % 100:
+            _read_statement("postgresql", access.reach("Observation", Right.READ))
+    assert len(reaches) == 1
+    assert _read_statement.cache_info().misses - before <= 1
+    assert _rights.cache_info().currsize <= 256
+    assert parse_filter.cache_info().currsize <= 1024
+
+
+def test_of_endless_shapes_of_filters_so_many_statements_are_kept():
+    """Which of six parameters there are, and whether each has one value or several, is another shape each."""
+    names = ("status", "category", "code", "method", "performer", "specimen")
+    caches = (_read_statement, compile_plan)
+    for number in range(1, 3**6, 7):
+        asked = [(name, number // 3**at % 3) for at, name in enumerate(names)]
+        text = "&".join(f"{name}={','.join(['Device/a', 'Device/b'][:values])}" for name, values in asked if values)
+        access = access_of(f"patient/Observation.rs?{text}", "APP", "p1")
+        for engine in ("postgresql", "sqlite"):
+            _read_statement(engine, access.reach("Observation", Right.READ))
+            compile_plan(plan_ids("Observation", (), access, Lowering(access, 0), 1), engine)
+    for cache in caches:
+        info = cache.cache_info()
+        assert info.maxsize is not None
+        assert info.currsize <= info.maxsize <= 512
