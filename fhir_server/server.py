@@ -6,6 +6,7 @@ import os
 import signal
 import tempfile
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -15,7 +16,7 @@ from fhir_server.http_protocol import HttpProtocol
 from fhir_server.logging import configure_logging
 from fhir_server.oauth.providers import load_providers
 from fhir_server.search_parameters import take_up_search_parameters
-from fhir_server.settings import PREFIX, Settings
+from fhir_server.settings import LOOPBACK, PREFIX, Settings
 from fhir_server.workers import supervise
 from storage.revision import check_revision
 
@@ -53,6 +54,12 @@ def run(settings: Settings) -> None:
         _log.warning(
             "no_second_wall", reason="SQLite has no row-level security; organizations are kept apart by us alone"
         )
+    if _is_open_to_readers(settings):
+        _log.warning(
+            "no_tls",
+            reason="FHIR_SERVER_BASE_URL is http: passwords, codes and tokens can be read on their way; "
+            "put a proxy that speaks https before the server and name its address",
+        )
     _log.info("serving", address=f"http://{settings.host}:{settings.port}", fhir_base=settings.fhir_base)
     _end_well()
     with tempfile.TemporaryDirectory(prefix="fhir-metrics-") as folder:
@@ -63,6 +70,12 @@ def run(settings: Settings) -> None:
             supervise(uvicorn.Config(FACTORY, **address, **OPTIONS), APPLICATION)
         else:
             uvicorn.run(FACTORY, **address, **OPTIONS)
+
+
+def _is_open_to_readers(settings: Settings) -> bool:
+    """Say whether clients reach the server in the clear from other machines."""
+    address = urlsplit(settings.base_url)
+    return address.scheme == "http" and address.hostname not in LOOPBACK
 
 
 def _end_well() -> None:

@@ -42,9 +42,9 @@ def workers_of(process: subprocess.Popen[bytes]) -> set[int]:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     port = free_port()
-    env = environment(folder, port)
+    env = environment(folder, port) | settings
     made = command("init", env=env)
     made.communicate(timeout=60)
     assert made.returncode == 0
@@ -73,6 +73,15 @@ def test_sigterm_ends_the_server_with_status_0(tmp_path):
         _, logged = process.communicate(timeout=30)
         assert process.returncode == 0
     assert b"no_second_wall" in logged  # security TN-5
+    assert b"no_tls" not in logged
+
+
+@pytest.mark.parametrize(("address", "warns"), [("http://fhir.example.org", True), ("https://fhir.example.org", False)])
+def test_smart_B1_an_address_in_the_clear_is_warned_of(tmp_path, address, warns):
+    with serving(tmp_path, FHIR_SERVER_BASE_URL=address) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        logged = b"".join(process.communicate(timeout=30))
+    assert (b"no_tls" in logged) == warns
     assert b"Traceback" not in logged
 
 
