@@ -142,11 +142,12 @@ _LETTERS: Final = str.maketrans(
 def fold(text: str) -> str:
     """Return text without regard to case, accents and the amount of space, cut to LONGEST_TEXT (search.html#string).
 
-    A value matches when its folded form starts with the folded form asked for. Punctuation counts.
+    A value matches when its folded form starts with the folded form asked for. Punctuation counts. Of a text beyond
+    ASCII the first HARMLESS_TEXT characters are looked at.
     """
     if text.isascii():
         return " ".join(text.lower().split())[:LONGEST_TEXT]
-    bare = _without_marks(folded_letter(_without_marks(text)))
+    bare = _without_marks(folded_letter(_without_marks(text[:HARMLESS_TEXT])))
     return " ".join(bare.split())[:LONGEST_TEXT].rstrip()
 
 
@@ -169,8 +170,7 @@ def indexed_uri(uri: str) -> str:
 
 
 def _without_marks(text: str) -> str:
-    normal = unicodedata.normalize("NFKD", _few_marks_in_a_row(text))
-    return "".join(c for c in normal if unicodedata.category(c) != "Mn")
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if unicodedata.category(c) != "Mn")
 
 
 def _few_marks_in_a_row(text: str) -> str:

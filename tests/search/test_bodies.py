@@ -294,6 +294,12 @@ async def test_PostgreSQL_folds_texts_as_the_index_does(postgres_database: Datab
     assert await folds(postgres_database, [text]) == [fold(text)]
 
 
+async def test_security_IN7_PostgreSQL_folds_a_row_of_accents_in_no_time(postgres_database: Database) -> None:
+    """Their order takes their number squared to find: without a limit the statement would be given up."""
+    text = "a" + "\u0300" * 200_000 + "\u0316" * 200_000 + "b"
+    assert await folds(postgres_database, [text]) == [fold(text)] == ["a"]
+
+
 async def test_bodies_of_deleted_resources_are_no_fault(library: Library) -> None:
     """PostgreSQL may look into a body before it looks whether there is one: a row that is away must not tell so."""
     for at in range(6):

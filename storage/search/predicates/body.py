@@ -20,7 +20,7 @@ from sqlalchemy.types import Boolean, Text
 from capability.search_parameters import SearchParameter
 from storage.search.bodies import LONGEST_ORDER, BodyPart, body_name, body_paths
 from storage.search.shape import BodyIs, BodySource, BodyStarts
-from storage.search.values import LONGEST_TEXT, folded_letter
+from storage.search.values import HARMLESS_TEXT, LONGEST_TEXT, folded_letter
 from storage.tables.metadata import Identifier
 
 
@@ -189,7 +189,7 @@ def _folded(text: str, compiler: SQLCompiler) -> str:
     letters = _letters()
     sources = _constant("fold_letters", letters.sources + _marks(), compiler)
     targets = _constant("fold_targets", letters.targets, compiler)
-    bare = f"translate(normalize({text}, NFKD), {sources}, {targets})"
+    bare = f"translate(normalize(left({text}, {HARMLESS_TEXT}), NFKD), {sources}, {targets})"
     for one, several in letters.several:
         bare = f"replace({bare}, '{one}', '{several}')"
     bare = f"translate(normalize({bare}, NFKD), {_constant('fold_marks', _marks(), compiler)}, '')"
