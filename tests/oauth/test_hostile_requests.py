@@ -11,18 +11,21 @@ import base64
 import json
 import random
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.routing import Route
 
 from fhir_server.oauth.routes import oauth_routes
-from fhir_server.pages.browser import browser_key, cookie_name, form_token
+from fhir_server.pages.browser import browser_key, browser_of, cookie_name, form_token
 from storage.authorization.opaque import new_opaque
 from storage.authorization.sessions import Session, add_session
 from storage.repositories.entities import Client, User
@@ -303,3 +306,34 @@ def test_other_methods_are_405_and_nobody_keeps_that(open_site: Site, path: str)
     assert answer.status_code == 405
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("value", ['"%s"' % ("\\" * 60_000), '"%s"' % ("\\012" * 15_000), "=" * 60_000, ";" * 60_000])
+def test_security_IN7_a_cookie_costs_no_more_than_it_is_long(value: str):
+    """`request.cookies` would take seconds (CVE-2024-7592); nobody is signed in by then."""
+    lines = 0
+
+    def count(_frame, event, _argument) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    service = SimpleNamespace(settings=SimpleNamespace(base_url="http://127.0.0.1"))
+    scope = {"type": "http", "headers": [(b"cookie", f"fhir-server={value}".encode())]}
+    request = Request({**scope, "app": SimpleNamespace(state=SimpleNamespace(oauth=service))})
+    sys.settrace(count)
+    try:
+        assert browser_of(request) is None
+    finally:
+        sys.settrace(None)
+    assert lines < 5 * len(value)
+    assert "_cookies" not in vars(request)
+
+
+def test_the_last_cookie_of_the_name_counts(open_site: Site):
+    hostile = attacker(open_site)
+    hostile.renew()
+    name = cookie_name(open_site.settings)
+    cookies = f"other=1; {name}={'x' * 43};{name}= {hostile.browser} ; more"
+    answer = httpx.get(f"{open_site.settings.base_url}/account", headers={"Cookie": cookies})
+    assert answer.status_code == 200
