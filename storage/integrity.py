@@ -72,7 +72,8 @@ async def check_references(
     """Check what must resolve: with `enforce` every literal reference, else those of patient-scoped writes to Patients.
 
     `bound` are the writes whose caller is bound to one patient: for them what they cannot see is not there, so that
-    nobody learns by writing who else is (AZ-6). What the same batch writes counts as there. Raises UnresolvedReference.
+    nobody learns by writing who else is (AZ-6). Neither is for anybody what a filter hides. What the same batch writes
+    counts as there. Raises UnresolvedReference.
     """
     expected: dict[Reach, dict[int, tuple[str, str]]] = {}
     for pending in pendings:
@@ -82,7 +83,8 @@ async def check_references(
         for reference, path in literal_references(pending.resource, pending.key.resource_type):
             key = key_of(reference, unit.base_url)
             if key is not None and (enforce or key.resource_type == "Patient"):
-                reach = _seen(access, key.resource_type) if is_bound else Reach.ORGANIZATION
+                seen = _seen(access, key.resource_type)
+                reach = seen if is_bound or seen.is_granular else Reach.ORGANIZATION
                 expected.setdefault(reach, {})[key.hash] = (reference, path)
     for reach, references in expected.items():
         for pending in pendings:

@@ -24,3 +24,29 @@ def test_fhir_C5_enforced_references_need_their_target(database_url):
         assert issues(answer)[0]["expression"] == ["Observation.subject.reference"]
         key = fhir.post("/Patient", json=patient()).json()["id"]
         assert fhir.post("/Observation", json=observation(f"Patient/{key}")).status_code == 201
+
+
+def test_security_AZ6_enforced_references_tell_nothing_of_what_a_filter_hides(database_url):
+    with running_site(database_url, references="enforce") as site:
+        fhir = site.client()
+        who = fhir.post("/Patient", json=patient()).json()["id"]
+        visits = {"absent": "not-there"}
+        for status in ("finished", "planned"):
+            visit = {
+                "resourceType": "Encounter",
+                "status": status,
+                "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+                "subject": {"reference": f"Patient/{who}"},
+            }
+            visits[status] = fhir.post("/Encounter", json=visit).raise_for_status().json()["id"]
+        caller = site.client("user/Observation.c user/Encounter.rs?status=finished", role="CLINICIAN")
+        told = {
+            name: caller.post(
+                "/Observation", json=observation(f"Patient/{who}", encounter={"reference": f"Encounter/{key}"})
+            )
+            for name, key in visits.items()
+        }
+        assert told["finished"].status_code == 201
+        assert told["planned"].status_code == told["absent"].status_code == 422
+        texts = [told[name].text.replace(visits[name], "") for name in ("planned", "absent")]
+        assert len({text.partition("diagnostics")[2] for text in texts}) == 1
