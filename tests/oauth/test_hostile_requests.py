@@ -21,11 +21,14 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.routing import Route
 
+from fhir_server.app import create_app
 from fhir_server.oauth.routes import oauth_routes
 from fhir_server.pages.browser import browser_key, browser_of, cookie_name, form_token
+from fhir_server.settings import Settings
 from storage.authorization.opaque import new_opaque
 from storage.authorization.sessions import Session, add_session
 from storage.repositories.entities import Client, User
@@ -337,3 +340,10 @@ def test_the_last_cookie_of_the_name_counts(open_site: Site):
     cookies = f"other=1; {name}={'x' * 43};{name}= {hostile.browser} ; more"
     answer = httpx.get(f"{open_site.settings.base_url}/account", headers={"Cookie": cookies})
     assert answer.status_code == 200
+
+
+def test_security_IN7_no_address_reads_cookies_by_the_way():
+    settings = Settings(base_url="http://127.0.0.1", secret="s" * 40, dev=True)
+    routes = create_app(settings)._rest.router.routes
+    assert {"/", "/healthz", "/readyz", "/metrics"} <= {each.path for each in routes if isinstance(each, Route)}
+    assert not [each for each in routes if isinstance(each, APIRoute)]
