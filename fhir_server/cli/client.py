@@ -78,6 +78,8 @@ def add(
     )
     facts = run(lambda installation: add_client(installation, asked, jwks))
     print_facts(facts, as_json=as_json)
+    if facts["type"] != "backend" and not facts["redirect_uris"]:
+        note("It has no --redirect-uri: nobody can sign in through it.")
     _tell_once(facts.get("client_secret"))
 
 

@@ -39,6 +39,15 @@ def test_smart_R1_everything_that_a_client_record_says_can_be_given(installed: C
     assert facts["organization"] == "health-hub"
 
 
+def test_smart_R3_an_app_without_a_redirect_address_is_told_that_nobody_signs_in_through_it(installed: Command):
+    told = "nobody can sign in through it"
+    assert told in installed(*ADD, "--type", "public").err
+    other = ("client", "add", "--id", "b", "--type", "public", "--scope", "openid")
+    assert told not in installed(*other, "--redirect-uri", "https://app.example/cb").err
+    service = ("client", "add", "--id", "c", "--type", "backend", "--scope", "system/*.rs")
+    assert told not in installed(*service).err
+
+
 def test_smart_R3_a_native_app_is_public(installed: Command):
     native = ("--redirect-uri", "http://127.0.0.1/cb", "--native")
     assert installed(*ADD, "--type", "public", *native).status == 0
