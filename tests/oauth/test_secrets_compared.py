@@ -14,10 +14,7 @@ SPEAKS_OF_SECRETS: Final = re.compile(
     r"secret|mac$|digest$|verifier|challenge|signature|password|hash$|nonce|otp$|token$", re.IGNORECASE
 )
 PUBLIC: Final = {
-    "password_hash == before": "a database compares it, in the statement that replaces it",
     "token == self.own_token": "both come from the one who asks",
-    "token == digest(token)": "a database looks the digest of a random value up",
-    "token == bindparam": "a database looks the digest of a random value up",
     "self._left[0] == token": "a token of FHIRPath",
     "kind == SearchType.TOKEN": "a type of search parameters",
 }
@@ -31,12 +28,16 @@ PREDICTABLE: Final = {
 
 
 def comparisons() -> Iterator[str]:
-    """Give the comparisons by `==` and `!=` of anything that is called like a secret."""
+    """Give the comparisons by `==` and `!=` of anything that is called like a secret.
+
+    Columns (`table.c.name`) are a database's to compare: what is looked up there is a digest of a random value, or a
+    hash that is about to be replaced.
+    """
     for _, tree in modules():
         for node in ast.walk(tree):
             if isinstance(node, ast.Compare) and any(isinstance(each, (ast.Eq, ast.NotEq)) for each in node.ops):
                 sides = (node.left, *node.comparators)
-                if any(SPEAKS_OF_SECRETS.search(name_of(side)) for side in sides):
+                if not any(map(is_column, sides)) and any(SPEAKS_OF_SECRETS.search(name_of(side)) for side in sides):
                     yield ast.unparse(node)
 
 
@@ -44,6 +45,10 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
     for room in ROOMS:
         for path in sorted((ROOT / room).rglob("*.py")):
             yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def is_column(side: ast.expr) -> bool:
+    return isinstance(side, ast.Attribute) and isinstance(side.value, ast.Attribute) and side.value.attr == "c"
 
 
 def name_of(side: ast.expr) -> str:
