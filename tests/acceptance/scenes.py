@@ -89,7 +89,7 @@ class Caller:
         if name and not FILTERS[name](row.resource):
             return False
         if extent == "agreed":
-            return row.owners <= {OWN}
+            return row.owners == {OWN}
         return extent == "all" or row.resource["resourceType"] in DIRECTORY or self.patient in row.owners
 
 
