@@ -6,8 +6,9 @@ Migrations are forward-only. One upgrade is one transaction: killed half-way, it
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,8 @@ FIRST_WITH_INDEX: Final = "0005"
 UPGRADE_LOCK: Final = 0x66686972  # "fhir"
 LOCK_TIMEOUT: Final = "10s"
 """How long an upgrade waits for a table that others use, before it gives up and nothing has happened."""
+LOG_ATTEMPTS: Final = 100
+LOG_PAUSE_SECONDS: Final = 0.1
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -45,7 +48,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """
     target = make_url(url)
     if target.get_backend_name() == "sqlite" and target.database:
-        Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_file(Path(target.database))
     with _translated_errors(), _engine(url).begin() as connection:
         _lock(connection)
         found = _revision(connection)
@@ -90,7 +93,7 @@ def create_audit_file(path: Path) -> None:
 
     Its tables have the shape of `rbac_logs` and `audit_seals`, and refuse changes like those.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_file(path)
     with _engine(f"sqlite:///{path}").begin() as connection:
         if inspect(connection).has_table(audit.rbac_logs.name):
             return
@@ -98,6 +101,23 @@ def create_audit_file(path: Path) -> None:
             table.create(connection)
             for statement in triggers.append_only_sqlite(table):
                 connection.exec_driver_sql(statement)
+
+
+def _make_file(path: Path) -> None:
+    """Make a SQLite file unless it exists, with a write-ahead log from the beginning.
+
+    Connections that change to it all at once are told that the file is locked, and wait for nothing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, LOG_ATTEMPTS + 1):
+        try:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == LOG_ATTEMPTS:
+                raise DatabaseUnavailable from None
+            time.sleep(LOG_PAUSE_SECONDS)
 
 
 @contextmanager
