@@ -48,6 +48,7 @@ EXAMPLES = [
     (errors.UnresolvedEntry("Observation.subject"), 400, "not-found"),
     (errors.ConditionalReferenceFailed("Observation.subject"), 412, "multiple-matches"),
     (errors.PreconditionFailed("It exists."), 412, "conflict"),
+    (errors.PreconditionRequired("Name the version that you know."), 428, "business-rule"),
     (errors.MultipleMatches(), 412, "multiple-matches"),
     (errors.UnsupportedPatch(), 415, "not-supported"),
     (errors.NoMatch(), 404, "not-found"),
