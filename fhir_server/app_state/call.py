@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from random import getrandbits
 from typing import Any, Final
 
 from capability.smart import APP_STATE_PATH
 from fhir_server.access import BREAK_GLASS, Caller
 from fhir_server.fhir.body import Receive
-from fhir_server.fhir.request import Origin
+from fhir_server.fhir.request import Origin, joined_headers, origin_of
 from fhir_server.fhir.trail import ANONYMOUS, REFUSALS
 from storage.app_states import StateKey
 from storage.audit import AuditRecord
@@ -25,7 +24,6 @@ _INTERACTIONS: Final = {
     "GET": "search-type",
     "HEAD": "search-type",
 }
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
 _STATE: Final = re.compile(r"/Basic/([A-Za-z0-9\-.]{1,64})")
 
 
@@ -64,25 +62,9 @@ class Call:
 def call_of(scope: Any, receive: Receive) -> Call:
     """Return the request of an ASGI scope; headers that came several times are joined by commas."""
     raw: Sequence[tuple[bytes, bytes]] = scope["headers"]
-    headers = _joined(raw)
-    peer = scope.get("client")
-    sent = headers.get("x-request-id", "")
-    origin = Origin(
-        request_id=sent if _REQUEST_ID.match(sent) else f"{getrandbits(64):016x}",
-        method=scope["method"],
-        address=peer[0] if peer else "",
-        user_agent=headers.get("user-agent", ""),
-    )
+    headers = joined_headers(raw)
     path = scope["path"].removeprefix(APP_STATE_PATH)
-    return Call(origin, headers, raw, path, scope["query_string"], receive)
-
-
-def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return headers
+    return Call(origin_of(scope, headers), headers, raw, path, scope["query_string"], receive)
 
 
 def record_of(call: Call, status: int, organization_id: str, *, ids: Sequence[str] = ()) -> AuditRecord:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-import structlog
-
 from fhir_server.app_state.call import Call, call_of, record_of
 from fhir_server.app_state.interactions import OF_STATE, OF_TYPE, Interaction
 from fhir_server.errors import UnknownAddress
 from fhir_server.fhir.body import ClientGone, Receive
+from fhir_server.fhir.dispatch import failed
 from fhir_server.fhir.response import Response
 from fhir_server.oauth.service import OAuthService
-from fhir_server.outcome import CONTENT_TYPE, outcome_for
+from fhir_server.outcome import CONTENT_TYPE
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -24,11 +23,8 @@ COMMON: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-INTERNAL_ERROR: Final = 500
 UNAVAILABLE: Final = 503
 _BODY_UNREAD: Final = frozenset({408, 413})
-
-_log = structlog.get_logger("fhir_server.app_state")
 
 
 class AppStateApplication:
@@ -55,7 +51,7 @@ class AppStateApplication:
     async def refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request with an error, without looking at it; nothing is accessed, so nothing is recorded."""
         call = call_of(scope, receive)
-        await _send(send, call, _failed(error, call))
+        await _send(send, call, failed(error, call.origin))
 
 
 async def _answer(call: Call, service: OAuthService) -> Response:
@@ -68,33 +64,20 @@ async def _answer(call: Call, service: OAuthService) -> Response:
     except ClientGone:
         raise
     except Exception as error:  # noqa: BLE001 the one place where errors become answers
-        response = _failed(error, call)
+        response = failed(error, call.origin)
         if response.status >= UNAVAILABLE:
             return response  # nothing was done or shown, and what failed is most likely the place to record it
         try:
             await service.audit.record(record_of(call, response.status, service.settings.organization))
         except Exception as failure:  # noqa: BLE001 no answer leaves without its record
-            return _failed(failure, call)
+            return failed(failure, call.origin)
         return response
 
 
 def _methods(call: Call) -> Response:
     if not call.is_type and call.state_id is None:
-        return _failed(UnknownAddress("Nothing is served at this address; states are at /app-state/Basic."), call)
+        return failed(UnknownAddress("Nothing is served at this address; states are at /app-state/Basic."), call.origin)
     return Response(204, b"", {"Allow": ", ".join(OF_TYPE if call.is_type else OF_STATE)})
-
-
-def _failed(error: Exception, call: Call) -> Response:
-    status, headers, body = outcome_for(error, call.origin.request_id)
-    if status >= INTERNAL_ERROR:
-        _log.error(
-            "request_failed",
-            error=type(error).__name__,
-            status=status,
-            request_id=call.origin.request_id,
-            exc_info=error if status == INTERNAL_ERROR else None,
-        )
-    return Response(status, body, headers)
 
 
 async def _send(send: Send, call: Call, response: Response) -> None:

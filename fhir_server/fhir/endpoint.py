@@ -5,9 +5,7 @@ It is plain ASGI because every read passes here (design Decision 9). Errors beco
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from random import getrandbits
+from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any, Final
 
@@ -29,7 +27,7 @@ from fhir_server.fhir.negotiation import (
 )
 from fhir_server.fhir.packing import LEAST_PACKED, packed
 from fhir_server.fhir.parse.search import parse_pairs
-from fhir_server.fhir.request import FhirRequest, Origin
+from fhir_server.fhir.request import FhirRequest, joined_headers, origin_of
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.routing import Interaction, Route, methods_at, route
 from fhir_server.fhir.service import Service
@@ -48,7 +46,6 @@ _COMMON: Final = (
     (b"vary", b"Accept, Accept-Encoding, Authorization, Origin, Prefer"),
     (b"x-content-type-options", b"nosniff"),
 )
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
 _BODY_UNREAD: Final = frozenset({408, 413})
 _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
 
@@ -162,16 +159,10 @@ class _Call:
         self.raw_headers = scope["headers"]
         self.raw_query: bytes = scope["query_string"]
         self.query = self.raw_query.decode("latin-1")
-        self.headers = _joined(self.raw_headers)
+        self.headers = joined_headers(self.raw_headers)
         fields = sum(len(name) + len(value) for name, value in self.raw_headers)
         self.size = fields + len(self.raw_query) + len(self.path)
-        client = scope.get("client")
-        self.origin = Origin(
-            request_id=_request_id(self.headers.get("x-request-id")),
-            method=self.method,
-            address=client[0] if client else "",
-            user_agent=self.headers.get("user-agent", ""),
-        )
+        self.origin = origin_of(scope, self.headers)
         self.pretty = False
         self.access: Access | None = None
         self.route: Route | None = None
@@ -188,22 +179,6 @@ class _Call:
         if self.route is None or not self.route.template.endswith("/_search"):
             require_json_acceptable(self.headers.get("accept", ""), first(pairs, "_format"))
         return pairs
-
-
-def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name, repeated ones joined by commas (RFC 9110 §5.3)."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return headers
-
-
-def _request_id(sent: str | None) -> str:
-    """Return the id that the client gave the request, or a new one (H10)."""
-    if sent is not None and _REQUEST_ID.match(sent):
-        return sent
-    return f"{getrandbits(64):016x}"
 
 
 async def _send(send: Send, call: _Call, response: Response) -> None:

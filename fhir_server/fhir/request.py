@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from random import getrandbits
 from typing import Any, Final
 
 from fhir_server.errors import MalformedBody
@@ -18,6 +20,7 @@ from storage.access import Access
 
 BIG: Final = 256 * 1024
 """Bodies above it are parsed and validated off the event loop (security IN-2)."""
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,33 @@ class Origin:
     method: str
     address: str
     user_agent: str
+
+
+def joined_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name, repeated ones joined by commas (RFC 9110 §5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def origin_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Origin:
+    """Return where a request of an ASGI scope came from; `headers` are those of `joined_headers`."""
+    client = scope.get("client")
+    return Origin(
+        request_id=_request_id(headers.get("x-request-id")),
+        method=scope["method"],
+        address=client[0] if client else "",
+        user_agent=headers.get("user-agent", ""),
+    )
+
+
+def _request_id(sent: str | None) -> str:
+    """Return the id that the client gave the request, or a new one (H10)."""
+    if sent is not None and _REQUEST_ID.match(sent):
+        return sent
+    return f"{getrandbits(64):016x}"
 
 
 @dataclass(slots=True)

@@ -10,12 +10,11 @@ from starlette.requests import Request
 
 from fhir_server.access import RESOURCE_TYPES, SERVICE
 from fhir_server.oauth.client_auth import AuthenticatedClient
-from fhir_server.oauth.errors import InvalidClient, InvalidScopes, UnauthorizedClient
+from fhir_server.oauth.errors import InvalidScopes, UnauthorizedClient
 from fhir_server.oauth.lifetimes import backend_seconds
 from fhir_server.oauth.scopes import InvalidScope, Level, grant_text, parse_scope
 from fhir_server.oauth.service import Act, service_of
 from fhir_server.oauth.tokens import TokenRequest, issue
-from storage.authorization.clients import organization_is_active
 from storage.tables.enums import ClientType
 
 
@@ -24,16 +23,14 @@ async def client_credentials(
 ) -> Mapping[str, Any]:
     """Return the token response for a backend client; it has no refresh token and no id_token.
 
-    Raises UnauthorizedClient for any other client, InvalidScopes without a scope and where nothing is left of it,
-    InvalidClient where its organization is disabled.
+    Raises UnauthorizedClient for any other client, InvalidScopes without a scope and where nothing is left of it. That
+    its organization is not disabled was asked when its assertion was.
     """
     client = asking.client
     if client.type != ClientType.BACKEND or client.organization_id is None or asking.method != "private_key_jwt":
         raise UnauthorizedClient("Only backend clients with a key may use client_credentials.")
     scope = granted_scope(form.get("scope", ""), client.scope)
     service = service_of(request)
-    if not await organization_is_active(service.database, client.organization_id):
-        raise InvalidClient
     token = TokenRequest(
         subject=client.id,
         client_id=client.id,

@@ -14,7 +14,7 @@ from fhir_server.oauth.identity import IdentityClaims, identity_token
 from fhir_server.oauth.lifetimes import granted_seconds, refresh_until
 from fhir_server.oauth.service import Act, OAuthService, service_of
 from fhir_server.oauth.tokens import TokenRequest, issue
-from storage.authorization.grants import Grant
+from storage.authorization.grants import Grant, revoke_grant
 from storage.authorization.opaque import digest, new_opaque
 from storage.authorization.refresh_tokens import add_refresh_token, use_grant
 from storage.authorization.standing import Standing
@@ -87,6 +87,18 @@ def refusal_of(grant: Grant, client: Client, interaction: str) -> Act:
     """Return what a client, perhaps another one than the grant's, was refused, for the audit."""
     act = act_of(grant, interaction, outcome="denied", status=InvalidGrant.status)
     return replace(act, actor_id=client.id, client_id=client.id)
+
+
+async def end_of_theft(
+    request: Request, unit: UnitOfWork, grant: Grant, client: Client, *, why: str, now: int
+) -> Refused:
+    """End a grant of which somebody has what is not theirs (`smart.md` T7, F4).
+
+    Access tokens die within the second, refresh tokens at once.
+    """
+    await revoke_grant(unit.connection, grant.id, why, now)
+    await service_of(request).record(request, unit, refusal_of(grant, client, "replay"))
+    return Refused(why, alarm=True)
 
 
 def _token_request(client: Client, grant: Grant, scope: str, lifetime: int) -> TokenRequest:

@@ -17,13 +17,12 @@ from starlette.requests import Request
 
 from fhir_server.oauth.client_auth import AuthenticatedClient
 from fhir_server.oauth.errors import InvalidGrant, InvalidRequest, UnauthorizedClient
-from fhir_server.oauth.granted import Issue, Refused, issue_for, refusal_of, token_response
+from fhir_server.oauth.granted import Issue, Refused, end_of_theft, issue_for, refusal_of
 from fhir_server.oauth.identity import IdentityClaims
-from fhir_server.oauth.refused import refuse
+from fhir_server.oauth.refused import refuse, respond
 from fhir_server.oauth.service import API, service_of
 from fhir_server.oauth.standing import fallen
 from storage.authorization.codes import SpentCode, organization_of_code, spend_statement, spent_code
-from storage.authorization.grants import Grant, revoke_grant
 from storage.authorization.opaque import digest
 from storage.authorization.standing import By, Standing, standing_of, standing_statement
 from storage.driver import Question
@@ -56,10 +55,7 @@ async def redeem_code(request: Request, asking: AuthenticatedClient, form: Mappi
     redeeming = _Redeeming(request, asking.client, form, key, service.seconds)
     change = Change(asking.client.id, asking.client.id, API)
     outcome = await service.database.transact(organization_id, change, redeeming.run, redeeming.questions)
-    if isinstance(outcome, Refused):
-        await refuse(request, asking, organization_id, outcome)
-        raise InvalidGrant
-    return token_response(service, outcome)
+    return await respond(request, asking, organization_id, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ class _Redeeming:
         if standing is None:
             return Refused("unknown code")
         if code is None:
-            return await self._replayed(unit, standing.grant)
+            return await end_of_theft(self.request, unit, standing.grant, self.client, why=REPLAYED, now=self.now)
         service = service_of(self.request)
         fault = self._fault(code) or fallen(standing, self.client, service.settings, self.now)
         if fault is not None:
@@ -102,13 +98,6 @@ class _Redeeming:
             self.request, unit, self.client, standing, scope=standing.grant.scope, interaction="code"
         )
         return replace(made, identity=_identity(standing, code))
-
-    async def _replayed(self, unit: UnitOfWork, grant: Grant) -> Refused:
-        """End the grant: access tokens die within the second, refresh tokens at once (T7)."""
-        service = service_of(self.request)
-        await revoke_grant(unit.connection, grant.id, REPLAYED, self.now)
-        await service.record(self.request, unit, refusal_of(grant, self.client, "replay"))
-        return Refused(REPLAYED, alarm=True)
 
     def _fault(self, code: SpentCode) -> str | None:
         """Return what is wrong with the request, in a word for the log."""

@@ -14,11 +14,10 @@ from starlette.requests import Request
 
 from fhir_server.oauth.client_auth import AuthenticatedClient
 from fhir_server.oauth.errors import InvalidGrant, InvalidRequest, InvalidScopes
-from fhir_server.oauth.granted import Issue, Refused, issue_for, refusal_of, token_response
-from fhir_server.oauth.refused import refuse
+from fhir_server.oauth.granted import Issue, Refused, end_of_theft, issue_for
+from fhir_server.oauth.refused import refuse, respond
 from fhir_server.oauth.service import API, service_of
 from fhir_server.oauth.standing import fallen
-from storage.authorization.grants import Grant, revoke_grant
 from storage.authorization.opaque import digest
 from storage.authorization.refresh_tokens import (
     RefreshToken,
@@ -65,10 +64,7 @@ async def refresh(request: Request, asking: AuthenticatedClient, form: Mapping[s
     except _NotNow as error:
         await refuse(request, asking, None, error.refused)
         raise InvalidGrant from None
-    if isinstance(outcome, Refused):
-        await refuse(request, asking, known.organization_id, outcome)
-        raise InvalidGrant
-    return token_response(service, outcome)
+    return await respond(request, asking, known.organization_id, outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +102,16 @@ class _Refreshing:
             raise _NotNow(Refused("unknown refresh token"))
         service = service_of(self.request)
         if standing.grant.client_id != self.client.id:
-            return await self._ended(unit, standing.grant, STOLEN)
+            return await end_of_theft(self.request, unit, standing.grant, self.client, why=STOLEN, now=self.now)
         if not rotated:
             if self.known.used_at is None and self.known.expires_at <= self.now:
                 raise _NotNow(Refused("expired refresh token"))
-            return await self._ended(unit, standing.grant, REUSED)
+            return await end_of_theft(self.request, unit, standing.grant, self.client, why=REUSED, now=self.now)
         why = fallen(standing, self.client, service.settings, self.now)
         if why is not None:
             raise _NotNow(Refused(why))
         scope = narrowed(self.scope, standing.grant.scope)
         return await issue_for(self.request, unit, self.client, standing, scope=scope, interaction="refresh")
-
-    async def _ended(self, unit: UnitOfWork, grant: Grant, why: str) -> Refused:
-        """End the family: somebody has a token that is not theirs (F4, `smart.md` §16)."""
-        service = service_of(self.request)
-        await revoke_grant(unit.connection, grant.id, why, self.now)
-        await service.record(self.request, unit, refusal_of(grant, self.client, "replay"))
-        return Refused(why, alarm=True)
 
 
 def narrowed(asked: str | None, granted: str) -> str:

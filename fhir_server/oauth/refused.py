@@ -1,6 +1,9 @@
-"""What a refused code or refresh token leaves behind: a log line, an audit record, a count (`smart.md` T7, T16)."""
+"""What comes of a code or refresh token: the answer, or a log line, an audit record, a count (`smart.md` T7, T16)."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from starlette.requests import Request
@@ -8,10 +11,20 @@ from starlette.requests import Request
 from fhir_server.oauth.backoff import GRANT, count_failure
 from fhir_server.oauth.client_auth import AuthenticatedClient, client_failures
 from fhir_server.oauth.errors import InvalidGrant
-from fhir_server.oauth.granted import Refused
+from fhir_server.oauth.granted import Issue, Refused, token_response
 from fhir_server.oauth.service import Act, service_of
 
 log = structlog.get_logger("fhir_server.oauth")
+
+
+async def respond(
+    request: Request, asking: AuthenticatedClient, organization_id: str, outcome: Issue | Refused
+) -> Mapping[str, Any]:
+    """Return the token response to what came of a code or a refresh token; raises InvalidGrant where nothing did."""
+    if isinstance(outcome, Refused):
+        await refuse(request, asking, organization_id, outcome)
+        raise InvalidGrant
+    return token_response(service_of(request), outcome)
 
 
 async def refuse(request: Request, asking: AuthenticatedClient, organization_id: str | None, refused: Refused) -> None:

@@ -76,18 +76,6 @@ def _statement(dialect: str) -> Prepared:
     return prepare(select(*columns).select_from(source), dialect, is_short=True)
 
 
-async def organization_is_active(database: Database, organization_id: str) -> bool:
-    """Return whether tokens may be issued in an organization; raises DatabaseUnavailable."""
-    statement = _organization_statement(database.dialect)
-    return bool(await fetch_unbound(database, statement, {"its_id": organization_id}))
-
-
-@lru_cache
-def _organization_statement(dialect: str) -> Prepared:
-    own = (organizations.c.id == bindparam("its_id"), organizations.c.is_active, outside_tenancy())
-    return prepare(select(organizations.c.id).where(*own), dialect, is_short=True)
-
-
 def _value(name: str, value: Any) -> Any:
     """Return a column's value as the dataclass has it, from either driver."""
     if name in _LISTS and value is not None:

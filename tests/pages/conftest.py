@@ -12,6 +12,12 @@ from tests.site import Site, site
 __all__ = ["site"]
 
 
+@pytest.fixture(scope="module")
+def url(site: Site) -> str:
+    """The database of the site."""
+    return site.settings.database_url
+
+
 @pytest.fixture
 def new_browser(site: Site) -> Iterator[Callable[[], Browser]]:
     """Make browsers that know nothing yet."""

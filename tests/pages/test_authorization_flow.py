@@ -37,11 +37,6 @@ from tests.pages.people import PASSWORD, add_user, in_database, sign_in
 
 
 @pytest.fixture(scope="module")
-def url(site) -> str:
-    return site.settings.database_url
-
-
-@pytest.fixture(scope="module")
 def patient(site) -> str:
     known = {"birthDate": "1974-12-25", "gender": "male", "name": [{"family": "Chalmers", "given": ["Peter"]}]}
     return put(site, "Patient", "flow-1", **known)

@@ -27,11 +27,6 @@ RISKY = "patient/*.cruds openid fhirUser offline_access online_access launch/pat
 
 
 @pytest.fixture(scope="module")
-def url(site) -> str:
-    return site.settings.database_url
-
-
-@pytest.fixture(scope="module")
 def user(site, url):
     patients = [put(site, "Patient", known, name=[{"family": "Agreed"}]) for known in ("agree-1",)]
     return add_user(url, "PATIENT", patients=patients, name="Robin <b>Doe</b>")

@@ -24,11 +24,6 @@ EHR_SCOPE = "launch openid fhirUser patient/*.rs"
 
 
 @pytest.fixture(scope="module")
-def url(site) -> str:
-    return site.settings.database_url
-
-
-@pytest.fixture(scope="module")
 def records(site) -> None:
     put(site, "Patient", "bed-1", name=[{"family": "Launch", "given": ["Ada"]}], birthDate="1970-03-03")
     put(site, "Patient", "bed-2", name=[{"family": "Launch", "given": ["Bea"]}])

@@ -14,11 +14,6 @@ HOSTILE = '<script>alert("x")</script>'
 
 
 @pytest.fixture(scope="module")
-def url(site) -> str:
-    return site.settings.database_url
-
-
-@pytest.fixture(scope="module")
 def patients(site) -> None:
     """Fourteen patients, namesakes among them, one whose name is an attack, and one of another organization."""
     for number in range(10):
