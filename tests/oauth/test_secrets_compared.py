@@ -21,8 +21,7 @@ PUBLIC: Final = {
 """Comparisons of things with such names that no clock tells anything of, and why."""
 PREDICTABLE: Final = {
     "fhir_server/oauth/upkeep.py": "workers begin at different moments",
-    "fhir_server/fhir/endpoint.py": "ids of requests, which are no secret",
-    "fhir_server/app_state/call.py": "likewise",
+    "fhir_server/fhir/request.py": "ids of requests, which are no secret",
 }
 """Modules that may draw from `random`, and what for."""
 
