@@ -19,8 +19,11 @@ from storage.tables import (
     care_platform,
     fhir,
     health_hub,
+    identity,
+    limits,
     patient_graph,
     platform,
+    webhooks,
 )
 from storage.tables.columns import SHARED
 from storage.tables.views import VIEWS
@@ -40,12 +43,16 @@ TENANT_TABLES: Final[tuple[Table, ...]] = (
     *fhir.TENANT_TABLES,
     *audit.TENANT_TABLES,
     *app_state.TENANT_TABLES,
+    *identity.TENANT_TABLES,
+    *webhooks.TENANT_TABLES,
 )
 """Tables whose rows belong to one organization and are hidden from the others."""
 
 UNBOUND_TABLES: Final[tuple[Table, ...]] = (
     *platform.PLATFORM_TABLES,
     *authorization.AUTHORIZATION_TABLES,
+    *limits.LIMIT_TABLES,
+    *webhooks.PLATFORM_TABLES,
     fhir.outbox,
     fhir.projections_due,
     fhir.telemetry_settings,

@@ -112,6 +112,7 @@ class Client:
     access_token_ttl: int | None = None
     refresh_token_ttl: int | None = None
     app_states: tuple[str, ...] = ()
+    rate_limit: int | None = None
     is_active: bool = True
     metadata: Any = None
     created_at: datetime | None = None

@@ -262,6 +262,23 @@ class LinkStatus(StrEnum):
     REJECTED = "rejected"
 
 
+class MatchOutcome(StrEnum):
+    """What is said of two records: the same person, perhaps, or not."""
+
+    CERTAIN = "certain"
+    POSSIBLE = "possible"
+    NOT = "not"
+
+
+class MatchStatus(StrEnum):
+    """Life of a pair in the review queue."""
+
+    OPEN = "open"
+    MERGED = "merged"
+    REJECTED = "rejected"
+    UNMERGED = "unmerged"
+
+
 class EmrConnectionStatus(StrEnum):
     """Whether a profile's records can be fetched from a provider.
 

@@ -145,6 +145,7 @@ clients = Table(
     Column("access_token_ttl", Integer, comment="seconds; null: that of the settings"),
     Column("refresh_token_ttl", Integer, comment="seconds without use; null: that of the settings"),
     Column("app_states", TextList, nullable=False, server_default=empty_list(), comment="which it may keep"),
+    Column("rate_limit", Integer, comment="requests a minute at /fhir; null: that of the settings"),
     Column("is_active", Boolean, nullable=False, server_default=true()),
     json_object("metadata", nullable=True),
     created_at(),

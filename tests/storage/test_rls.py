@@ -19,7 +19,7 @@ from storage.clock import IdSource
 from storage.engine import Database, create_database
 from storage.rows import load_rows, save_row
 from storage.sql import DIALECTS, Prepared
-from storage.tables import app_state, audit, fhir, patient_graph
+from storage.tables import app_state, audit, fhir, identity, patient_graph, webhooks
 from storage.tables.metadata import metadata
 from storage.transaction import Change
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
@@ -60,18 +60,28 @@ GRAPH_ROWS = (
         " VALUES ('{0}', 'c-{0}', 'oura', 'sleep', now())"
     ),
 )
+OTHERS = (
+    *fhir.TENANT_TABLES,
+    *audit.TENANT_TABLES,
+    *app_state.TENANT_TABLES,
+    *identity.TENANT_TABLES,
+    *webhooks.TENANT_TABLES,
+)
+"""Tables that take a row with a value in every column that needs one."""
+MEMBERS = {"outcome": "'certain'"}
+"""Values of columns that take members of an enumeration only."""
 FORGETFUL = Prepared("SELECT first_name FROM customer_profiles", {})
 ORGANIZATIONS = (ORGANIZATION, OTHER_ORGANIZATION)
 
 
 def generic_insert(table: Table, organization: str) -> str:
     """Return an INSERT with a value for every column that needs one."""
-    values = {"BYTEA": "'\\x01'", "BOOLEAN": "false", "TEXT": "'x'"}
+    values = {"BYTEA": "'\\x01'", "BOOLEAN": "false", "TEXT": "'x'", "TIMESTAMP": "now()", "JSONB": "'{}'"}
     needed = [column for column in table.columns if not column.nullable and column.server_default is None]
     names = ", ".join(column.name for column in needed)
     kinds = [str(column.type.compile(DIALECTS["postgresql"])).split(" ")[0] for column in needed]
     shown = ", ".join(
-        f"'{organization}'" if column.name == "organization_id" else values.get(kind, "1")
+        f"'{organization}'" if column.name == "organization_id" else MEMBERS.get(column.name, values.get(kind, "1"))
         for column, kind in zip(needed, kinds, strict=True)
     )
     return f"INSERT INTO {table.name} ({names}) VALUES ({shown})"
@@ -85,7 +95,7 @@ def url(postgres: PostgresServer) -> str:
         for organization in ORGANIZATIONS:
             for statement in (*GRAPH_ROWS, *CARE_ROWS, *HUB_ROWS):
                 owner.execute(statement.format(organization))
-            for table in (*fhir.TENANT_TABLES, *audit.TENANT_TABLES, *app_state.TENANT_TABLES):
+            for table in OTHERS:
                 owner.execute(generic_insert(table, organization))
     return made
 
