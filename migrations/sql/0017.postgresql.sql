@@ -4,12 +4,12 @@ ALTER TABLE clients ADD COLUMN rate_limit INTEGER;
 
 CREATE UNLOGGED TABLE rate_limit_hits (
 	key TEXT COLLATE "C" NOT NULL,
-	slot BIGINT NOT NULL,
-	hits INTEGER NOT NULL,
-	CONSTRAINT rate_limit_hits_pkey PRIMARY KEY (key, slot)
-);
-
-CREATE INDEX rate_limit_hits_slot_idx ON rate_limit_hits (slot);
+	instants BIGINT[] NOT NULL,
+	totals BIGINT[] NOT NULL,
+	granted INTEGER NOT NULL,
+	expires_at BIGINT NOT NULL,
+	CONSTRAINT rate_limit_hits_pkey PRIMARY KEY (key)
+) WITH (fillfactor = 50, toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05);
 
 CREATE TABLE webhook_secrets (
 	id TEXT COLLATE "C" DEFAULT (gen_random_uuid())::text NOT NULL,
@@ -83,8 +83,17 @@ CREATE TABLE identity_merges (
 	CONSTRAINT identity_merges_pkey PRIMARY KEY (organization_id, id)
 );
 
-CREATE INDEX identity_merges_merged_idx ON identity_merges (organization_id, merged_table, merged_id);
+CREATE UNIQUE INDEX identity_merges_merged_key ON identity_merges (organization_id, merged_table, merged_id) WHERE unmerged_at IS NULL;
+CREATE INDEX identity_merges_time_idx ON identity_merges (organization_id, merged_at);
 CREATE INDEX identity_merges_surviving_idx ON identity_merges (organization_id, surviving_table, surviving_id);
+
+CREATE INDEX customer_profiles_birth_idx ON customer_profiles (organization_id, date_of_birth);
+CREATE INDEX customer_profiles_phone_idx ON customer_profiles (organization_id, phone_number);
+CREATE INDEX customer_profiles_name_idx ON customer_profiles (organization_id, last_name, first_name);
+CREATE INDEX patients_birth_idx ON patients (organization_id, date_of_birth);
+CREATE INDEX patients_phone_idx ON patients (organization_id, phone);
+CREATE INDEX patients_email_idx ON patients (organization_id, email);
+CREATE INDEX profiles_birth_idx ON profiles (organization_id, dob);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON rate_limit_hits TO fhir_server_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_secrets TO fhir_server_app;

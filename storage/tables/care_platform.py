@@ -70,6 +70,9 @@ patients = Table(
     PrimaryKeyConstraint("organization_id", "id"),
     Index("patients_medical_record_number_idx", "organization_id", "medical_record_number", unique=True),
     Index("patients_name_idx", "organization_id", "last_name", "first_name"),
+    Index("patients_birth_idx", "organization_id", "date_of_birth"),
+    Index("patients_phone_idx", "organization_id", "phone"),
+    Index("patients_email_idx", "organization_id", "email"),
 )
 
 clinicians = Table(

@@ -52,6 +52,7 @@ profiles = Table(
     PrimaryKeyConstraint("organization_id", "id"),
     ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
     Index("profiles_user_id_idx", "organization_id", "user_id", "created_at"),
+    Index("profiles_birth_idx", "organization_id", "dob"),
     comment="one user may gather the records of many",
 )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import CheckConstraint, Column, Index, PrimaryKeyConstraint, Table, Text, text
 
 from storage.tables.columns import created_at, identity, json_object, updated_at
 from storage.tables.enums import MatchOutcome, MatchStatus, one_of
@@ -66,7 +66,16 @@ identity_merges = Table(
     Column("unmerged_by", Identifier),
     Column("unmerge_reason", Text),
     PrimaryKeyConstraint("organization_id", "id"),
-    Index("identity_merges_merged_idx", "organization_id", "merged_table", "merged_id"),
+    Index(
+        "identity_merges_merged_key",
+        "organization_id",
+        "merged_table",
+        "merged_id",
+        unique=True,
+        postgresql_where=text("unmerged_at IS NULL"),
+        sqlite_where=text("unmerged_at IS NULL"),
+    ),
+    Index("identity_merges_time_idx", "organization_id", "merged_at"),
     Index("identity_merges_surviving_idx", "organization_id", "surviving_table", "surviving_id"),
 )
 

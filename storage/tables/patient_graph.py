@@ -60,6 +60,9 @@ customer_profiles = Table(
     Index("customer_profiles_external_id_idx", "organization_id", "external_id", unique=True),
     Index("customer_profiles_email_idx", "organization_id", "email", unique=True),
     Index("customer_profiles_tier_idx", "organization_id", "subscription_tier"),
+    Index("customer_profiles_birth_idx", "organization_id", "date_of_birth"),
+    Index("customer_profiles_phone_idx", "organization_id", "phone_number"),
+    Index("customer_profiles_name_idx", "organization_id", "last_name", "first_name"),
 )
 
 identity_mappings = Table(
