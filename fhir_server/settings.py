@@ -23,10 +23,12 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from capability.roles import assignable_roles
+from fhir_server.limits.limit import Limit
 
 PREFIX: Final = "FHIR_SERVER_"
 MINIMUM_SECRET_BYTES: Final = 32
 DATABASES: Final = frozenset({"postgresql", "sqlite"})
+COUNTERS: Final = frozenset({"redis", "rediss", "valkey", "valkeys"})
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 SECOND_FACTOR_ROLES: Final = frozenset({"ORG_ADMIN", "CLINICIAN", "NURSE", "AUDITOR"})
 
@@ -194,6 +196,27 @@ class Settings(BaseSettings):
     )
     audit_batch: int = Field(200, ge=1, le=10_000, description="Most audit records of reads in one commit.")
     audit_queue: int = Field(10_000, ge=1, description="Audit records that may wait; above it reads answer 503.")
+    graph_user_limit: Annotated[Limit | None, NoDecode] = Field(
+        Limit(100, 60),
+        description="Requests to `/graph` that one user may make within so many seconds, `<requests>/<seconds>`; above "
+        "it 429. Empty: no limit. See [rate limits](rate-limits.md).",
+    )
+    graph_address_limit: Annotated[Limit | None, NoDecode] = Field(
+        Limit(1000, 60), description="Likewise of one address, counted before it is known who asks. Empty: no limit."
+    )
+    graph_webhook_limit: Annotated[Limit | None, NoDecode] = Field(
+        Limit(20, 60), description="Likewise of one address to the webhooks below `/graph`. Empty: no limit."
+    )
+    fhir_limit: Annotated[Limit | None, NoDecode] = Field(
+        None,
+        description="Likewise of one client to `/fhir`, unless it was registered with a limit of its own. Empty: no "
+        "limit.",
+    )
+    limits_url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey that counts requests for all workers, `redis://host:6379/0` or `valkey://…`; with "
+        "TLS `rediss://…` or `valkeys://…`. Without it the database does. May hold a password.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins of browser apps, separated by spaces, beside those that clients registered."
     )
@@ -250,6 +273,22 @@ class Settings(BaseSettings):
             parts = urlsplit(origin)
             if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query:
                 raise ValueError("must be origins such as https://app.example, separated by spaces")
+        return value
+
+    @field_validator("graph_user_limit", "graph_address_limit", "graph_webhook_limit", "fhir_limit", mode="before")
+    @classmethod
+    def _written_limit(cls, value: object) -> object:
+        if isinstance(value, str):
+            return Limit.parse(value) if value.strip() else None
+        return value
+
+    @field_validator("limits_url")
+    @classmethod
+    def _known_counter(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if urlsplit(value.get_secret_value()).scheme not in COUNTERS:
+            raise ValueError("must begin with redis:// or valkey://, with TLS rediss:// or valkeys://")
         return value
 
     @field_validator("trusted_proxies", mode="before")
