@@ -10,7 +10,11 @@ from typing import Final
 import psycopg
 
 KIB: Final = 1024
-AUDIT_BYTES: Final = "SELECT pg_total_relation_size('rbac_logs') + pg_total_relation_size('audit_seals')"
+AUDIT_BYTES: Final = (
+    "SELECT pg_total_relation_size('audit_seals') + (SELECT sum(pg_total_relation_size(relid))"
+    " FROM pg_partition_tree('rbac_logs'))::bigint"
+)
+"""Of a table divided into partitions each has its own size, and the whole none."""
 
 
 @dataclass(frozen=True, slots=True)

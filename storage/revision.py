@@ -11,7 +11,7 @@ import psycopg
 
 from storage.errors import DatabaseUnavailable, SchemaOutOfDate
 
-HEAD: Final = "0017"
+HEAD: Final = "0018"
 """The revision that this version of the server needs; named here so that a start need not load Alembic."""
 
 QUESTION: Final = "SELECT version_num FROM alembic_version"

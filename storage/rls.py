@@ -119,6 +119,7 @@ def security_statements() -> tuple[str, ...]:
         CREATE_ROLE,
         *grants,
         *(f"GRANT SELECT ON {view} TO {ROLE}" for view in VIEWS),
+        f"GRANT EXECUTE ON FUNCTION fhir_audit_months() TO {ROLE}",
         f"GRANT SELECT ON alembic_version TO {ROLE}",
         *(statement for table in TENANT_TABLES for statement in policies(table)),
     )

@@ -91,13 +91,14 @@ def restore_triggers(connection: Connection) -> Sequence[str]:
 def create_audit_file(path: Path) -> None:
     """Make the second SQLite file, which takes the audit of reads, unless it exists (settled §4.7).
 
-    Its tables have the shape of `rbac_logs` and `audit_seals`, and refuse changes like those.
+    Its tables have the shape of those in the first, and refuse changes like those.
     """
     _make_file(path)
     with _engine(f"sqlite:///{path}").begin() as connection:
-        if inspect(connection).has_table(audit.rbac_logs.name):
-            return
-        for table in audit.TENANT_TABLES:
+        existing = set(inspect(connection).get_table_names())
+        for table in audit.TRAIL_TABLES:
+            if table.name in existing:
+                continue
             table.create(connection)
             for statement in triggers.append_only_sqlite(table):
                 connection.exec_driver_sql(statement)

@@ -16,6 +16,7 @@ from typing import Final
 
 from sqlalchemy import Table
 
+from storage.audit_partitions import MONTHS_FUNCTION, MONTHS_RIGHTS
 from storage.projection.declared import OWNED, STORED_TABLES
 from storage.tables import audit
 
@@ -222,6 +223,8 @@ def trigger_statements(dialect: str) -> tuple[str, ...]:
             *(statement for captured in CAPTURED for statement in capture_postgresql(captured)),
             *LATE_DATA_POSTGRESQL,
             REFUSE_FUNCTION,
+            MONTHS_FUNCTION,
+            MONTHS_RIGHTS,
             *(statement for table in audit.APPEND_ONLY for statement in append_only_postgresql(table)),
         )
     return (

@@ -19,6 +19,7 @@ from storage import rls, schema
 from storage.engine import Database
 from storage.projection.declared import DERIVED_TABLES, edges_of
 from storage.rows import save_row
+from storage.tables.audit import APPEND_ONLY as APPEND_ONLY_TABLES
 from storage.transaction import Change
 from storage.triggers import CAPTURED, CHANNEL
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
@@ -248,11 +249,16 @@ AUDIT_ROWS = (
         "INSERT INTO audit_seals (organization_id, sequence, first_id, last_id, count, root, previous, hash, sealed_at)"
         " VALUES ('loop-health', 1, 1, 1, 1, '', '', '', 1)"
     ),
+    (
+        "INSERT INTO audit_retirements (organization_id, sequence, before_at, through_seal, seal_hash, records, leaves,"
+        " previous, hash, retired_at) VALUES ('loop-health', 1, 1, 1, '', 1, '', '', '', 1)"
+    ),
 )
+APPEND_ONLY = [table.name for table in APPEND_ONLY_TABLES]
 REFUSED = (psycopg.errors.InsufficientPrivilege, sqlite3.IntegrityError)
 
 
-@pytest.mark.parametrize("table", ["rbac_logs", "audit_seals"])
+@pytest.mark.parametrize("table", APPEND_ONLY)
 @pytest.mark.parametrize(
     "statement", ["UPDATE {} SET organization_id = 'x'", "DELETE FROM {}", "DELETE FROM {} WHERE false"]
 )
@@ -269,13 +275,13 @@ def test_the_audit_trail_only_grows_for_its_owner_too(fresh_database_url: str, t
         assert owner.execute(f"SELECT count(*) FROM {table}").fetchone() == (1,)
 
 
-@pytest.mark.parametrize("table", ["rbac_logs", "audit_seals"])
+@pytest.mark.parametrize("table", APPEND_ONLY)
 def test_the_audit_trail_cannot_be_truncated(postgres_url: str, table: str) -> None:
     with foreign_writer(postgres_url) as owner, pytest.raises(REFUSED, match="append-only"):
         owner.execute(f"TRUNCATE {table}")
 
 
-@pytest.mark.parametrize("row", AUDIT_ROWS, ids=["rbac_logs", "audit_seals"])
+@pytest.mark.parametrize("row", AUDIT_ROWS, ids=APPEND_ONLY)
 def test_a_record_cannot_be_replaced_by_inserting_its_key_again(tmp_path: Path, row: str) -> None:
     """INSERT OR REPLACE of SQLite deletes without firing a trigger; in the second file as in the first."""
     schema.create_audit_file(tmp_path / "audit.sqlite")
@@ -290,7 +296,7 @@ def test_the_server_may_insert_and_read_audit_records_and_nothing_else(postgres_
     with psycopg.connect(postgres_url) as owner:
         rows = owner.execute(
             "SELECT DISTINCT privilege_type FROM information_schema.role_table_grants WHERE grantee = %s"
-            " AND table_name IN ('rbac_logs', 'audit_seals')",
-            [rls.ROLE],
+            " AND table_name = ANY(%s)",
+            [rls.ROLE, APPEND_ONLY],
         ).fetchall()
     assert {row[0] for row in rows} == {"SELECT", "INSERT"}
