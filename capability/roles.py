@@ -80,6 +80,11 @@ def is_directory(resource_type: str) -> bool:
     return group_of(resource_type) == "directory"
 
 
+def graph_types(resource: str) -> tuple[str, ...]:
+    """Return the resource types that show a resource of the patient graph API: what scopes say of them goes for it."""
+    return tuple(_document()["graph_types"][resource])
+
+
 @cache
 def roles() -> Mapping[str, Role]:
     """Return every role by its stored name."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from capability.compartments import in_patient_compartment
 from capability.elements import RESOURCE_TYPES as R4_TYPES
-from capability.roles import Role, is_directory, roles
+from capability.roles import GraphAction, Role, graph_types, is_directory, roles
 from capability.search_parameters import find
 from fhir_server.errors import NotAuthorised
 from fhir_server.oauth.filters import Filter
@@ -34,6 +34,14 @@ EMERGENCY: Final = "EMERGENCY"
 BREAK_GLASS: Final = "BTG"
 """Purpose of use of emergency access (v3-ActReason, break the glass)."""
 READING: Final = frozenset({Right.READ, Right.SEARCH})
+
+LETTERS_OF: Final[Mapping[GraphAction, str]] = {
+    GraphAction.READ: "rs",
+    GraphAction.WRITE: "cu",
+    GraphAction.DELETE: "d",
+    GraphAction.EXPORT: "rs",
+}
+"""SMART letters that an action on the patient graph API takes."""
 
 Rights = Mapping[str, Mapping[Right, Reach]]
 
@@ -59,6 +67,8 @@ class Caller:
     """The emergency access that it is part of."""
     is_partner: bool = False
     """Whether the client is a partner, who sees only patients who agreed to it."""
+    account: str | None = None
+    """The person's id at the issuer of the token, where that is not this server."""
 
 
 def authorise(caller: Caller) -> Access:
@@ -181,6 +191,35 @@ def _speaks_for(role: Role, level: Level) -> bool:
             return role.assignable
         case Level.PATIENT:
             return True
+
+
+def graph_extent(caller: Caller, resource: str, action: GraphAction) -> Extent | None:
+    """Return how far a caller may do `action` with a resource of the patient graph API; None: not at all.
+
+    Role × scopes: the role needs the action (`graph` in roles.json), the token the letters for every FHIR type that
+    shows the resource (`graph_types`), each for the type as a whole: what a filter would leave out these APIs do not
+    know. COMPARTMENT is the caller's own customer. Partners' clients have no part in these APIs.
+    """
+    role = roles().get(caller.role)
+    if role is None or caller.is_partner or action not in role.actions(resource):
+        return None
+    granted = parse_scopes(caller.scope, RESOURCE_TYPES).fhir
+    found = [_extent_of(role, granted, name, letter) for name in graph_types(resource) for letter in LETTERS_OF[action]]
+    return None if None in found else min(each for each in found if each is not None)
+
+
+def _extent_of(role: Role, granted: tuple[Scope, ...], resource_type: str, letter: str) -> Extent | None:
+    levels = {
+        scope.level
+        for scope in granted
+        if scope.resource_type in {ANY_TYPE, resource_type}
+        and letter in scope.letters
+        and not scope.filter
+        and _speaks_for(role, scope.level)
+    }
+    if not levels:
+        return None
+    return Extent.COMPARTMENT if role.own or levels == {Level.PATIENT} else Extent.ORGANIZATION
 
 
 def access_for_read(access: Access, resource_type: str, resource_id: str) -> Access:

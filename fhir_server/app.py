@@ -24,6 +24,7 @@ from fhir_server.cors import CrossOrigin, is_for_apps
 from fhir_server.demo.pages import demo_routes
 from fhir_server.fhir.endpoint import FhirApplication
 from fhir_server.gate import Gate, Limits
+from fhir_server.graph.application import GRAPH_PATH, GraphApplication
 from fhir_server.logging import configure_logging
 from fhir_server.oauth.discovery import SMART_CONFIGURATION_PATH
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
@@ -44,6 +45,7 @@ FHIR_PATH: Final = "/fhir"
 ADDRESSES: Final = {
     "/fhir": "FHIR R4 base; /fhir/metadata says what is served",
     "/oauth": "SMART authorization server; /fhir/.well-known/smart-configuration says what is where",
+    "/graph": "patient graph API; /graph/openapi.json describes it",
     "/app-state": "what SMART apps keep for themselves; the smart-configuration names it, too",
     "/healthz": "liveness",
     "/readyz": "readiness: database, migrations, signing keys",
@@ -69,6 +71,9 @@ class Application:
         self._app_states = AppStateApplication()
         self._app_states_gate = Gate(self._app_states, limits)
         self._app_states_cross_origin = CrossOrigin(self._app_states_gate, settings.cors_origins)
+        self._graph = GraphApplication()
+        self._graph_gate = Gate(self._graph, limits)
+        self._graph_cross_origin = CrossOrigin(self._graph_gate, settings.cors_origins)
         self._rest = _rest(self)
         self._rest_cross_origin = CrossOrigin(self._rest, settings.cors_origins)
 
@@ -85,6 +90,9 @@ class Application:
             if path.startswith(f"{APP_STATE_PATH}/"):
                 await (self._app_states_cross_origin if asked_by_page else self._app_states_gate)(scope, receive, send)
                 return
+            if path.startswith(f"{GRAPH_PATH}/"):
+                await (self._graph_cross_origin if asked_by_page else self._graph_gate)(scope, receive, send)
+                return
             if asked_by_page and is_for_apps(path):
                 await self._rest_cross_origin(scope, receive, send)
                 return
@@ -95,6 +103,7 @@ class Application:
         self._cross_origin.allow(origins)
         self._rest_cross_origin.allow(origins)
         self._app_states_cross_origin.allow(origins)
+        self._graph_cross_origin.allow(origins)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -104,6 +113,7 @@ class Application:
             self._rest.state.oauth = worker.oauth
             self._fhir.start(worker.service, worker.authenticator)
             self._app_states.start(worker.oauth)
+            self._graph.start(worker.graph)
             gc.freeze()  # what start-up made stays for good: no collection need look at it again
             yield
             self.worker = None

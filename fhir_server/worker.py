@@ -13,7 +13,9 @@ import structlog
 from fhir_server.background import running
 from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
+from fhir_server.graph.service import GraphService
 from fhir_server.heap import give_back
+from fhir_server.limits.limiter import running_limiter
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.oauth.external import ExternalIssuers
 from fhir_server.oauth.jwks_cache import KeySets
@@ -63,6 +65,7 @@ class Worker:
     service: Service
     authenticator: Authenticator
     oauth: OAuthService
+    graph: GraphService
     ring: KeyRing
     drift: DriftWatch
 
@@ -150,7 +153,9 @@ async def open_worker(
             key_sets=key_sets,
             external=external,
         )
-        yield Worker(settings, database, service, authenticator, oauth, ring, drift)
+        limiter = await stack.enter_async_context(running_limiter(settings, database))
+        graph = GraphService(settings, database, audit, authenticator, limiter, lambda: ids.milliseconds() / 1000)
+        yield Worker(settings, database, service, authenticator, oauth, graph, ring, drift)
 
 
 async def _tell_of_outdated_indexes(database: Database) -> None:

@@ -34,7 +34,7 @@ from storage.search.bodies import BODY_FUNCTIONS
 from storage.shared_wire import SharedReads
 from storage.sql import Prepared
 from storage.stops import NO_STOPS, UNUSABLE, Stops
-from storage.transaction import Change, UnitOfWork
+from storage.transaction import Change, Snapshot, UnitOfWork
 from storage.transaction_ids import CURRENT, raise_offset
 from storage.wire import Wires
 from storage.writers import Writers
@@ -88,6 +88,10 @@ class Database(ABC):
     @abstractmethod
     def read(self, organization_id: str) -> AbstractAsyncContextManager[Driver]:
         """Give a driver on which several reading statements see one snapshot."""
+
+    @abstractmethod
+    def glance(self, organization_id: str) -> AbstractAsyncContextManager[Snapshot]:
+        """Give repositories a transaction in the organization's context that only reads, and waits for no writer."""
 
     @abstractmethod
     def platform(self) -> AbstractAsyncContextManager[AsyncConnection]:
@@ -296,6 +300,15 @@ class PostgresDatabase(Database):
                 yield driver
 
     @asynccontextmanager
+    async def glance(self, organization_id: str) -> AsyncIterator[Snapshot]:
+        """Give a read-only transaction in the organization's context."""
+        context = Question(SET_CONTEXT, {"organization_id": organization_id})
+        with translated_errors():
+            async with self._writers.transaction([context, READ_ONLY]) as (writer, _):
+                writer.connection.info[UNUSABLE] = self.stops.unusable
+                yield Snapshot(organization_id, writer.connection)
+
+    @asynccontextmanager
     async def platform(self) -> AsyncIterator[AsyncConnection]:
         """Give a transaction on the tables outside tenancy."""
         with translated_errors():
@@ -420,6 +433,12 @@ class SqliteDatabase(Database):
                     await connection.rollback()
             finally:
                 self._readers.put_nowait(connection)
+
+    @asynccontextmanager
+    async def glance(self, organization_id: str) -> AsyncIterator[Snapshot]:
+        """Give a transaction that sees one snapshot, on a connection that cannot write."""
+        async with self.platform_read() as connection:
+            yield Snapshot(organization_id, connection)
 
     @asynccontextmanager
     async def platform(self) -> AsyncIterator[AsyncConnection]:

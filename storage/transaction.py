@@ -22,6 +22,17 @@ class Change:
     request_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One organization's rows as they are at one moment, for repositories that only read.
+
+    `connection` cannot write; no writer waits for it.
+    """
+
+    organization_id: str
+    connection: AsyncConnection
+
+
 @dataclass(slots=True)
 class UnitOfWork:
     """An open transaction.

@@ -57,20 +57,20 @@ class Authenticator:
         """
         return (await self._bearer(headers, query))[1]
 
-    async def internal_access(self, headers: Headers, query: bytes) -> Access:
-        """Return the caller's access to the internal APIs, which take the tokens of trusted issuers, too.
+    async def internal_caller(self, headers: Headers, query: bytes) -> Caller:
+        """Return what the token says of its bearer on the internal APIs, which take those of trusted issuers, too.
 
         Raises as `access` does.
         """
         token = bearer_token(headers, query)
         if self._external is None or not self._external.takes(token):
-            return await self.access(headers, query)
+            return await self.caller(headers, query)
         caller = await self._external.caller(token)
         if self._revocations.stale:
             await self._revocations.refresh()
         if self._revocations.is_revoked(caller):
             raise invalid_token()
-        return authorise(caller)
+        return caller
 
     async def caller(self, headers: Headers, query: bytes) -> Caller:
         """Return what the token says of its bearer; raises as `access` does."""

@@ -150,12 +150,13 @@ class ExternalIssuers:
             client_id=f"issuer:{provider.name}",  # no client has such an id
             organization_id=organization_id,
             role=role,
-            scope=PERSON_SCOPE if patient is None else PATIENT_SCOPE,
+            scope=PATIENT_SCOPE if role == OrganizationRole.PATIENT else PERSON_SCOPE,
             token_id=said_id if isinstance(said_id, str) and said_id else hashlib.sha256(token).hexdigest(),
             issued_at=int(issued),
             expires_at=int(instant(claims, "exp") or 0),
             patient=patient,
             fhir_user=person.membership.fhir_user if person.membership else None,
+            account=account.subject,
         )
 
     async def addresses(self, provider: IdentityProvider) -> ProviderAddresses:
@@ -201,12 +202,11 @@ def _stands(person: KnownPerson) -> bool:
 
 
 def _own_patient(role: OrganizationRole, person: KnownPerson) -> str | None:
-    """Return whom somebody in the role PATIENT acts for: the only record that is theirs; raises NotVerified."""
-    if role != OrganizationRole.PATIENT:
-        return None
-    if len(person.patients) != 1:
-        raise NotVerified
-    return person.patients[0]
+    """Return whom somebody in the role PATIENT acts for: the only record that is known to be theirs.
+
+    Without one, they are bound to the record that names their account, if there is one.
+    """
+    return person.patients[0] if role == OrganizationRole.PATIENT and len(person.patients) == 1 else None
 
 
 def _still(caller: Caller, now: float) -> Caller:

@@ -22,7 +22,13 @@ class ProfileRepository(TableRepository[CustomerProfile]):
         return found[0] if found else None
 
     async def list(
-        self, *, email: str | None = None, subscription_tier: str | None = None, window: Window = FIRST
+        self,
+        *,
+        customer_id: str | None = None,
+        email: str | None = None,
+        subscription_tier: str | None = None,
+        window: Window = FIRST,
     ) -> Page[CustomerProfile]:
         """Return profiles, newest first."""
-        return await self._page({"email": email, "subscription_tier": subscription_tier}, window)
+        filters = {"id": customer_id, "email": email, "subscription_tier": subscription_tier}
+        return await self._page(filters, window)

@@ -1,7 +1,8 @@
 """What every repository of a unit of work can do with the rows of its table.
 
-A repository belongs to one unit of work, hence to one organization: every statement names it, and row-level security
-is the second wall. Rows that are changed are touched, so that they show in FHIR when the unit of work ends.
+A repository belongs to one unit of work, or to one snapshot, which it only reads; hence to one organization: every
+statement names it, and row-level security is the second wall. Rows that are changed are touched, so that they show in
+FHIR when the unit of work ends.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from storage.repositories.errors import ValueTaken
 from storage.repositories.saving import keep_row, remove_row
 from storage.rows import Shape, confined, fetch_rows, load_rows, shape_of, taken_unique
 from storage.tables.types import is_same_value
-from storage.transaction import UnitOfWork
+from storage.transaction import Snapshot, UnitOfWork
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
@@ -79,9 +80,18 @@ class TableRepository(Generic[R]):
 
     table_name: ClassVar[str]
 
-    def __init__(self, unit: UnitOfWork) -> None:
-        self.unit = unit
+    def __init__(self, opened: UnitOfWork | Snapshot) -> None:
+        self._opened = opened
+        self.organization_id = opened.organization_id
+        self.connection = opened.connection
         self.shape: Shape = shape_of(self.table_name)
+
+    @property
+    def unit(self) -> UnitOfWork:
+        """The unit of work that it writes in; raises TypeError for a repository that was opened to read."""
+        if not isinstance(self._opened, UnitOfWork):
+            raise TypeError("a repository of a snapshot only reads")
+        return self._opened
 
     @property
     def table(self) -> Table:
@@ -90,7 +100,7 @@ class TableRepository(Generic[R]):
 
     async def find(self, row_id: str) -> R | None:
         """Return the row with this id, None when the organization has none."""
-        found = await load_rows(self.unit.connection, self.table_name, self.unit.organization_id, [row_id])
+        found = await load_rows(self.connection, self.table_name, self.organization_id, [row_id])
         return found.get(row_id)
 
     async def get(self, row_id: str) -> R:
@@ -152,10 +162,8 @@ class TableRepository(Generic[R]):
     async def _rows(
         self, conditions: Sequence[ColumnElement[bool]], *, order: Sequence[ColumnElement[Any]] = (), lock: bool = False
     ) -> list[R]:
-        own = (*confined(self.shape, self.unit.organization_id), *conditions)
-        return await fetch_rows(
-            self.unit.connection, self.shape, self.unit.organization_id, own, order=order, lock=lock
-        )
+        own = (*confined(self.shape, self.organization_id), *conditions)
+        return await fetch_rows(self.connection, self.shape, self.organization_id, own, order=order, lock=lock)
 
     async def _page(
         self,
@@ -167,11 +175,11 @@ class TableRepository(Generic[R]):
         """Return the newest rows whose columns equal the filters (None: any value) and that meet the conditions."""
         equal = [self.table.c[name] == value for name, value in filters.items() if value is not None]
         visible = (*self._visible(), *equal, *conditions)
-        total = await self.unit.connection.scalar(select(func.count()).select_from(self.table).where(*visible))
+        total = await self.connection.scalar(select(func.count()).select_from(self.table).where(*visible))
         rows: list[R] = await fetch_rows(
-            self.unit.connection,
+            self.connection,
             self.shape,
-            self.unit.organization_id,
+            self.organization_id,
             visible,
             order=((self.table.c.created_at if newest is None else newest).desc(), self.table.c.id.desc()),
             limit=window.limit,
@@ -181,13 +189,13 @@ class TableRepository(Generic[R]):
 
     def _visible(self) -> tuple[ColumnElement[bool], ...]:
         """Return the condition that confines what is read; what is written is always the organization's own."""
-        return confined(self.shape, self.unit.organization_id)
+        return confined(self.shape, self.organization_id)
 
     def _require_own(self, row: R) -> None:
-        if getattr(row, "organization_id", self.unit.organization_id) != self.unit.organization_id:
+        if getattr(row, "organization_id", self.organization_id) != self.organization_id:
             raise ValueError("the row belongs to another organization than the unit of work")
 
     async def _require_free(self, row: R) -> None:
-        taken = await taken_unique(self.unit.connection, self.table_name, row)
+        taken = await taken_unique(self.connection, self.table_name, row)
         if taken is not None:
             raise ValueTaken(self.table_name, row.id, taken)

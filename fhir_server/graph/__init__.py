@@ -1,0 +1,1 @@
+"""The patient graph API: the clinical interface over the tables that FHIR shows."""

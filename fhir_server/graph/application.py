@@ -1,0 +1,92 @@
+"""The patient graph API as an ASGI application, behind a gate of its own.
+
+FastAPI finds the endpoint, checks what was sent and describes it all (`/graph/openapi.json`); the chain of `route.py`
+is around every endpoint, and around what is no endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.fhir.body import Receive
+from fhir_server.fhir.request import joined_headers, origin_of
+from fhir_server.graph.endpoints import profiles
+from fhir_server.graph.envelope import refused
+from fhir_server.graph.errors import refusal
+from fhir_server.graph.route import GraphRoute, answered, authenticated, limited, opened
+from fhir_server.graph.service import GraphService
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+GRAPH_PATH: Final = "/graph"
+ROUTERS: Final[tuple[APIRouter, ...]] = (profiles.router,)
+"""Every endpoint; the order is that of the description."""
+DESCRIPTION: Final = (
+    "Clinical records of customers: profiles, laboratory results, protocols, treatments, prescriptions, wearables. "
+    "The same rows are served as FHIR R4 at /fhir."
+)
+
+
+class GraphApplication:
+    """Everything under `/graph`, from `start` on. One per worker."""
+
+    def __init__(self) -> None:
+        self._service: GraphService | None = None
+        self.api = graph_api()
+
+    def start(self, service: GraphService) -> None:
+        """Take the parts of the worker that is open now."""
+        self._service = service
+        self.api.state.service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if self._service is None:
+            raise RuntimeError("the patient graph API is asked for before the application has started")
+        await self.api({**scope, "root_path": "", "path": scope["path"].removeprefix(GRAPH_PATH) or "/"}, receive, send)
+
+    async def refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request with an error, without looking at it; nothing is accessed, so nothing is recorded."""
+        origin = origin_of(scope, joined_headers(scope["headers"]))
+        response = refused(refusal(error), origin.request_id)
+        response.headers["X-Request-Id"] = origin.request_id
+        await response(scope, receive, send)
+
+
+def graph_api() -> FastAPI:
+    """Return the API with all endpoints; its service comes with `GraphApplication.start`."""
+    api = FastAPI(
+        title="Patient Graph API",
+        version="1",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        servers=[{"url": GRAPH_PATH}],
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _no_endpoint},
+    )
+    for router in ROUTERS:
+        if any(not isinstance(route, GraphRoute) for route in router.routes):
+            raise TypeError(f"{router.prefix} has routes without the chain: give its router route_class=GraphRoute")
+        api.include_router(router)
+    return api
+
+
+async def _no_endpoint(request: Request, error: Exception) -> Response:
+    """Answer what is no endpoint as one is answered, to those who are known, and counted and recorded like it."""
+    call = opened(request, request.app.state.service, None, "")
+
+    async def refuse() -> Response:
+        await limited(call, "address", call.origin.address, call.service.settings.graph_address_limit)
+        await authenticated(request, call)
+        raise error
+
+    return await answered(call, refuse)

@@ -1,0 +1,99 @@
+"""Profiles: who the customers are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from capability.roles import GraphAction
+from fhir_server.graph.call import Call, call_of
+from fhir_server.graph.envelope import listed, success
+from fhir_server.graph.errors import Forbidden, NotFound
+from fhir_server.graph.models.common import Listed, Success, answers
+from fhir_server.graph.models.profiles import NewProfile, Profile, ProfileChanges
+from fhir_server.graph.route import GraphRoute
+from fhir_server.graph.rules import Owner, guarded
+from fhir_server.graph.windows import PageWindow
+from fhir_server.graph.wire import shown
+from mappers.rows import CustomerProfile
+from storage.errors import ResourceNotFound
+from storage.repositories.profiles import ProfileRepository
+from storage.transaction import UnitOfWork
+
+router = APIRouter(prefix="/profiles", tags=["Profiles"], route_class=GraphRoute)
+ACall = Annotated[Call, Depends(call_of)]
+
+
+def shown_profile(row: CustomerProfile) -> dict[str, Any]:
+    """Return a profile as the API shows it; identity mappings have endpoints of their own."""
+    return shown(row, without=("identity_mappings",))
+
+
+@router.get("", responses=answers(Listed[Profile]))
+@guarded("profile", GraphAction.READ, Owner.QUERY)
+async def list_profiles(
+    call: ACall,
+    window: PageWindow,
+    customerId: Annotated[str | None, Query(description="Only this profile")] = None,  # noqa: N803 the name on the wire
+    email: Annotated[str | None, Query(description="Exactly this e-mail address")] = None,
+) -> Response:
+    """List profiles, newest first; customers see their own."""
+    wanted = call.own if call.is_bound else customerId
+    if call.is_bound and wanted is None:
+        raise Forbidden
+    async with call.service.database.glance(call.organization_id) as snapshot:
+        found = await ProfileRepository(snapshot).list(customer_id=wanted, email=email, window=window)
+    call.touched((row.id for row in found.rows), (row.id for row in found.rows), found.total)
+    return listed(map(shown_profile, found.rows), window, found.total)
+
+
+@router.get("/{id}", responses=answers(Success[Profile], errors=(404,)))
+@guarded("profile", GraphAction.READ, Owner.PATH)
+async def get_profile(call: ACall, id: str) -> Response:  # noqa: A002 the name in the address
+    """Return one profile."""
+    async with call.service.database.glance(call.organization_id) as snapshot:
+        row = await ProfileRepository(snapshot).find(id)
+    call.touched((id,), (id,))
+    if row is None:
+        raise NotFound("Profile")
+    return success(shown_profile(row))
+
+
+@router.post("", status_code=201, responses=answers(Success[Profile], 201, errors=(409,)))
+@guarded("profile", GraphAction.WRITE, Owner.OWN)
+async def create_profile(call: ACall, sent: NewProfile) -> Response:
+    """Create a profile; customers create the one of their own login."""
+    caller = call.caller
+    if call.is_bound and (call.own is not None or sent.external_id not in {caller.account, caller.subject}):
+        raise Forbidden
+
+    async def work(unit: UnitOfWork) -> CustomerProfile:
+        values = {**sent.changes(), "tags": sent.tags or [], "metadata": sent.metadata or {}}
+        row = CustomerProfile(id=unit.ids.uuid7(), organization_id=unit.organization_id, **_as_columns(values))
+        made = await ProfileRepository(unit).insert(row)
+        call.touched((made.id,), (made.id,))
+        return made
+
+    return success(shown_profile(await call.service.write(call, work, 201)), 201)
+
+
+@router.patch("/{id}", responses=answers(Success[Profile], errors=(404, 409)))
+@guarded("profile", GraphAction.WRITE, Owner.PATH)
+async def change_profile(call: ACall, id: str, sent: ProfileChanges) -> Response:  # noqa: A002 the name in the address
+    """Change what is named of a profile."""
+
+    async def work(unit: UnitOfWork) -> CustomerProfile:
+        call.touched((id,), (id,))
+        try:
+            return await ProfileRepository(unit).update(id, _as_columns(sent.changes()))
+        except ResourceNotFound:
+            raise NotFound("Profile") from None
+
+    return success(shown_profile(await call.service.write(call, work)))
+
+
+def _as_columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as the row holds them: lists are tuples there."""
+    lists = ("conditions", "medications", "allergies")
+    return {name: tuple(value) if name in lists and value is not None else value for name, value in values.items()}

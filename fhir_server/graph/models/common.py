@@ -1,0 +1,97 @@
+"""What requests and answers have in common: names in camelCase, nothing unknown, decimals with their digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+
+LONGEST_KEY: Final = 255
+LONGEST_TEXT: Final = 65_536
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_KEY, pattern=r"^[^\x00-\x1f]+$")]
+"""An id, of ours or of another system."""
+Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
+
+
+class Sent(BaseModel):
+    """What a client sends; unknown members are refused. `changes` gives what it says, by column."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=False, frozen=True)
+
+    def changes(self) -> dict[str, Any]:
+        """Return the columns that the client named, with the values that it gave."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Shown(BaseModel):
+    """What an answer shows, for the OpenAPI description; rows are written by `wire.py`."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Success(BaseModel, Generic[T]):
+    """The answer to one thing."""
+
+    success: Literal[True] = True
+    data: T
+
+
+class Pagination(BaseModel):
+    """Where a page lies in its list."""
+
+    page: int = Field(description="Number of the page, from 1", examples=[1])
+    limit: int = Field(examples=[20])
+    offset: int = Field(examples=[0])
+    total: int = Field(examples=[156])
+    hasMore: bool = Field(examples=[True])  # noqa: N815 the name on the wire
+
+
+class Listed(BaseModel, Generic[T]):
+    """A page of a list."""
+
+    success: Literal[True] = True
+    data: list[T]
+    pagination: Pagination
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(examples=["VALIDATION_ERROR"])
+    message: str = Field(examples=["Invalid request body"])
+    details: dict[str, Any] | None = Field(
+        None, examples=[{"issues": [{"path": ["dateOfBirth"], "message": "Invalid date format"}]}]
+    )
+    retryAfter: int | None = Field(None, description="Seconds")  # noqa: N815 the name on the wire
+    requestId: str | None = Field(None, description="With INTERNAL_ERROR: what to look for in the log")  # noqa: N815
+
+
+class Failure(BaseModel):
+    """The answer to what cannot be done."""
+
+    success: Literal[False] = False
+    error: ErrorBody
+
+
+ERRORS: Final[Mapping[int, str]] = {
+    400: "What was sent does not fit",
+    401: "No valid token",
+    403: "The caller may not do this",
+    404: "There is no such row",
+    409: "Another row, or the state of this one, is in the way",
+    429: "Too many requests",
+    500: "The server failed",
+    503: "The server cannot answer now",
+}
+
+
+def answers(model: Any, status: int = 200, *, errors: tuple[int, ...] = ()) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of an endpoint for OpenAPI: the model of its success, and the errors it may answer."""
+    may_fail = sorted({400, 401, 403, 429, 500, 503, *errors})
+    found: dict[int | str, dict[str, Any]] = {status: {"model": model}}
+    return found | {each: {"model": Failure, "description": ERRORS[each]} for each in may_fail}

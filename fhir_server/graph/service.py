@@ -1,0 +1,83 @@
+"""What the endpoints of the patient graph API work with. One per worker."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from fhir_server.access import Caller
+from fhir_server.limits.limiter import Limiter
+from fhir_server.oauth.authenticate import Authenticator
+from fhir_server.settings import Settings
+from storage.audit_trail import AuditTrail
+from storage.engine import Database
+from storage.repositories.customers import customer_of_login, customer_of_patient
+from storage.transaction import Change, UnitOfWork
+
+if TYPE_CHECKING:
+    from fhir_server.graph.call import Call
+
+T = TypeVar("T")
+
+API: Final = "graph"
+OWN_SECONDS: Final = 5.0
+"""How long it is remembered who a customer is: a profile that is given another login is followed that soon."""
+MOST_OWN: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class GraphService:
+    """The parts of a worker that the patient graph API needs."""
+
+    settings: Settings
+    database: Database
+    audit: AuditTrail
+    authenticator: Authenticator
+    limiter: Limiter
+    now: Callable[[], float] = field(default=time.time)
+    _own: OrderedDict[tuple[str, str, str], tuple[float, str]] = field(default_factory=OrderedDict, repr=False)
+
+    async def own_customer(self, caller: Caller) -> str | None:
+        """Return the customer whom a caller who is bound to one stands for; None: there is no such profile.
+
+        That is the patient of the token, else the profile whose `external_id` is the token's subject.
+        """
+        key = (caller.organization_id, caller.patient or "", caller.account or caller.subject)
+        known = self._own.get(key)
+        if known is not None and known[0] > self.now():
+            return known[1]
+        patient = caller.patient or _own_patient(caller)
+        async with self.database.glance(caller.organization_id) as snapshot:
+            if patient is not None:
+                found = await customer_of_patient(snapshot, patient)
+            else:
+                found = await customer_of_login(snapshot, caller.account or caller.subject)
+        if found is not None:
+            self._own[key] = (self.now() + OWN_SECONDS, found)
+            if len(self._own) > MOST_OWN:
+                self._own.popitem(last=False)
+        return found
+
+    async def write(self, call: Call, work: Callable[[UnitOfWork], Awaitable[T]], status: int = 200) -> T:
+        """Run a change, repeatable, and insert the record of the call in the same transaction (security AD-2)."""
+
+        async def on_record(unit: UnitOfWork) -> T:
+            call.forget()
+            done = await work(unit)
+            await self.audit.insert(unit, [call.record(status)])
+            return done
+
+        caller = call.caller
+        change = Change(caller.subject, caller.client_id, API, call.origin.request_id)
+        done = await self.database.transact(caller.organization_id, change, on_record)
+        call.recorded = True
+        return done
+
+
+def _own_patient(caller: Caller) -> str | None:
+    """Return the Patient that stands for the caller, if the token names one."""
+    kind, _, found = (caller.fhir_user or "").partition("/")
+    return found if kind == "Patient" and found else None
