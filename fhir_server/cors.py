@@ -33,9 +33,14 @@ READABLE_HEADERS: Final = (
     "Last-Modified",
     "Link",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "WWW-Authenticate",
     "X-Progress",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
     "X-Request-Id",
 )
 SENT_HEADERS: Final = (

@@ -15,6 +15,7 @@ from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
 from fhir_server.graph.service import GraphService
 from fhir_server.heap import give_back
+from fhir_server.limits.clients import followed_client_limits
 from fhir_server.limits.limiter import running_limiter
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.oauth.external import ExternalIssuers
@@ -131,7 +132,9 @@ async def open_worker(
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
         streams = Streams(database, cursor_secret, ids.milliseconds)
-        service = Service(settings, database, store, open_searcher(database), audit, open_searcher, streams)
+        limiter = await stack.enter_async_context(running_limiter(settings, database))
+        limits = await stack.enter_async_context(followed_client_limits(database, settings, limiter))
+        service = Service(settings, database, store, open_searcher(database), audit, open_searcher, streams, limits)
         outgoing = Outgoing(loopback=settings.dev, private=settings.allow_private_jwks)
         key_sets = KeySets(outgoing.fetch)
         external = ExternalIssuers(load_providers(settings.identity_providers), database, outgoing, key_sets)
@@ -153,7 +156,6 @@ async def open_worker(
             key_sets=key_sets,
             external=external,
         )
-        limiter = await stack.enter_async_context(running_limiter(settings, database))
         graph = GraphService(settings, database, audit, authenticator, limiter, lambda: ids.milliseconds() / 1000)
         yield Worker(settings, database, service, authenticator, oauth, graph, ring, drift)
 

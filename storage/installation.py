@@ -1,4 +1,6 @@
-"""What a worker has to know of its installation: which organizations there are, and the origins of its browser apps."""
+"""What a worker has to know of its installation: which organizations there are, the origins of its browser apps, and
+how many requests each client may make.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,11 @@ _ORGANIZATIONS: Final = {
 }
 _ORIGINS: Final = {
     dialect: prepare(select(clients.c.origins).where(clients.c.is_active == true()), dialect)
+    for dialect in ("postgresql", "sqlite")
+}
+
+_RATE_LIMITS: Final = {
+    dialect: prepare(select(clients.c.id, clients.c.rate_limit).where(clients.c.rate_limit.is_not(None)), dialect)
     for dialect in ("postgresql", "sqlite")
 }
 
@@ -41,6 +48,12 @@ async def client_origins(database: Database) -> frozenset[str]:
     async with database.read("") as driver:
         rows = await driver.fetch(_ORIGINS[driver.dialect], {})
     return frozenset(origin for (origins,) in rows for origin in _listed(origins))
+
+
+async def client_rate_limits(database: Database) -> dict[str, int]:
+    """Return the requests a minute of the clients that have a limit of their own; raises DatabaseUnavailable."""
+    async with database.read("") as driver:
+        return dict(await driver.fetch(_RATE_LIMITS[driver.dialect], {}))
 
 
 def _listed(origins: list[str] | str) -> list[str]:

@@ -49,6 +49,12 @@ def add(
         int | None, typer.Option(help="How long its refresh tokens can wait to be used, in seconds.")
     ] = None,
     app_state: Annotated[list[str] | None, typer.Option(help=APP_STATE_HELP)] = None,
+    rate_limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1_000_000, help="Requests to /fhir that it may make a minute; else FHIR_SERVER_FHIR_LIMIT."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a client; a confidential one without keys gets a secret, which is shown this once."""
@@ -75,6 +81,7 @@ def add(
         access_token_ttl=access_token_ttl,
         refresh_token_ttl=refresh_token_ttl,
         app_states=tuple(app_state or ()),
+        rate_limit=rate_limit,
     )
     facts = run(lambda installation: add_client(installation, asked, jwks))
     print_facts(facts, as_json=as_json)
@@ -132,6 +139,22 @@ def app_state_(
     from fhir_server.cli.installation import run
 
     print_facts(run(lambda installation: set_app_states(installation, client_id, allow or ())), as_json=as_json)
+
+
+@app.command("rate-limit", epilog="Example: fhir-server client rate-limit my-app --requests 600")
+def rate_limit_(
+    client_id: IdArgument,
+    *,
+    requests: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Requests to /fhir that it may make a minute.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Limit the requests of a client; without --requests it has the limit of the settings again."""
+    from fhir_server.cli.clients import set_rate_limit
+    from fhir_server.cli.installation import run
+
+    print_facts(run(lambda installation: set_rate_limit(installation, client_id, requests)), as_json=as_json)
 
 
 @app.command("disable", epilog="Example: fhir-server client disable my-app")

@@ -111,6 +111,19 @@ async def set_app_states(installation: Installation, client_id: str, texts: Sequ
     return {"id": client_id, "app_states": changed.app_states}
 
 
+async def set_rate_limit(installation: Installation, client_id: str, a_minute: int | None) -> dict[str, Any]:
+    """Let a client make so many requests a minute to the FHIR interface; None: what the settings say.
+
+    Workers know it within seconds. Raises CommandFailed.
+    """
+    client = await _client(installation, client_id)
+    async with installation.acting(
+        _home(installation, client), Act("clients", "write", "rate-limit", (client_id,))
+    ) as unit:
+        await ClientRepository(unit.connection).update(replace(client, rate_limit=a_minute))
+    return {"id": client_id, "rate_limit": a_minute}
+
+
 async def remove_client(installation: Installation, client_id: str) -> dict[str, Any]:
     """Remove a client and revoke its tokens; raises CommandFailed."""
     client = await _client(installation, client_id)
@@ -203,5 +216,6 @@ def _facts(client: Client) -> dict[str, Any]:
         "access_token_ttl": client.access_token_ttl,
         "refresh_token_ttl": client.refresh_token_ttl,
         "app_states": client.app_states,
+        "rate_limit": client.rate_limit,
         "active": client.is_active,
     }

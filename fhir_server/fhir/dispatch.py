@@ -47,6 +47,7 @@ HANDLERS: Final[Mapping[Interaction, Handler]] = {
 """What answers a request, or an entry of a bundle."""
 
 FORBIDDEN: Final = 403
+THROTTLED: Final = 429
 INTERNAL_ERROR: Final = 500
 
 _log = structlog.get_logger("fhir_server.fhir")
@@ -83,8 +84,9 @@ async def failed_on_record(
     response = failed(error, origin)
     if response.status == FORBIDDEN:
         response.headers["WWW-Authenticate"] = challenge(error, access)
-    if response.status >= 503:
-        return response  # nothing was done or shown, and what failed is most likely the place to record it
+    if response.status >= 503 or response.status == THROTTLED:
+        # nothing was done or shown, or looked at; what failed is most likely the place to record it
+        return response
     try:
         await service.audit.record(
             failure_record(access, route, origin, response.status, service.settings.organization)

@@ -5,13 +5,13 @@ It is plain ASGI because every read passes here (design Decision 9). Errors beco
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from time import perf_counter
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from time import perf_counter, time
 from typing import Any, Final
 
 import msgspec
 
-from fhir_server.errors import HeadersTooLarge, InteractionNotSupported
+from fhir_server.errors import HeadersTooLarge, InteractionNotSupported, Throttled
 from fhir_server.fhir.body import ClientGone, Receive
 from fhir_server.fhir.dispatch import answer, failed, failed_on_record
 from fhir_server.fhir.interactions.bundle import bundle
@@ -31,6 +31,7 @@ from fhir_server.fhir.request import FhirRequest, joined_headers, origin_of
 from fhir_server.fhir.response import Response
 from fhir_server.fhir.routing import Interaction, Route, methods_at, route
 from fhir_server.fhir.service import Service
+from fhir_server.limits.clients import ClientLimits, rate_limit_headers
 from fhir_server.metrics import observe
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.outcome import outcome_for
@@ -46,6 +47,7 @@ _COMMON: Final = (
     (b"vary", b"Accept, Accept-Encoding, Authorization, Origin, Prefer"),
     (b"x-content-type-options", b"nosniff"),
 )
+NO_HEADERS: Final[Mapping[str, str]] = {}
 _BODY_UNREAD: Final = frozenset({408, 413})
 _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
 
@@ -92,12 +94,24 @@ class FhirApplication:
             if call.path.removesuffix("/") == "metadata":
                 return _metadata(call, service)
             call.access = await authenticator.access(call.raw_headers, call.raw_query)
+            if service.client_limits is not None and service.client_limits.is_on:
+                await _count(call, service.client_limits, call.access)
             call.access = await with_agreed(service.database, call.access)
             return await _interact(call, service, call.access)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 the one place where errors become answers
             return await failed_on_record(error, call.origin, service, call.access, call.route)
+
+
+async def _count(call: _Call, limits: ClientLimits, access: Access) -> None:
+    """Count the request against the limit of its client (RL-1); raises Throttled."""
+    counted = await limits.hit(access.client_id)
+    if counted is not None:
+        limit, standing = counted
+        call.limit_headers = rate_limit_headers(limit, standing, time())
+        if not standing.allowed:
+            raise Throttled(standing.retry_after)
 
 
 def _methods(call: _Call) -> Response:
@@ -140,6 +154,7 @@ class _Call:
     __slots__ = (
         "access",
         "headers",
+        "limit_headers",
         "method",
         "origin",
         "path",
@@ -164,6 +179,7 @@ class _Call:
         self.size = fields + len(self.raw_query) + len(self.path)
         self.origin = origin_of(scope, self.headers)
         self.pretty = False
+        self.limit_headers: Mapping[str, str] = NO_HEADERS
         self.access: Access | None = None
         self.route: Route | None = None
 
@@ -191,7 +207,7 @@ async def _send(send: Send, call: _Call, response: Response) -> None:
         headers.append(CONTENT_TYPE)
     if response.status not in {204, 304}:
         headers.append((b"content-length", str(len(body)).encode()))
-    for name, value in response.headers.items():
+    for name, value in (*response.headers.items(), *call.limit_headers.items()):
         if name != "Content-Type":
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
     if response.status in _BODY_UNREAD:  # so the connection cannot be used again

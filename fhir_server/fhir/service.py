@@ -8,6 +8,7 @@ from datetime import tzinfo
 from functools import cached_property
 
 from fhir_server.fhir.json_body import JsonLimits
+from fhir_server.limits.clients import ClientLimits
 from fhir_server.settings import Settings
 from storage.audit_trail import AuditTrail
 from storage.engine import Database
@@ -30,6 +31,8 @@ class Service:
     open_searcher: Callable[[Reader], Searcher]
     """Makes a Searcher that reads somewhere else than `searcher` does."""
     streams: Streams
+    client_limits: ClientLimits | None = None
+    """How many requests each client may make; None: as many as it likes."""
 
     @cached_property
     def base_url(self) -> str:

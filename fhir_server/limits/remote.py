@@ -11,7 +11,7 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import Connection, ConnectionPool
+from redis.asyncio import ConnectionPool
 
 from fhir_server.limits.limit import Limit, Standing
 from fhir_server.limits.refusals import Refusals
@@ -29,7 +29,7 @@ class RemoteLimiter:
 
     def __init__(self, url: str, refusals: Refusals | None = None) -> None:
         # Valkey speaks the protocol of Redis: one client is enough
-        self._pool: ConnectionPool[Connection] = ConnectionPool.from_url(
+        self._pool: ConnectionPool = ConnectionPool.from_url(
             url.replace("valkey", "redis", 1), socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
         )
         options: dict[str, Any] = {"connection_pool": self._pool}

@@ -70,6 +70,8 @@ class Registration:
     refresh_token_ttl: int | None = None
     app_states: Sequence[str] = ()
     """What it may keep for itself (`fhir_server/app_state/rules.py`)."""
+    rate_limit: int | None = None
+    """Requests to the FHIR interface that it may make a minute; None: what the settings say."""
 
 
 def register(asked: Registration) -> Client:
@@ -113,6 +115,7 @@ def register(asked: Registration) -> Client:
         publisher=asked.publisher,
         required_scope=_required_scope(asked.required_scope, scope),
         access_token_ttl=asked.access_token_ttl,
+        rate_limit=asked.rate_limit,
         refresh_token_ttl=asked.refresh_token_ttl,
         app_states=app_state_rules(asked.app_states, asked.type),
     )
