@@ -162,6 +162,6 @@ CARE_PATIENT: Final = ResourceMapper(
             ("enrollments",), "generalPractitioner[enrolled]", _in_charge, note="clinicians of the active enrollments"
         ),
         derived(("organization_id",), "managingOrganization", person.managing_organization, note="the tenant"),
-        links("patients"),
+        *links("patients"),
     ),
 )

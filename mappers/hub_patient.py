@@ -141,6 +141,6 @@ HUB_PATIENT: Final = ResourceMapper(
         enrich((), "gender", _unknown, note="unknown: no column has it"),
         field("dob", "birthDate", isos.day),
         derived(("organization_id",), "managingOrganization", person.managing_organization, note="the tenant"),
-        links(PROFILE_TABLE),
+        *links(PROFILE_TABLE),
     ),
 )

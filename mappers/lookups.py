@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mappers.care_rows import SHARED, MetricDefinition
 from mappers.identity import row_resource_id
@@ -76,6 +76,14 @@ class EmrRecord:
     clean: tuple[str, ...] = ()
 
 
+class PersonLink(NamedTuple):
+    """Another record of the same person: how it is linked (`mappers.links`), its table and key."""
+
+    type: str
+    table: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class Lookups:
     """Answers to needs. What is missing is treated as unknown: a reference without a home is native or absent."""
@@ -94,7 +102,7 @@ class Lookups:
     """Customer key → IANA time zone."""
     published: frozenset[str] = frozenset({"clerk_user_id"})
     """Identifier types that Patient.identifier shows (settled §1.11)."""
-    links: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    links: Mapping[tuple[str, str], tuple[PersonLink, ...]] = field(default_factory=dict)
     """(table, key) of a person's record → the same person's other records in the organization (settled §1.12)."""
     members: Mapping[str, Json] = field(default_factory=dict)
     """Literal reference → resource written in the same transaction."""

@@ -135,6 +135,6 @@ PATIENT: Final = ResourceMapper(
         enrich(("biological_sex",), "gender", _unknown_gender, note="unknown where the column is NULL"),
         field("date_of_birth", "birthDate", isos.day),
         derived(("organization_id",), "managingOrganization", person.managing_organization, note="the tenant"),
-        links("customer_profiles"),
+        *links("customer_profiles"),
     ),
 )

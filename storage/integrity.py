@@ -9,10 +9,11 @@ from typing import Any, Final
 from sqlalchemy import and_, bindparam, false, literal_column, not_, or_, select, true
 
 from capability.elements import RESOURCE_TYPES
-from mappers.links import SEE_ALSO
+from mappers.links import REPLACED_BY, REPLACES, SEE_ALSO
 from storage.access import Access, Reach, Right
 from storage.driver import Row
 from storage.errors import ReferenceConflict, UnresolvedReference
+from storage.persons.merges import merged_pairs
 from storage.resources import ResourceKey, Stored
 from storage.search.includes import TypesWithin, of_types, within_reach
 from storage.search.keys import parameter_key, parse_reference
@@ -191,13 +192,37 @@ def _refuse(found: Sequence[Row], names_type: Callable[[str], bool]) -> None:
 
 async def _links_of_ours(unit: UnitOfWork, referrers: Sequence[Row]) -> Sequence[Row]:
     """Return those referrers that only say that two rows are one person's: they cease to when one of the rows goes."""
-    stored = await load_current(unit, {ResourceKey(*row[:2]) for row in referrers})
-    return [row for row in referrers if _only_sees_also(unit, stored.get(ResourceKey(*row[:2])), ResourceKey(*row[2:]))]
+    if not referrers:
+        return []
+    pairs = {row: (ResourceKey(*row[:2]), ResourceKey(*row[2:])) for row in referrers}
+    stored = await load_current(unit, {key for pair in pairs.values() for key in pair})
+    homes = {key: (each.home.table, each.home.key) for key, each in stored.items() if each.home is not None}
+    merged = await merged_pairs(unit, homes.values())
+    return [
+        row
+        for row, (referrer, target) in pairs.items()
+        if referrer in homes
+        and _types_of_links(unit, stored[referrer], target) <= _ours(homes, referrer, target, merged)
+    ]
 
 
-def _only_sees_also(unit: UnitOfWork, stored: Stored | None, target: ResourceKey) -> bool:
-    if stored is None or stored.home is None:
-        return False
+def _ours(
+    homes: Mapping[ResourceKey, tuple[str, str]],
+    referrer: ResourceKey,
+    target: ResourceKey,
+    merged: Sequence[tuple[tuple[str, str], tuple[str, str]]],
+) -> set[str]:
+    """Return the types of the links that are shown of two rows because they are one person's."""
+    pair = (homes[referrer], homes.get(target, ("", "")))
+    types = {SEE_ALSO}
+    if pair in merged:
+        types.add(REPLACED_BY)
+    if pair[::-1] in merged:
+        types.add(REPLACES)
+    return types
+
+
+def _types_of_links(unit: UnitOfWork, stored: Stored, target: ResourceKey) -> set[str | None]:
     links = (each for each in stored.resource().get("link", ()) if isinstance(each, Mapping))
     to_target = (each for each in links if key_of(each.get("other", {}).get("reference", ""), unit.base_url) == target)
-    return all(each.get("type") == SEE_ALSO for each in to_target)
+    return {each.get("type") for each in to_target}

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, bindparam, literal_column, select
 from mappers.care_rows import MetricDefinition
 from mappers.json_values import Json
 from mappers.lens import ResourceMapper, Row
-from mappers.lookups import EmrRecord, Home, Lookups, Need, Treatment
+from mappers.lookups import EmrRecord, Home, Lookups, Need, PersonLink, Treatment
 from mappers.telemetry import Telemetry
 from storage.driver import Question
 from storage.projection.telemetry import telemetry_of
@@ -39,7 +39,7 @@ class Facts:
     clinicians: dict[str, str] = field(default_factory=dict)
     treatments: dict[str, Treatment] = field(default_factory=dict)
     time_zones: dict[str, str] = field(default_factory=dict)
-    links: dict[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    links: dict[tuple[str, str], tuple[PersonLink, ...]] = field(default_factory=dict)
     members: dict[str, Json] = field(default_factory=dict)
     resource_ids: dict[tuple[str, str, str], str] = field(default_factory=dict)
     rows: dict[RowKey, Row] = field(default_factory=dict)

@@ -11,10 +11,12 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mappers.care_rows import SHARED
 from mappers.device import DEVICE_TABLE
+from storage.persons.queue import note_matches
 from storage.projection.declared import SHOWN_ONLY
 from storage.projection.devices import devices_left
 from storage.projection.facts import open_facts
 from storage.projection.links import note_links
+from storage.projection.person_records import PERSON_TABLES
 from storage.projection.project import Projected, project_rows
 from storage.projection.rerender import note_shown
 from storage.projection.sources import owners_of
@@ -81,6 +83,7 @@ async def project_touched(
         await note_links(unit, projected.pendings)
         deferred.update({(table, key): due for key, due in projected.deferred.items()})
     await note_shown(unit, concerned, set(new) - known)
+    await note_matches(unit, [(table, key) for table in PERSON_TABLES for key in concerned.get(table, ())])
     return deferred
 
 

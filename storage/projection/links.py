@@ -1,4 +1,8 @@
-"""Patient.link: looked up for what is rendered, and carried to the person's other records when it changes (§1.12)."""
+"""Patient.link: looked up for what is rendered, and carried to the person's other records when it changes (§1.12).
+
+Records with an exact identifier in common see each other; of two that were merged one replaces the other instead
+(decision 29).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy import insert, select
 
-from mappers.links import SEE_ALSO
+from mappers.links import LINK_TYPES, REPLACED_BY, REPLACES, SEE_ALSO
+from mappers.lookups import PersonLink
 from storage.integrity import key_of
+from storage.persons.merges import merged_pairs
 from storage.projection.facts import Facts
 from storage.projection.person_records import PERSON_TABLES, Record, persons_of
 from storage.projection.shown import add_chosen_ids
@@ -27,14 +33,30 @@ async def add_links(unit: UnitOfWork, facts: Facts, records: Iterable[Record]) -
     wanted = sorted({record for record in records if record[0] in PERSON_TABLES})
     if not wanted:
         return
-    found = await persons_of(unit.driver, unit.organization_id, wanted, unit.stops)
-    facts.links.update({record: tuple(others) for record, others in found.items()})
+    found = await _links_of(unit, wanted)
+    facts.links.update(found)
     shown: dict[str, set[str]] = {}
     for others in found.values():
-        for table, key in others:
-            shown.setdefault(table, set()).add(key)
+        for each in others:
+            shown.setdefault(each.table, set()).add(each.key)
     for table, keys in shown.items():
         await add_chosen_ids(unit, facts, table, keys)
+
+
+async def _links_of(unit: UnitOfWork, records: Sequence[Record]) -> dict[Record, tuple[PersonLink, ...]]:
+    """Return how some records are linked."""
+    persons = await persons_of(unit.driver, unit.organization_id, records, unit.stops)
+    merged: dict[Record, dict[Record, str]] = {}
+    for one, survivor in await merged_pairs(unit, records):
+        merged.setdefault(one, {})[survivor] = REPLACED_BY
+        merged.setdefault(survivor, {})[one] = REPLACES
+    return {
+        record: tuple(
+            PersonLink(kind, *other)
+            for other, kind in (dict.fromkeys(persons[record], SEE_ALSO) | merged.get(record, {})).items()
+        )
+        for record in records
+    }
 
 
 async def note_links(unit: UnitOfWork, pendings: Iterable[Pending]) -> None:
@@ -51,7 +73,7 @@ async def note_links(unit: UnitOfWork, pendings: Iterable[Pending]) -> None:
         before = pending.stored.resource() if pending.stored is not None and not pending.stored.deleted else None
         old, new = _linked(before), _linked(pending.resource)
         if old != new:
-            named |= {key for reference in old | new if (key := key_of(reference, unit.base_url)) is not None}
+            named |= {key for _, reference in old | new if (key := key_of(reference, unit.base_url)) is not None}
     if named:
         rows = resources.c
         found = select(rows.home_table, rows.home_key).where(
@@ -62,7 +84,9 @@ async def note_links(unit: UnitOfWork, pendings: Iterable[Pending]) -> None:
         await _note(unit, [(table, key) for table, key in await unit.connection.execute(found)])
 
 
-async def note_changed(unit: UnitOfWork, links: Mapping[Record, Sequence[Record]], changed: Iterable[Record]) -> None:
+async def note_changed(
+    unit: UnitOfWork, links: Mapping[Record, Sequence[PersonLink]], changed: Iterable[Record]
+) -> None:
     """Have records shown anew, in the background, whose rows were written through FHIR and that link differently now.
 
     `links` are those before. What the client wrote is stored as it is: what follows from it is a version of its own.
@@ -70,18 +94,21 @@ async def note_changed(unit: UnitOfWork, links: Mapping[Record, Sequence[Record]
     concerned = sorted({record for record in changed if record[0] in PERSON_TABLES})
     if not concerned:
         return
-    now = await persons_of(unit.driver, unit.organization_id, concerned, unit.stops)
+    now = await _links_of(unit, concerned)
     noted: set[Record] = set()
     for record in concerned:
-        before, after = tuple(links.get(record, ())), tuple(now[record])
+        before, after = tuple(links.get(record, ())), now[record]
         if before != after:
-            noted |= {record, *before, *after}
+            noted |= {record, *((each.table, each.key) for each in (*before, *after))}
     await _note(unit, sorted(noted))
 
 
-def _linked(patient: Mapping[str, Any] | None) -> set[str]:
+def _linked(patient: Mapping[str, Any] | None) -> set[tuple[str, str]]:
+    """Return type and reference of the links that a Patient has."""
     links = patient.get("link", ()) if patient else ()
-    return {str(each.get("other", {}).get("reference")) for each in links if each.get("type") == SEE_ALSO}
+    return {
+        (each["type"], str(each.get("other", {}).get("reference"))) for each in links if each.get("type") in LINK_TYPES
+    }
 
 
 async def _note(unit: UnitOfWork, records: Sequence[Record]) -> None:

@@ -12,12 +12,13 @@ from typing import Any, Final
 from mappers.care_rows import MetricDefinition
 from mappers.device import DEVICE_TABLE
 from mappers.lens import Absorbed, NotClaimed, ResourceMapper, Row
-from mappers.lookups import REFERENCE, Need, Treatment
+from mappers.lookups import REFERENCE, Need, PersonLink, Treatment
 from mappers.lookups import Home as LookupHome
 from mappers.registry import mapper_of, mappers_of_table, mappers_of_type
 from storage.driver import Question
 from storage.errors import MapperStopped, MappingRefused, ReadOnlyHome, ReferenceConflict
 from storage.integrity import key_of
+from storage.persons.queue import note_matches
 from storage.projection.declared import SHOWN_ONLY, edges_of, is_shown_with, shows_otherwise
 from storage.projection.devices import devices_left
 from storage.projection.facts import Facts, open_facts, organization_question
@@ -128,7 +129,7 @@ class _Work:
         self.changed: dict[RowKey, None] = {}
         self.shown: dict[RowKey, None] = {}
         """Changed rows whose contents others show."""
-        self.links: Mapping[RowKey, Sequence[RowKey]] = {}
+        self.links: Mapping[RowKey, Sequence[PersonLink]] = {}
         """Other records of the persons whose rows these are, before anything is written."""
         self.unmade: dict[str, MetricDefinition] = {}
         self.unclaimed: dict[ResourceKey, str] = {}
@@ -386,6 +387,7 @@ class _Work:
             found.extend(projected.pendings)
         await note_shown(self.unit, self._shown(concerned))
         await note_changed(self.unit, self.links, self.changed)
+        await note_matches(self.unit, self.changed)
         return found
 
     def _shown(self, concerned: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -10,18 +10,18 @@ import pytest
 from mappers.care_rows import Patient
 from mappers.hub_rows import Profile
 from mappers.lens import Absorbed
-from mappers.lookups import NO_LOOKUPS, Lookups
+from mappers.lookups import NO_LOOKUPS, Lookups, PersonLink
 from mappers.registry import mapper_named
 from mappers.rows import CustomerProfile
 
-OTHERS = (("patients", "p1"), ("profiles", "f/1"))
+OTHERS = (PersonLink("seealso", "patients", "p1"), PersonLink("seealso", "profiles", "f/1"))
 SAME = [
     {"other": {"reference": "Patient/p1"}, "type": "seealso"},
     {"other": {"reference": "Patient/chosen"}, "type": "seealso"},
 ]
 
 
-def linking(table: str, key: str, others: tuple[tuple[str, str], ...] = OTHERS) -> Lookups:
+def linking(table: str, key: str, others: tuple[PersonLink, ...] = OTHERS) -> Lookups:
     """What is looked up where a row's person has other records."""
     return Lookups(links={(table, key): others}, resource_ids={("Patient", "profiles", "f/1"): "chosen"})
 
@@ -56,3 +56,18 @@ def test_map_a_clients_own_link_is_kept_beside_them_and_theirs_come_and_go(named
     later = mapper.render(row, "", linking(mapper.table, row.id, OTHERS[:1]), written.residual)
     assert later["link"] == [SAME[0], own]
     assert mapper.render(row, "", NO_LOOKUPS, written.residual)["link"] == [own]
+
+
+def test_map_a_merge_is_shown_on_both_sides_and_ends_without_a_trace(named: tuple[Any, Any]):
+    mapper, row = named
+    merges = (PersonLink("replaces", "patients", "old"), PersonLink("replaced-by", "customer_profiles", "new"))
+    shown = mapper.render(row, "", linking(mapper.table, row.id, (*OTHERS, *merges)))
+    replaces = {"other": {"reference": "Patient/old"}, "type": "replaces"}
+    replaced = {"other": {"reference": "Patient/new"}, "type": "replaced-by"}
+    assert shown["link"] == [*SAME, replaces, replaced]
+    written = mapper.absorb(shown, linking(mapper.table, row.id, (*OTHERS, *merges)), row)
+    assert isinstance(written, Absorbed)
+    assert written.row == row
+    assert mapper.render(row, "", NO_LOOKUPS, written.residual) == {
+        name: value for name, value in shown.items() if name != "link"
+    }

@@ -1,0 +1,236 @@
+"""Records of persons as they are compared, read from the tables of the three systems.
+
+Everything is read as text, and what is no day or no number is not known: other writers leave anything there. Columns
+that the database does not have (storage/stops.py) are not known either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Column, Date, Select, Text, bindparam, func, literal_column, null, select, union_all
+
+from storage.driver import Driver
+from storage.persons.person import (
+    Person,
+    day_of,
+    folded,
+    known,
+    mailbox,
+    names_in,
+    postcode_in,
+    sex_of,
+    telephone,
+)
+from storage.projection.person_records import (
+    AT_PROVIDER,
+    CUSTOMERS,
+    LOGIN,
+    MEDICAL_RECORD,
+    PATIENTS,
+    PROFILES,
+    Columns,
+    Mark,
+    Record,
+    mark_of,
+)
+from storage.repositories.identity_mappings import TYPE_OF
+from storage.sql import Prepared, member_of, prepare
+from storage.stops import NO_STOPS, Stops
+from storage.tables.care_platform import patients
+from storage.tables.enums import IdentifierType
+from storage.tables.health_hub import profile_emr_connections, profiles
+from storage.tables.metadata import metadata
+from storage.tables.patient_graph import customer_profiles, identity_mappings
+
+ACCOUNTS: Final = frozenset(
+    {
+        IdentifierType.BIGCOMMERCE_CUSTOMER_ID.value,
+        IdentifierType.STRIPE_CUSTOMER_ID.value,
+        IdentifierType.HUBSPOT_CONTACT_ID.value,
+    }
+)
+"""Identifier types of accounts at the shop, at billing and in the CRM."""
+ACCOUNT_NAMES: Final = frozenset({*ACCOUNTS, *(name for name, kind in TYPE_OF.items() if kind.value in ACCOUNTS)})
+"""What mappings of accounts have as `identifier_type`: the type itself, or the system that it stands for."""
+_COLUMNS: Final[Mapping[str, Mapping[str, Column[Any]]]] = {
+    CUSTOMERS: {
+        "family": customer_profiles.c.last_name,
+        "given": customer_profiles.c.first_name,
+        "born": customer_profiles.c.date_of_birth,
+        "sex": customer_profiles.c.biological_sex,
+        "phone": customer_profiles.c.phone_number,
+        "email": customer_profiles.c.email,
+        "own": customer_profiles.c.external_id,
+    },
+    PATIENTS: {
+        "family": patients.c.last_name,
+        "given": patients.c.first_name,
+        "born": patients.c.date_of_birth,
+        "sex": patients.c.gender,
+        "phone": patients.c.phone,
+        "email": patients.c.email,
+        "address": patients.c.address,
+        "own": patients.c.medical_record_number,
+    },
+    PROFILES: {
+        "words": profiles.c.legal_name,
+        "called": profiles.c.display_name,
+        "born": profiles.c.dob,
+        "own": profiles.c.user_id,
+        "whose": profiles.c.relationship,
+    },
+}
+"""Table → what a record says of a person, and the column that says it."""
+_FACTS: Final = ("family", "given", "words", "called", "born", "sex", "phone", "email", "address", "own", "whose")
+
+
+async def persons_in(
+    driver: Driver, organization_id: str, records: Iterable[Record], stops: Stops = NO_STOPS
+) -> dict[Record, Person]:
+    """Return what some records of an organization say; those that are not there are left out."""
+    keys: dict[str, list[str]] = {}
+    for table, key in records:
+        keys.setdefault(table, []).append(key)
+    found: dict[Record, dict[str, Any]] = {}
+    for table, some in keys.items():
+        parameters = {"organization_id": organization_id, "keys": some}
+        for key, *facts in await driver.fetch(_rows(driver.dialect, table, stops.lacking), parameters):
+            found[table, key] = dict(zip(_FACTS, facts, strict=True))
+    told = await _told_apart(driver, organization_id, found, stops)
+    return {record: _person(record, facts, told.get(record, ())) for record, facts in found.items()}
+
+
+async def keys_after(driver: Driver, organization_id: str, table: str, after: str) -> list[str]:
+    """Return the next keys of a table of persons, in order."""
+    parameters = {"organization_id": organization_id, "after": after}
+    return [row[0] for row in await driver.fetch(_keys(driver.dialect, table), parameters)]
+
+
+PAGE: Final = 1000
+"""Records that are read at once."""
+
+
+@lru_cache
+def _keys(dialect: str, table: str) -> Prepared:
+    columns = metadata.tables[table].c
+    own = (columns.organization_id == bindparam("organization_id"), columns.id > bindparam("after"))
+    return prepare(select(columns.id).where(*own).order_by(columns.id).limit(literal_column(str(PAGE))), dialect)
+
+
+@lru_cache
+def _rows(dialect: str, table: str, lacking: Columns) -> Prepared:
+    columns = metadata.tables[table].c
+    facts = [_text(dialect, _COLUMNS[table].get(name), lacking) for name in _FACTS]
+    return prepare(
+        select(columns.id, *facts).where(
+            columns.organization_id == bindparam("organization_id"), member_of(columns.id, "keys")
+        ),
+        dialect,
+    )
+
+
+def _text(dialect: str, column: Column[Any] | None, lacking: Columns) -> Any:
+    if column is None or (column.table.name, column.name) in lacking:
+        return null()
+    if isinstance(column.type, Text) or column.type.python_type is str:
+        return column
+    if dialect == "sqlite":
+        return func.substr(column, 1, 10)
+    day = column if isinstance(column.type, Date) else func.timezone(literal_column("'UTC'"), column)
+    return func.to_char(day, literal_column("'YYYY-MM-DD'"))
+
+
+# ---- what is told of persons in other tables ------------------------------------------------------------------------
+
+Told = tuple[str, str | None, str]
+"""Kind, system and value of an identifier."""
+
+
+async def _told_apart(
+    driver: Driver, organization_id: str, records: Iterable[Record], stops: Stops
+) -> dict[Record, list[Told]]:
+    """Return the identifiers that records have beside their rows."""
+    keys: dict[str, list[str]] = {CUSTOMERS: [], PROFILES: []}
+    for table, key in records:
+        keys.setdefault(table, []).append(key)
+    statement = _identifiers(driver.dialect, stops.lacking) if keys[CUSTOMERS] or keys[PROFILES] else None
+    found: dict[Record, list[Told]] = {}
+    if statement is not None:
+        parameters = {"organization_id": organization_id, **{table: keys[table] for table in (CUSTOMERS, PROFILES)}}
+        for table, key, kind, system, value in await driver.fetch(statement, parameters):
+            found.setdefault((table, key), []).append((kind, system, value))
+    return found
+
+
+@lru_cache
+def _identifiers(dialect: str, lacking: Columns) -> Prepared | None:
+    mapped, connected = identity_mappings.c, profile_emr_connections.c
+    parts: list[tuple[Sequence[Column[Any]], Select[Any]]] = [
+        (
+            (mapped.customer_id, mapped.identifier_type, mapped.external_system, mapped.external_id),
+            select(
+                literal_column(f"'{CUSTOMERS}'"),
+                mapped.customer_id,
+                mapped.identifier_type,
+                mapped.external_system,
+                mapped.external_id,
+            ).where(mapped.organization_id == bindparam("organization_id"), member_of(mapped.customer_id, CUSTOMERS)),
+        ),
+        (
+            (connected.profile_id, connected.provider, connected.patient_emr_id),
+            select(
+                literal_column(f"'{PROFILES}'"),
+                connected.profile_id,
+                literal_column(f"'{AT_PROVIDER}'"),
+                connected.provider,
+                connected.patient_emr_id,
+            ).where(
+                connected.organization_id == bindparam("organization_id"), member_of(connected.profile_id, PROFILES)
+            ),
+        ),
+    ]
+    usable = [each for used, each in parts if all((column.table.name, column.name) not in lacking for column in used)]
+    return prepare(union_all(*usable), dialect) if usable else None
+
+
+def _person(record: Record, facts: Mapping[str, Any], told: Sequence[Told]) -> Person:
+    family, given = folded(facts["family"]), folded(facts["given"])
+    if record[0] == PROFILES:
+        family, given = names_in(facts["words"] or facts["called"])
+    said = {kind: [value for each, _, value in told if each == kind] for kind in IdentifierType}
+    return Person(
+        record,
+        family,
+        given,
+        day_of(facts["born"]),
+        sex_of(facts["sex"]),
+        known(map(telephone, [facts["phone"], *said[IdentifierType.PHONE]])),
+        known(map(mailbox, [facts["email"], *said[IdentifierType.EMAIL]])),
+        folded(facts["address"]),
+        postcode_in(facts["address"]),
+        frozenset(_marks(record, facts, told)),
+    )
+
+
+def _marks(record: Record, facts: Mapping[str, Any], told: Sequence[Told]) -> Iterable[Mark]:
+    table, key = record
+    if table != CUSTOMERS:
+        yield Mark(table, "", key)
+    kind = MEDICAL_RECORD if table == PATIENTS else LOGIN
+    for each in ((kind, facts["whose"], facts["own"]), *told):
+        mark = account_of(*each) if table == CUSTOMERS else None
+        mark = mark or mark_of(table, *each)
+        if mark is not None:
+            yield mark
+
+
+def account_of(kind: str, system: str | None, value: str | None) -> Mark | None:
+    """Return the mark of an account at the shop, at billing or in the CRM, None for any other identifier."""
+    if kind not in ACCOUNT_NAMES or not value:
+        return None
+    if system is not None and system in TYPE_OF and TYPE_OF[system].value not in {kind, TYPE_OF.get(kind)}:
+        return None  # the two contradict
+    return Mark(TYPE_OF[kind].value if kind in TYPE_OF else kind, "", value)
