@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, NullPool, Table, create_engine, event, exc, inspect, make_url, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
@@ -98,10 +98,21 @@ def create_audit_file(path: Path) -> None:
         existing = set(inspect(connection).get_table_names())
         for table in audit.TRAIL_TABLES:
             if table.name in existing:
+                _add_indexes(connection, table)
                 continue
             table.create(connection)
             for statement in triggers.append_only_sqlite(table):
                 connection.exec_driver_sql(statement)
+
+
+def _add_indexes(connection: Connection, table: Table) -> None:
+    """Give a table of a file that was made before the indexes it lacks, and take those that none are any more."""
+    known = {index.name for index in table.indexes}
+    for each in inspect(connection).get_indexes(table.name):
+        if each["name"] not in known:
+            connection.exec_driver_sql(f'DROP INDEX "{each["name"]}"')
+    for index in table.indexes:
+        index.create(connection, checkfirst=True)
 
 
 def _make_file(path: Path) -> None:

@@ -4,7 +4,7 @@
 DROP VIEW audit_logs;
 ALTER TABLE rbac_logs RENAME TO rbac_logs_first;
 ALTER TABLE rbac_logs_first DROP CONSTRAINT rbac_logs_pkey;
-ALTER INDEX rbac_logs_customer_id_idx RENAME TO rbac_logs_first_customer_id_idx;
+DROP INDEX rbac_logs_customer_id_idx;
 DROP POLICY organization ON rbac_logs_first;
 REVOKE ALL ON rbac_logs_first FROM PUBLIC, fhir_server_app;
 
@@ -13,7 +13,9 @@ CREATE TABLE rbac_logs (
 	CONSTRAINT rbac_logs_pkey PRIMARY KEY (organization_id, id, at)
 ) PARTITION BY RANGE (at);
 
-CREATE INDEX rbac_logs_customer_id_idx ON rbac_logs (organization_id, customer_id, id) WHERE customer_id IS NOT NULL;
+CREATE INDEX rbac_logs_at_idx ON rbac_logs (organization_id, at, id);
+CREATE INDEX rbac_logs_customer_at_idx ON rbac_logs (organization_id, customer_id, at, id) WHERE customer_id IS NOT NULL;
+CREATE INDEX rbac_logs_patients_idx ON rbac_logs (organization_id, at, id) WHERE patients IS NOT NULL;
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON rbac_logs FOR EACH STATEMENT EXECUTE FUNCTION fhir_refuse_change();
 
 DO $$

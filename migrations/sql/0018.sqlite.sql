@@ -1,5 +1,10 @@
 -- What was retired of the audit trail, and what has to stay. Here it is one table a file; PostgreSQL has it by months.
 
+DROP INDEX rbac_logs_customer_id_idx;
+CREATE INDEX rbac_logs_at_idx ON rbac_logs (organization_id, at, id);
+CREATE INDEX rbac_logs_customer_at_idx ON rbac_logs (organization_id, customer_id, at, id) WHERE customer_id IS NOT NULL;
+CREATE INDEX rbac_logs_patients_idx ON rbac_logs (organization_id, at, id) WHERE patients IS NOT NULL;
+
 CREATE TABLE audit_retirements (
 	organization_id TEXT NOT NULL,
 	sequence BIGINT NOT NULL,
