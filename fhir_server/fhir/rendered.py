@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fhir_server.errors import InteractionNotSupported
+from fhir_server.fhir.audit_events.find import find_audit_events
+from fhir_server.fhir.audit_events.read import read_audit_event
 from fhir_server.fhir.definitions import find_definitions, read_definition
 from fhir_server.fhir.provenance.find import find_provenance
 from fhir_server.fhir.provenance.read import included_provenances, read_provenance
@@ -38,6 +40,7 @@ async def _read_definition(resource_id: str, _: Access, service: Service) -> Ver
 
 
 RENDERED: Final[Mapping[str, RenderedType]] = {
+    "AuditEvent": RenderedType(read_audit_event, find_audit_events),
     "OperationDefinition": RenderedType(_read_definition, find_definitions),
     "Provenance": RenderedType(read_provenance, find_provenance),
 }

@@ -10,6 +10,7 @@ from functools import cached_property
 from fhir_server.fhir.json_body import JsonLimits
 from fhir_server.limits.clients import ClientLimits
 from fhir_server.settings import Settings
+from storage.audit_search import AuditReader
 from storage.audit_trail import AuditTrail
 from storage.engine import Database
 from storage.history.stream import Streams
@@ -48,6 +49,11 @@ class Service:
     def limits(self) -> JsonLimits:
         """Limits of one JSON body."""
         return JsonLimits(depth=self.settings.max_json_depth, nodes=self.settings.max_json_nodes)
+
+    @cached_property
+    def records(self) -> AuditReader:
+        """What is on record of accesses, for who may read it."""
+        return AuditReader(self.database, self.settings.database_url)
 
     def within(self, unit: UnitOfWork) -> Service:
         """Return the same service reading inside a unit of work: it sees what was written there (B10)."""
