@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,6 +59,11 @@ class UnitOfWork:
     audited: int = 0
     """How many audit records it holds so far."""
     _change_id: int | None = None
+
+    @property
+    def started(self) -> datetime:
+        """The start of the unit of work by the database's clock."""
+        return datetime.fromtimestamp(self.now // 1000, UTC).replace(microsecond=self.now % 1000 * 1000)
 
     def touch(self, table: str, key: str, *, new: bool = False) -> None:
         """Name a changed (inserted, updated or deleted) row of a mapped table; `new` for one that nobody saw before."""

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from mappers.hub_rows import CleanRecord
 from storage.errors import UnresolvedReference
 from storage.repositories.hub_entities import NormalizedRecord, RawRecord
-from storage.repositories.saving import is_foreign_key, now_of
+from storage.repositories.saving import is_foreign_key
 from storage.repositories.table import FIRST, Page, TableRepository, Window
 from storage.tables.types import is_same_value
 
@@ -69,7 +69,7 @@ class RawRepository(TableRepository[RawRecord]):
             self._require_own(each)
         earlier = {_resource(each): each.sha256 for each in await self._same(records)}
         insert = postgres_insert if self.unit.driver.dialect == "postgresql" else sqlite_insert
-        at = now_of(self.unit)
+        at = self.unit.started
         rows = [{**asdict(each), "fetched_at": each.fetched_at or at} for each in records]
         statement = insert(self.table).values(rows)
         new = statement.excluded
@@ -134,7 +134,7 @@ class _Stage(TableRepository[Record]):
         values = {each.name: getattr(row, each.name) for each in fields(row)}
         if is_same_value(replace(before, **values | {self.stamp: getattr(before, self.stamp)}), before):
             return False
-        await self.update(row.id, values | {self.stamp: getattr(row, self.stamp) or now_of(self.unit)})
+        await self.update(row.id, values | {self.stamp: getattr(row, self.stamp) or self.unit.started})
         return True
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from storage.errors import UnresolvedReference
 from storage.repositories.errors import TransitionRefused, UnknownValue
 from storage.repositories.hub_entities import OAuthState, ProfileSummary, SyncJob
-from storage.repositories.saving import is_foreign_key, now_of
+from storage.repositories.saving import is_foreign_key
 from storage.repositories.table import FIRST, Page, TableRepository, Window
 from storage.tables.enums import SummaryStatus, SyncStatus
 from storage.tables.health_hub import oauth_states, profile_summary
@@ -37,7 +37,7 @@ class SyncJobRepository(TableRepository[SyncJob]):
             raise TransitionRefused(self.table_name, row_id, before.status, status, allowed)
         changes = {
             "status": status.value,
-            "finished_at": now_of(self.unit),
+            "finished_at": self.unit.started,
             "resources_fetched": resources_fetched,
             "error_message": error_message,
         }
@@ -78,7 +78,7 @@ class SummaryRepository:
             raise ValueError("the row belongs to another organization than the unit of work")
         if row.status not in (allowed := [each.value for each in SummaryStatus]):
             raise UnknownValue(profile_summary.name, row.profile_id, "status", allowed)
-        values = {**asdict(row), "updated_at": row.updated_at or now_of(self.unit)}
+        values = {**asdict(row), "updated_at": row.updated_at or self.unit.started}
         upsert = postgres_insert if self.unit.driver.dialect == "postgresql" else sqlite_insert
         changes = {name: value for name, value in values.items() if name not in ("organization_id", "profile_id")}
         statement = upsert(profile_summary).values(values)
@@ -116,12 +116,12 @@ class OAuthStateRepository:
         own = (columns.organization_id == self.unit.organization_id, columns.state == state)
         statement = delete(oauth_states).where(*own).returning(oauth_states)
         found = (await self.unit.connection.execute(statement)).mappings().one_or_none()
-        if found is None or found["expires_at"] <= now_of(self.unit):
+        if found is None or found["expires_at"] <= self.unit.started:
             return None
         return OAuthState(**found)
 
     async def forget_expired(self) -> int:
         """Delete the sign-ins that were never completed; return how many these were."""
         columns = oauth_states.c
-        old = (columns.organization_id == self.unit.organization_id, columns.expires_at <= now_of(self.unit))
+        old = (columns.organization_id == self.unit.organization_id, columns.expires_at <= self.unit.started)
         return (await self.unit.connection.execute(delete(oauth_states).where(*old))).rowcount

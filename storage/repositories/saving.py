@@ -6,7 +6,6 @@ Repositories and the FHIR store both come through here, so a rule cannot be gone
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from storage.errors import ReferenceConflict, UnresolvedReference
 from storage.repositories.entities import PatientEvent
 from storage.repositories.errors import UnknownValue
 from storage.repositories.subscription_states import transition
+from storage.repositories.timeline import lab_rule, protocol_rule
 from storage.rows import Row, delete_row, save_row
 from storage.tables.enums import VALIDATED, PatientEventType
 from storage.tables.health_hub import profile_fhir_resources_clean
@@ -107,17 +107,12 @@ def is_foreign_key(error: IntegrityError) -> bool:
     return getattr(error.orig, "sqlstate", None) == "23503" or "FOREIGN KEY" in str(error.orig)
 
 
-def now_of(unit: UnitOfWork) -> datetime:
-    """Return the start of the unit of work by the database's clock."""
-    return datetime.fromtimestamp(unit.now // 1000, UTC).replace(microsecond=unit.now % 1000 * 1000)
-
-
 def _subscription_rule(unit: UnitOfWork, before: Row | None, after: Row) -> tuple[Row, PatientEvent | None]:
     """Keep to the state machine, and tell the timeline of requests and transitions."""
     if before is None:
         is_request = after.status == "pending"
         return after, _treatment_event(unit, after, PatientEventType.TREATMENT_REQUESTED) if is_request else None
-    move = transition(before, after, now_of(unit))
+    move = transition(before, after, unit.started)
     if move is None:
         return after, None
     return move.row, _treatment_event(unit, move.row, move.event)
@@ -132,8 +127,12 @@ def _treatment_event(unit: UnitOfWork, row: Subscription, event: PatientEventTyp
         description=row.offering_name or row.product_name,
         data={"treatmentId": row.id, "status": row.status},
         created_by=unit.change.actor,
-        occurred_at=now_of(unit),
+        occurred_at=unit.started,
     )
 
 
-RULES: Final[Mapping[str, Rule]] = {"subscriptions": _subscription_rule}
+RULES: Final[Mapping[str, Rule]] = {
+    "lab_results": lab_rule,
+    "protocols": protocol_rule,
+    "subscriptions": _subscription_rule,
+}

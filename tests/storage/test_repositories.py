@@ -69,7 +69,8 @@ async def test_a_row_is_inserted_got_listed_updated_and_deleted(unit: UnitOfWork
     assert stored.created_at is not None
     assert (await protocols.list(customer_id="jane", status="active")).rows == (stored,)
     changed = await protocols.update("p", {"status": "paused"}, expected=stored.updated_at)
-    assert changed == replace(stored, status="paused", updated_at=changed.updated_at)
+    assert changed == replace(stored, status="paused", paused_at=changed.paused_at, updated_at=changed.updated_at)
+    assert changed.paused_at is not None
     await protocols.delete("p", expected=changed.updated_at)
     assert await protocols.find("p") is None
     with pytest.raises(ResourceNotFound):
