@@ -296,11 +296,9 @@ def _partners(dialect: str) -> Prepared:
 
 
 async def merged_pairs(unit: UnitOfWork, records: Iterable[Record]) -> list[tuple[Record, Record]]:
-    """Return the merges in force of some records whose rows are both there: what is merged, and what stands for it."""
+    """Return the merges in force of some records, rows gone included: what is merged, and what stands for it."""
     wanted = frozenset(records)
     parameters = {"organization_id": unit.organization_id, "keys": sorted({key for _, key in wanted})}
     rows = await unit.driver.fetch(_partners(unit.driver.dialect), parameters)
     pairs = sorted({((row[0], row[1]), (row[2], row[3])) for row in rows})
-    found = [pair for pair in pairs if not wanted.isdisjoint(pair)]
-    there = await existing(unit, {record for pair in found for record in pair})
-    return [pair for pair in found if there.issuperset(pair)]
+    return [pair for pair in pairs if not wanted.isdisjoint(pair)]

@@ -17,7 +17,7 @@ from storage.persons.person import Person
 from storage.tables.enums import MatchOutcome
 
 POSSIBLE: Final = Decimal(10)
-CERTAIN: Final = Decimal(30)
+CERTAIN: Final = Decimal(29)
 """From these scores on."""
 HOUSEHOLD: Final = (Trait.PHONE, Trait.EMAIL, Trait.ADDRESS)
 MOST_OF_HOUSEHOLD: Final = Decimal(9)

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 from mappers.links import LINK_TYPES, REPLACED_BY, REPLACES, SEE_ALSO
 from mappers.lookups import PersonLink
 from storage.integrity import key_of
-from storage.persons.merges import merged_pairs
+from storage.persons.merges import existing, merged_pairs
 from storage.projection.facts import Facts
 from storage.projection.person_records import PERSON_TABLES, Record, persons_of
 from storage.projection.shown import add_chosen_ids
@@ -46,10 +46,13 @@ async def add_links(unit: UnitOfWork, facts: Facts, records: Iterable[Record]) -
 async def _links_of(unit: UnitOfWork, records: Sequence[Record]) -> dict[Record, tuple[PersonLink, ...]]:
     """Return how some records are linked."""
     persons = await persons_of(unit.driver, unit.organization_id, records, unit.stops)
+    pairs = await merged_pairs(unit, records)
+    there = await existing(unit, {record for pair in pairs for record in pair})
     merged: dict[Record, dict[Record, str]] = {}
-    for one, survivor in await merged_pairs(unit, records):
-        merged.setdefault(one, {})[survivor] = REPLACED_BY
-        merged.setdefault(survivor, {})[one] = REPLACES
+    for one, survivor in pairs:
+        if {one, survivor} <= there:
+            merged.setdefault(one, {})[survivor] = REPLACED_BY
+            merged.setdefault(survivor, {})[one] = REPLACES
     return {
         record: tuple(
             PersonLink(kind, *other)
