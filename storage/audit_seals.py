@@ -1,4 +1,4 @@
-"""Seals over the audit trail, and their verification (security AD-4, settled §4.7).
+"""Seals over the audit trail (security AD-4, settled §4.7); `audit_verify.py` checks them.
 
 A seal covers the records of one organization since the seal before: first and last id, their count, and the root, a
 SHA-256 over ids and record hashes in order. It holds the hash of the seal before and an HMAC over itself, so a chain of
@@ -11,15 +11,28 @@ This runs in a thread of its own, on connections of its own.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Engine, NullPool, Select, create_engine, event, exc, insert, make_url, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    NullPool,
+    Select,
+    create_engine,
+    event,
+    exc,
+    func,
+    insert,
+    make_url,
+    or_,
+    select,
+    text,
+)
 
 from storage.audit import AuditKey
 from storage.audit_sqlite import audit_path
@@ -27,51 +40,19 @@ from storage.errors import AuditUnavailable
 from storage.tables.audit import audit_seals, rbac_logs
 from storage.transaction_ids import OLDEST_RUNNING, TRANSACTION_BITS
 
+MAIN: Final = "main"
+"""The trail in the database itself; the only one on PostgreSQL."""
 RECORDS_PER_SEAL: Final = 20_000
-_FETCH: Final = 2_000
-
-
-class Fault(StrEnum):
-    """What verification can find."""
-
-    ALTERED = "altered"
-    """A record does not say what was recorded, or was recorded elsewhere."""
-    REMOVED = "removed"
-    """A sealed range holds fewer records than were sealed."""
-    INSERTED = "inserted"
-    """A sealed range holds more records than were sealed."""
-    REPLACED = "replaced"
-    """A sealed range holds as many records as were sealed, but other ones or in another order."""
-    SEAL_BROKEN = "seal broken"
-    """A seal was altered or removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One fault; `first_id` and `last_id` tell where, `sequence` in which seal (None: not sealed yet)."""
-
-    fault: Fault
-    trail: str
-    first_id: int
-    last_id: int
-    sequence: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What was looked at in one trail, what is wrong with it, and its newest seal, to be kept elsewhere."""
-
-    trail: str
-    records: int
-    seals: int
-    unsealed: int
-    findings: tuple[Finding, ...]
-    head: str | None
+SLACK: Final = 40 * 86_400 * 1_000_000
+"""Microseconds. A record whose instant lies further before the last seal than that is not looked for on PostgreSQL: the
+months before are left alone. Only a clock that went back so far while two servers ran could make one."""
+FETCH: Final = 2_000
+"""Rows that are held in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """One database that holds audit records: `main`, and on SQLite `reads`."""
+    """One database that holds audit records: `MAIN`, and on SQLite `reads`."""
 
     name: str
     engine: Engine
@@ -83,13 +64,13 @@ def open_trails(url: str, *, role: str | None) -> tuple[Trail, ...]:
     if parsed.get_backend_name() == "sqlite":
         reads = parsed.set(database=str(audit_path(url)))
         return (
-            Trail("main", _sqlite_engine(str(parsed.database))),
+            Trail(MAIN, _sqlite_engine(str(parsed.database))),
             Trail("reads", _sqlite_engine(str(reads.database))),
         )
     options = {"options": f"-c role={role}"} if role else {}
     return (
         Trail(
-            "main", create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool, connect_args=options)
+            MAIN, create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool, connect_args=options)
         ),
     )
 
@@ -132,12 +113,13 @@ def _take_lease(connection: Connection, organization_id: str) -> bool:
     """Set the organization's context and keep other sealers out until the transaction ends."""
     if connection.dialect.name == "sqlite":
         return True  # BEGIN IMMEDIATE did
-    _enter(connection, organization_id)
+    enter(connection, organization_id)
     lease = text("SELECT pg_try_advisory_xact_lock(hashtext('audit_seals'), hashtext(:organization_id))")
     return bool(connection.scalar(lease, {"organization_id": organization_id}))
 
 
-def _enter(connection: Connection, organization_id: str) -> None:
+def enter(connection: Connection, organization_id: str) -> None:
+    """Set the organization whose rows this transaction sees on PostgreSQL."""
     if connection.dialect.name == "postgresql":
         context = text("SELECT set_config('app.organization_id', :organization_id, true)")
         connection.execute(context, {"organization_id": organization_id})
@@ -153,7 +135,7 @@ def _horizon(connection: Connection) -> int | None:
 
 def _seal_some(connection: Connection, organization_id: str, key: AuditKey) -> int:
     last = connection.execute(
-        select(audit_seals.c.sequence, audit_seals.c.last_id, audit_seals.c.hash)
+        select(audit_seals.c.sequence, audit_seals.c.last_id, audit_seals.c.hash, audit_seals.c.sealed_at)
         .where(audit_seals.c.organization_id == organization_id)
         .order_by(audit_seals.c.sequence.desc())
         .limit(1)
@@ -162,9 +144,10 @@ def _seal_some(connection: Connection, organization_id: str, key: AuditKey) -> i
     horizon = _horizon(connection)
     if horizon is not None and horizon <= last_id:
         raise AuditUnavailable("transaction ids went back: start the server anew, see 'Restoring' in docs/security.md")
+    since = None if horizon is None or not last else min(last.sealed_at, time.time_ns() // 1000) - SLACK
     root = hashlib.sha256()
     first_id, count = None, 0
-    for record_id, mac in connection.execute(_unsealed(organization_id, last_id, horizon)):
+    for record_id, mac in connection.execute(unsealed(organization_id, last_id, horizon, since)):
         first_id = record_id if first_id is None else first_id
         last_id = record_id
         count += 1
@@ -173,15 +156,21 @@ def _seal_some(connection: Connection, organization_id: str, key: AuditKey) -> i
         return 0
     content = (organization_id, sequence + 1, first_id, last_id, count, root.digest(), previous)
     sealed_at = time.time_ns() // 1000
-    connection.execute(insert(audit_seals).values((*content, key.mac(_sealed(*content, sealed_at)), sealed_at)))
+    connection.execute(insert(audit_seals).values((*content, _signed(key, *content, sealed_at), sealed_at)))
     return count
 
 
-def _unsealed(organization_id: str, after: int, below: int | None) -> Select[int, bytes]:
+def unsealed(organization_id: str, after: int, below: int | None, since: int | None) -> Select[int, bytes]:
+    """Return the statement for ids and HMACs of the next records to seal.
+
+    After the id of the last sealed one, below that of running transactions, and none from before the instant `since`.
+    """
     columns = rbac_logs.c
     statement = select(columns.id, columns.mac).where(columns.organization_id == organization_id, columns.id > after)
     if below is not None:
         statement = statement.where(columns.id < below)
+    if since is not None:
+        statement = statement.where(columns.at >= since)
     return statement.order_by(columns.id).limit(RECORDS_PER_SEAL)
 
 
@@ -192,103 +181,66 @@ def _whole(connection: Connection, organization_id: str, record_id: int) -> Sequ
     return connection.execute(statement).one()
 
 
-def _records(connection: Connection, organization_id: str, after: int, below: int | None) -> Iterator[Sequence[Any]]:
-    """Give whole records in the order of their ids, a few at a time."""
-    statement = select(*rbac_logs.columns).where(rbac_logs.c.organization_id == organization_id, rbac_logs.c.id > after)
-    if below is not None:
-        statement = statement.where(rbac_logs.c.id < below)
-    yield from connection.execution_options(yield_per=_FETCH).execute(statement.order_by(rbac_logs.c.id))
-
-
 def leaf(row: Sequence[Any]) -> bytes:
     """Return what the root takes of a record: its id and its HMAC, or the hash of one that came without."""
     mac = bytes(row[-1]) or hashlib.sha256(msgspec.json.encode(tuple(row[:-1]))).digest()
     return int(row[0]).to_bytes(8, "big") + mac
 
 
-def _sealed(*content: str | int | bytes) -> tuple[str | int, ...]:
-    """Return what the HMAC of a seal covers: all its other columns, in order."""
-    return ("seal", *(each.hex() if isinstance(each, bytes) else each for each in content))
+def seal_hash(key: AuditKey, found: Any) -> bytes:
+    """Return the hash that a row of `audit_seals` must have."""
+    *columns, _, sealed_at = found
+    content = (bytes(each) if isinstance(each, memoryview) else each for each in columns)
+    return _signed(key, *content, sealed_at)
 
 
-def verify(trail: Trail, organization_id: str, key: AuditKey) -> Verification:
-    """Check every record and seal of an organization's trail; raises AuditUnavailable when the database fails."""
-    try:
-        with trail.engine.begin() as connection:
-            _enter(connection, organization_id)
-            return _Verifier(trail.name, organization_id, key).run(connection)
-    except exc.SQLAlchemyError:
-        raise AuditUnavailable("the audit trail cannot be read") from None
+def _signed(key: AuditKey, *content: str | int | bytes) -> bytes:
+    """Return the HMAC over all other columns of a seal, in order."""
+    return key.mac(("seal", *(each.hex() if isinstance(each, bytes) else each for each in content)))
 
 
-class _Verifier:
-    """Walks seals and records once, side by side, in the order of their ids."""
-
-    def __init__(self, trail: str, organization_id: str, key: AuditKey) -> None:
-        self._trail = trail
-        self._organization_id = organization_id
-        self._key = key
-        self._findings: list[Finding] = []
-        self._signed_before = False
-        self._records = 0
-
-    def run(self, connection: Connection) -> Verification:
-        seals = connection.execute(
-            select(audit_seals)
-            .where(audit_seals.c.organization_id == self._organization_id)
-            .order_by(audit_seals.c.sequence)
-        ).all()
-        sequence, after, previous = 0, -1, b""
-        for found in seals:
-            self._check_seal(found, sequence + 1, after, previous)
-            self._check_range(connection, found, after)
-            sequence, after, previous = found.sequence, max(after, found.last_id), bytes(found.hash)
-        unsealed = 0
-        for row in _records(connection, self._organization_id, after, None):
-            self._look_at(row, None)
-            unsealed += 1
-        head = f"{sequence}:{previous.hex()}" if seals else None
-        return Verification(self._trail, self._records, len(seals), unsealed, tuple(self._findings), head)
-
-    def _check_seal(self, found: Any, sequence: int, after: int, previous: bytes) -> None:
-        *columns, hash_, sealed_at = found
-        content = (bytes(each) if isinstance(each, memoryview) else each for each in columns)
-        whole = hmac.compare_digest(self._key.mac(_sealed(*content, sealed_at)), bytes(hash_))
-        linked = found.sequence == sequence and bytes(found.previous) == previous and found.first_id > after
-        if not (whole and linked):
-            self._add(Fault.SEAL_BROKEN, found.first_id, found.last_id, found.sequence)
-
-    def _check_range(self, connection: Connection, found: Any, after: int) -> None:
-        root, count = hashlib.sha256(), 0
-        for row in _records(connection, self._organization_id, after, found.last_id + 1):
-            self._look_at(row, found.sequence)
-            root.update(leaf(row))
-            count += 1
-        if count != found.count:
-            fault = Fault.REMOVED if count < found.count else Fault.INSERTED
-            self._add(fault, found.first_id, found.last_id, found.sequence)
-        elif root.digest() != bytes(found.root):
-            self._add(Fault.REPLACED, found.first_id, found.last_id, found.sequence)
-
-    def _look_at(self, row: Sequence[Any], sequence: int | None) -> None:
-        """Check one record; one without HMAC can only have come with an import, before any was signed here."""
-        self._records += 1
-        signed = bool(row[-1])
-        holds = self._key.holds(row) if signed else not self._signed_before
-        if not holds:
-            self._add(Fault.ALTERED, row[0], row[0], sequence)
-        self._signed_before = self._signed_before or signed
-
-    def _add(self, fault: Fault, first_id: int, last_id: int, sequence: int | None) -> None:
-        self._findings.append(Finding(fault, self._trail, first_id, last_id, sequence))
+def concerns(dialect: str, customer_id: str) -> ColumnElement[bool]:
+    """Return the condition that a record is about a patient, alone or among others."""
+    position = func.strpos if dialect == "postgresql" else func.instr
+    among = position(rbac_logs.c.patients, msgspec.json.encode(customer_id).decode()) > 0
+    return or_(rbac_logs.c.customer_id == customer_id, among)
 
 
-def export(trail: Trail, organization_id: str) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which records to export: of an instant in [since, until), in microseconds since 1970; None means any."""
+
+    since: int | None = None
+    until: int | None = None
+    patient: str | None = None
+    actor: str | None = None
+    action: str | None = None
+
+    def conditions(self, dialect: str) -> list[ColumnElement[bool]]:
+        """Return what a record has to meet."""
+        columns = rbac_logs.c
+        wanted = [
+            None if self.since is None else columns.at >= self.since,
+            None if self.until is None else columns.at < self.until,
+            None if self.patient is None else concerns(dialect, self.patient),
+            None if self.actor is None else columns.actor_id == self.actor,
+            None if self.action is None else columns.action == self.action,
+        ]
+        return [each for each in wanted if each is not None]
+
+
+EVERYTHING: Final = Chosen()
+
+
+def export(trail: Trail, organization_id: str, chosen: Chosen = EVERYTHING) -> Iterator[dict[str, Any]]:
     """Give an organization's records in the order of their ids, HMAC in hexadecimal; raises AuditUnavailable."""
+    names = rbac_logs.columns.keys()
+    mine = select(*rbac_logs.columns).where(rbac_logs.c.organization_id == organization_id)
+    wanted = mine.where(*chosen.conditions(trail.engine.dialect.name)).order_by(rbac_logs.c.id)
     try:
         with trail.engine.begin() as connection:
-            _enter(connection, organization_id)
-            for row in _records(connection, organization_id, -1, None):
-                yield {**dict(zip(rbac_logs.columns.keys(), row, strict=True)), "mac": bytes(row[-1]).hex()}
+            enter(connection, organization_id)
+            for row in connection.execute(wanted, execution_options={"yield_per": FETCH}):
+                yield {**dict(zip(names, row, strict=True)), "mac": bytes(row[-1]).hex()}
     except exc.SQLAlchemyError:
         raise AuditUnavailable("the audit trail cannot be read") from None

@@ -14,7 +14,8 @@ import msgspec
 
 from fhir_server.cli.installation import Act, Installation
 from fhir_server.cli.output import CommandFailed
-from storage.audit_seals import Trail, Verification, export, open_trails, verify
+from storage.audit_seals import Trail, export, open_trails
+from storage.audit_verify import Verification, verify
 from storage.installation import trail_ids
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from storage.audit_seals import Trail, export, verify
+from storage.audit_seals import Trail, export
+from storage.audit_verify import verify
 from tests.audit.conftest import KEY
 
 READER = """

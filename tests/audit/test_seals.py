@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from storage.audit import AuditKey, insert_records
-from storage.audit_seals import Fault, Trail, export, open_trails, seal, verify
+from storage.audit_seals import Trail, export, open_trails, seal
 from storage.audit_sqlite import audit_path
 from storage.audit_trail import AuditTrail, create_audit_trail
+from storage.audit_verify import Fault, verify
 from storage.engine import Database
 from storage.errors import AuditUnavailable
 from storage.rls import ROLE

@@ -9,7 +9,8 @@ import pytest
 
 from storage.audit import AuditKey, AuditRecord, insert_records
 from storage.audit_postgres import PostgresAuditStore
-from storage.audit_seals import open_trails, seal, verify
+from storage.audit_seals import open_trails, seal
+from storage.audit_verify import verify
 from storage.engine import create_database
 from storage.projection.places import Places
 from storage.rls import ROLE
