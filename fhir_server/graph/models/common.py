@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WrapValidator
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
 
 LONGEST_KEY: Final = 255
 LONGEST_TEXT: Final = 65_536
+DATE_LENGTH: Final = 10
+_DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_KEY, pattern=r"^[^\x00-\x1f]+$")]
 """An id, of ours or of another system."""
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
+
+
+def _dated(value: Any) -> Any:
+    """Refuse numbers, which would be taken for seconds since 1970."""
+    if not isinstance(value, str) or _DATED.match(value) is None:
+        raise ValueError("has to begin with a date: YYYY-MM-DD")
+    return value
+
+
+def _to_its_end(value: Any) -> Any:
+    """Return the last instant of a day, or the instant."""
+    return f"{value}T23:59:59.999999Z" if isinstance(value, str) and len(value) == DATE_LENGTH else value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return an instant in UTC, which one that names no zone is in already (internal_tables.md)."""
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("has to be between the years 1 and 9999 in UTC") from None
+
+
+def _as_sent(value: Any, check: Callable[[Any], Any]) -> Any:
+    check(value)
+    return value
+
+
+Instant = Annotated[datetime, BeforeValidator(_dated), AfterValidator(_in_utc)]
+"""An instant; in UTC where it names no zone; a day alone is its beginning."""
+EndInstant = Annotated[datetime, BeforeValidator(_to_its_end), BeforeValidator(_dated), AfterValidator(_in_utc)]
+"""An instant that ends something: a day alone is its end."""
+Day = Annotated[date, BeforeValidator(_dated)]
+AsSent: Final = WrapValidator(_as_sent)
+"""Marks JSON that is checked against its type, and kept as it was sent: unknown members, and digits of numbers."""
 
 
 class Sent(BaseModel):

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from fhir_server.graph.models.common import Key, Sent, Shown, Text
+from fhir_server.graph.models.common import Day, Key, Sent, Shown, Text
 from storage.tables.enums import BiologicalSex
 
 Email = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}$")]
@@ -57,7 +57,7 @@ class NewProfile(Sent):
     email: Email
     first_name: Text | None = None
     last_name: Text | None = None
-    date_of_birth: date | None = None
+    date_of_birth: Day | None = None
     biological_sex: BiologicalSex | None = None
     phone_number: Text | None = None
     timezone: Zone | None = None
@@ -79,7 +79,7 @@ class ProfileChanges(Sent):
     email: Email = Field(default="")
     first_name: Text | None = None
     last_name: Text | None = None
-    date_of_birth: date | None = None
+    date_of_birth: Day | None = None
     biological_sex: BiologicalSex | None = None
     phone_number: Text | None = None
     timezone: Zone | None = None
