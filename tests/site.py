@@ -29,6 +29,7 @@ from tests.conftest import ORGANIZATION
 
 FHIR_JSON = "application/fhir+json"
 SECRET = "s" * 40
+UNLIMITED = {"graph_user_limit": None, "graph_address_limit": None, "graph_webhook_limit": None}
 
 
 def free_port() -> int:
@@ -108,10 +109,10 @@ def running_site(
 ) -> Iterator[Site]:
     """Run a server on a migrated database, in which `prepare` may put something before.
 
-    Nobody needs a second factor, and hashing passwords is cheap, unless `more` says otherwise.
+    Nobody needs a second factor, hashing passwords is cheap, and nobody asks too often, unless `more` says otherwise.
     """
     port = free_port()
-    told = {"mfa_roles": (), "password_hashing": "floor", **more}
+    told = {"mfa_roles": (), "password_hashing": "floor", **UNLIMITED, **more}
     settings = Settings(
         database_url=database_url,
         database_role=ROLE,
