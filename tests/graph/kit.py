@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import httpx
-from sqlalchemy import NullPool, create_engine, make_url, select
+from sqlalchemy import URL, Engine, create_engine, make_url, select
 
 from fhir_server.oauth.tokens import Issuer, TokenRequest, issue
 from fhir_server.settings import Settings
@@ -156,6 +156,7 @@ class GraphSite:
     """A running server with the rows of JANE and JOHN; clients of it check what is answered."""
 
     site: Site
+    engines: dict[URL, Engine] = field(default_factory=dict)
 
     def token(
         self,
@@ -205,27 +206,27 @@ class GraphSite:
         assert len(found) == 1, f"{person.customer} is shown by {len(found)} Patients"
         return str(found[0]["id"])
 
-    def audit(self, request_id: str) -> list[Mapping[str, Any]]:
-        """Return the audit records of a request, as anybody would find them who looks now."""
+    def audit(self, *request_ids: str) -> dict[str, Mapping[str, Any]]:
+        """Return the audit records of requests, by request id, as anybody would find them who looks now."""
         url = self.site.settings.database_url
-        statement = select(rbac_logs).where(rbac_logs.c.request_id == request_id)
+        statement = select(rbac_logs).where(rbac_logs.c.request_id.in_(request_ids))
         found = self.rows(statement)
         if url.startswith("sqlite"):
             found += self.rows(statement, f"sqlite:///{audit_path(url)}")
-        return found
+        assert len(found) == len({each["request_id"] for each in found}), "a request is on record twice"
+        return {each["request_id"]: each for each in found}
 
     def audit_of(self, answer: httpx.Response) -> Mapping[str, Any]:
-        """Return the audit record of a request, of which there has to be one."""
-        found = self.audit(answer.headers["x-request-id"])
-        assert len(found) == 1, f"{len(found)} audit records of {answer.request.method} {answer.request.url}"
-        return found[0]
+        """Return the audit record of a request; there has to be one."""
+        return self.audit(answer.headers["x-request-id"])[answer.headers["x-request-id"]]
 
     def rows(self, statement: Any, url: str | None = None) -> list[Mapping[str, Any]]:
         """Return what a statement selects, past row-level security."""
         at = make_url(url or self.site.settings.database_url)
-        driver = "sqlite" if at.get_backend_name() == "sqlite" else "postgresql+psycopg"
-        engine = create_engine(at.set(drivername=driver), poolclass=NullPool)
-        with engine.connect() as connection:
+        if at not in self.engines:
+            driver = "sqlite" if at.get_backend_name() == "sqlite" else "postgresql+psycopg"
+            self.engines[at] = create_engine(at.set(drivername=driver))
+        with self.engines[at].connect() as connection:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
 
@@ -234,4 +235,7 @@ def running_graph(database_url: str, **settings: Any) -> Iterator[GraphSite]:
     """Run a server with the rows of JANE and JOHN; requests are not limited unless `settings` say so."""
     told = {"graph_user_limit": None, "graph_address_limit": None, "graph_webhook_limit": None, **settings}
     with running_site(database_url, lambda made: seed(made, JANE, JOHN), **told) as site:
-        yield GraphSite(site)
+        made = GraphSite(site)
+        yield made
+        for engine in made.engines.values():
+            engine.dispose()
