@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from itertools import count
 from types import NoneType
@@ -35,6 +36,8 @@ GOOD: Final = frozenset({pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK})
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 
 
+_FIRST_INSTANT: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_FIRST_DAY: Final = _FIRST_INSTANT.date()
 _integer: Final = partial(int.from_bytes, byteorder="big", signed=True)
 
 DECODERS: Final[Mapping[int, Callable[[bytes], Any]]] = {
@@ -45,6 +48,8 @@ DECODERS: Final[Mapping[int, Callable[[bytes], Any]]] = {
     23: _integer,  # int4
     25: bytes.decode,  # text
     1043: bytes.decode,  # varchar
+    1082: lambda data: _FIRST_DAY + timedelta(days=_integer(data)),  # date
+    1184: lambda data: _FIRST_INSTANT + timedelta(microseconds=_integer(data)),  # timestamptz
 }
 """By type oid (pg_type.dat); what the columns of the store and of counts have."""
 
@@ -139,6 +144,7 @@ def _column(result: pq.abc.PGresult, column: int, places: range) -> list[Any]:
     return [None if (data := value(row, column)) is None else decode(data) for row in places]
 
 
+@lru_cache(maxsize=64)
 def _decoder(oid: int) -> Callable[[bytes], Any]:
     """Return what reads a type; psycopg knows those that the store does not have."""
     return DECODERS.get(oid) or Transformer().get_loader(oid, pq.Format.BINARY).load

@@ -17,6 +17,7 @@ from fhir_server.graph.service import API, GraphService
 from fhir_server.limits.limit import Standing
 from storage.access import Extent
 from storage.audit import AuditRecord
+from storage.repositories.quick import Glimpse
 
 
 @dataclass
@@ -48,6 +49,12 @@ class Call:
         if self.known is None:
             raise RuntimeError("nobody knows yet who asks")
         return self.known
+
+    @property
+    def rows(self) -> Glimpse:
+        """The rows of the caller's organization, for repositories that only read."""
+        database = self.service.database
+        return Glimpse(self.organization_id, database, database.stops)
 
     @property
     def is_bound(self) -> bool:

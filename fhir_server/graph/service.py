@@ -15,6 +15,7 @@ from fhir_server.settings import Settings
 from storage.audit_trail import AuditTrail
 from storage.engine import Database
 from storage.repositories.customers import customer_of_login, customer_of_patient
+from storage.repositories.quick import Glimpse
 from storage.transaction import Change, UnitOfWork
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ class GraphService:
         if known is not None and known[0] > self.now():
             return known[1]
         patient = caller.patient or _own_patient(caller)
-        async with self.database.glance(caller.organization_id) as snapshot:
-            if patient is not None:
-                found = await customer_of_patient(snapshot, patient)
-            else:
-                found = await customer_of_login(snapshot, caller.account or caller.subject)
+        rows = Glimpse(caller.organization_id, self.database, self.database.stops)
+        if patient is not None:
+            found = await customer_of_patient(rows, patient)
+        else:
+            found = await customer_of_login(rows, caller.account or caller.subject)
         if found is not None:
             self._own[key] = (self.now() + OWN_SECONDS, found)
             if len(self._own) > MOST_OWN:

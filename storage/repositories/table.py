@@ -1,8 +1,8 @@
 """What every repository of a unit of work can do with the rows of its table.
 
-A repository belongs to one unit of work, or to one snapshot, which it only reads; hence to one organization: every
-statement names it, and row-level security is the second wall. Rows that are changed are touched, so that they show in
-FHIR when the unit of work ends.
+A repository belongs to one unit of work, or to a snapshot or glimpse, which it only reads; hence to one organization:
+every statement names it, and row-level security is the second wall. Rows that are changed are touched, so that they
+show in FHIR when the unit of work ends.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy import Column, ColumnElement, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.errors import ResourceNotFound, VersionConflict
 from storage.projection.sources import owners_of_row
 from storage.repositories.errors import ValueTaken
+from storage.repositories.quick import COMPARISONS, Condition, Glimpse, find_page, find_row
 from storage.repositories.saving import keep_row, remove_row
 from storage.rows import Shape, confined, fetch_rows, load_rows, shape_of, taken_unique
+from storage.tables.care_platform import CATALOGUE_TABLES
 from storage.tables.types import is_same_value
 from storage.transaction import Snapshot, UnitOfWork
 
@@ -80,17 +83,23 @@ class TableRepository(Generic[R]):
 
     table_name: ClassVar[str]
 
-    def __init__(self, opened: UnitOfWork | Snapshot) -> None:
+    def __init__(self, opened: UnitOfWork | Snapshot | Glimpse) -> None:
         self._opened = opened
         self.organization_id = opened.organization_id
-        self.connection = opened.connection
         self.shape: Shape = shape_of(self.table_name)
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """The connection of the unit of work or snapshot; raises TypeError where there is none."""
+        if isinstance(self._opened, Glimpse):
+            raise TypeError("a repository of a glimpse finds rows by their ids, and pages of lists")
+        return self._opened.connection
 
     @property
     def unit(self) -> UnitOfWork:
         """The unit of work that it writes in; raises TypeError for a repository that was opened to read."""
         if not isinstance(self._opened, UnitOfWork):
-            raise TypeError("a repository of a snapshot only reads")
+            raise TypeError("a repository that is no unit of work's only reads")
         return self._opened
 
     @property
@@ -99,7 +108,9 @@ class TableRepository(Generic[R]):
         return self.shape.table
 
     async def find(self, row_id: str) -> R | None:
-        """Return the row with this id, None when the organization has none."""
+        """Return the row with this id, None when the organization has none; of a glimpse without its child rows."""
+        if isinstance(self._opened, Glimpse):
+            return cast("R | None", await find_row(self._opened, self.table_name, row_id))
         found = await load_rows(self.connection, self.table_name, self.organization_id, [row_id])
         return found.get(row_id)
 
@@ -170,22 +181,40 @@ class TableRepository(Generic[R]):
         filters: Mapping[str, Any],
         window: Window,
         conditions: Sequence[ColumnElement[bool]] = (),
-        newest: ColumnElement[Any] | None = None,
+        newest: Column[Any] | None = None,
+        within: Sequence[Condition] = (),
     ) -> Page[R]:
-        """Return the newest rows whose columns equal the filters (None: any value) and that meet the conditions."""
-        equal = [self.table.c[name] == value for name, value in filters.items() if value is not None]
-        visible = (*self._visible(), *equal, *conditions)
+        """Return the newest rows whose columns equal the filters (None: any value) and that meet the conditions.
+
+        `within` are conditions, too, by value (None: any), which a glimpse can ask; others it cannot.
+        """
+        asked = [Condition(name, "=", value) for name, value in filters.items()] + list(within)
+        asked = [each for each in asked if each.value is not None]
+        latest = self.table.c.created_at if newest is None else newest
+        if isinstance(self._opened, Glimpse):
+            self._require_plain(conditions)
+            found, counted = await find_page(
+                self._opened, self.table_name, asked, newest=latest.name, limit=window.limit, offset=window.offset
+            )
+            return Page(tuple(found), counted, window)
+        compared = (COMPARISONS[each.comparison](self.table.c[each.column], each.value) for each in asked)
+        visible = (*self._visible(), *compared, *conditions)
         total = await self.connection.scalar(select(func.count()).select_from(self.table).where(*visible))
         rows: list[R] = await fetch_rows(
             self.connection,
             self.shape,
             self.organization_id,
             visible,
-            order=((self.table.c.created_at if newest is None else newest).desc(), self.table.c.id.desc()),
+            order=(latest.desc(), self.table.c.id.desc()),
             limit=window.limit,
             offset=window.offset,
         )
         return Page(tuple(rows), total or 0, window)
+
+    def _require_plain(self, conditions: Sequence[ColumnElement[bool]]) -> None:
+        """Raise TypeError for a list that a glimpse cannot give: other conditions, or rows that all share."""
+        if conditions or self.table in CATALOGUE_TABLES:
+            raise TypeError("a glimpse compares columns with values, in the organization's own rows")
 
     def _visible(self) -> tuple[ColumnElement[bool], ...]:
         """Return the condition that confines what is read; what is written is always the organization's own."""

@@ -42,8 +42,7 @@ async def list_profiles(
     wanted = call.own if call.is_bound else customerId
     if call.is_bound and wanted is None:
         raise Forbidden
-    async with call.service.database.glance(call.organization_id) as snapshot:
-        found = await ProfileRepository(snapshot).list(customer_id=wanted, email=email, window=window)
+    found = await ProfileRepository(call.rows).list(customer_id=wanted, email=email, window=window)
     call.touched((row.id for row in found.rows), (row.id for row in found.rows), found.total)
     return listed(map(shown_profile, found.rows), window, found.total)
 
@@ -52,8 +51,7 @@ async def list_profiles(
 @guarded("profile", GraphAction.READ, Owner.PATH)
 async def get_profile(call: ACall, id: str) -> Response:  # noqa: A002 the name in the address
     """Return one profile."""
-    async with call.service.database.glance(call.organization_id) as snapshot:
-        row = await ProfileRepository(snapshot).find(id)
+    row = await ProfileRepository(call.rows).find(id)
     call.touched((id,), (id,))
     if row is None:
         raise NotFound("Profile")
