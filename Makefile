@@ -10,7 +10,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 JS := tests/clients/js
 
-.PHONY: help demo test lint bench docs clean postgres node chromium
+.PHONY: help demo test lint bench docs clean postgres redis node chromium
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -27,6 +27,9 @@ demo: $(VENV)/.installed  ## run the server on SQLite with sample data, users an
 postgres:
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || scripts/install_postgres
 
+redis:
+	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null || scripts/install_redis
+
 node:
 	@command -v node >/dev/null && command -v npm >/dev/null || scripts/install_node
 
@@ -37,7 +40,7 @@ $(JS)/node_modules/.installed: $(JS)/package.json | node
 	npm install --prefix $(JS) --ignore-scripts --omit=optional --no-package-lock --no-audit --no-fund --loglevel error
 	touch $@
 
-test: $(VENV)/.installed $(JS)/node_modules/.installed postgres chromium  ## run all tests, on SQLite and on a PostgreSQL started for them
+test: $(VENV)/.installed $(JS)/node_modules/.installed postgres redis chromium  ## run all tests, on SQLite and on a PostgreSQL started for them
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed  ## formatting, lint, types and import directions

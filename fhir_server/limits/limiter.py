@@ -105,7 +105,9 @@ def digest_of(who: str) -> str:
     return blake2b(who.encode(), digest_size=16).hexdigest()
 
 
-def create_limiter(settings: Settings, database: Database) -> SharedLimiter:
+def create_limiter(
+    settings: Settings, database: Database, *, monotonic: Callable[[], float] = time.monotonic
+) -> SharedLimiter:
     """Return the limiter of a worker; it connects at the first hit.
 
     Of `database` it takes what it is, and no connection: a hit waits for no other statement.
@@ -118,7 +120,7 @@ def create_limiter(settings: Settings, database: Database) -> SharedLimiter:
         shared = GroupedLimiter(
             create_rate_limits(database.dialect, settings.database_url, role=settings.database_role or None)
         )
-    return SharedLimiter(shared, GroupedLimiter(MemoryRateLimits()))
+    return SharedLimiter(shared, GroupedLimiter(MemoryRateLimits()), monotonic)
 
 
 @asynccontextmanager
