@@ -234,8 +234,11 @@ def _entities(record: RecordedAccess, kind: Kind) -> Iterator[Json]:
         yield {"what": _reference("Patient", each), "type": _entity_type("1", "Person"), "role": _role("1", "Patient")}
     for each in record.resource_ids:
         named = _resource(record.resource, each)
-        if named.get("reference", "").removeprefix("Patient/") not in patients:
-            yield {"what": named, "type": _entity_type("2", "System Object"), "role": _role("4", "Domain Resource")}
+        kind_of_it, _, own = named.get("reference", "").partition("/")
+        if kind_of_it != "Patient":
+            yield _data(named)
+        elif own not in patients:  # asked for in vain, by somebody unknown: who knows whether there is such a patient
+            yield _data({"type": "Patient", "identifier": {"system": f"{ROW}Patient", "value": own}})
     if kind.subtype in _SEARCHES and kind.kind == REST and record.path is not None:
         # The values of parameters are not on record (security AD-1): so the address without them.
         query = b64encode(f"{record.method} {record.path}".encode()).decode("ascii")
@@ -243,6 +246,10 @@ def _entities(record: RecordedAccess, kind: Kind) -> Iterator[Json]:
     if record.request_id:
         what = {"identifier": {"value": record.request_id}}
         yield {"what": what, "type": {"system": BALP_ENTITY_TYPE, "code": "XrequestId"}}
+
+
+def _data(what: Json) -> Json:
+    return {"what": what, "type": _entity_type("2", "System Object"), "role": _role("4", "Domain Resource")}
 
 
 def _entity_type(code: str, display: str) -> Json:

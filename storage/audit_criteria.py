@@ -257,13 +257,15 @@ async def _entity(value: Value, ground: _Ground) -> Condition:
     if not isinstance(value, Reference) or value.version is not None:
         return false()
     columns, ids = ground.columns, rbac_logs.c.resource_ids
-    patient = columns.concerns((value.id,))
-    if value.resource_type is None:
-        is_resource = func.substr(rbac_logs.c.resource, 1, 1).between("A", "Z")
-        return or_(and_(is_resource, columns.listed(ids, value.id)), columns.ends_listed(ids, f"/{value.id}"), patient)
-    listed = columns.listed(ids, f"{value.resource_type}/{value.id}")
-    of_type = and_(rbac_logs.c.resource == value.resource_type, columns.listed(ids, value.id))
-    return or_(of_type, listed, patient) if value.resource_type == "Patient" else or_(of_type, listed)
+    if value.resource_type == "Patient":
+        return columns.concerns((value.id,))
+    resource = rbac_logs.c.resource
+    if value.resource_type is not None:
+        of_type = and_(resource == value.resource_type, columns.listed(ids, value.id))
+        return or_(of_type, columns.listed(ids, f"{value.resource_type}/{value.id}"))
+    is_resource = and_(func.substr(resource, 1, 1).between("A", "Z"), resource != "Patient")
+    elsewhere = and_(columns.ends_listed(ids, f"/{value.id}"), not_(columns.listed(ids, f"Patient/{value.id}")))
+    return or_(and_(is_resource, columns.listed(ids, value.id)), elsewhere, columns.concerns((value.id,)))
 
 
 async def _entity_identifier(value: Value, ground: _Ground) -> Condition:

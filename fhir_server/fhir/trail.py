@@ -73,8 +73,9 @@ def failure_record(
     Nobody knows who was behind a request without a valid token: it is recorded in `organization_id`, the server's own.
     """
     if access is not None and route is not None:
-        touched = Touched(route.resource_type, (route.id,) if route.id else ())
-        return record_of(access, route, origin, touched, status)
+        asked = (route.id,) if route.id else ()
+        about = asked if route.resource_type == "Patient" else ()  # whom was asked for, whether or not there is one
+        return record_of(access, route, origin, Touched(route.resource_type, asked, about), status)
     return AuditRecord(
         organization_id=access.organization_id if access else organization_id,
         actor_id=access.actor if access else ANONYMOUS,

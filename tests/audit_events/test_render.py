@@ -139,6 +139,12 @@ def test_a_patient_is_named_once():
     assert references(event(resource="Patient", resource_ids=("p1",))) == ["Patient/p1"]
 
 
+def test_a_patient_who_was_asked_for_in_vain_is_no_patient_of_the_record():
+    told = event(resource="Patient", resource_ids=("p9",), customer_id=None, status=401)
+    assert references(told) == []
+    assert told["entity"][0]["what"]["identifier"]["value"] == "p9"
+
+
 def test_ids_of_several_types_stand_with_their_own_and_rows_are_identifiers():
     assert references(event(resource="fhir", resource_ids=("Condition/c1", "Patient/p1"))) == [
         "Patient/p1",
