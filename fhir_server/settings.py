@@ -195,6 +195,14 @@ class Settings(BaseSettings):
         "`off`: claims are not looked at.",
     )
     audit_batch: int = Field(200, ge=1, le=10_000, description="Most audit records of reads in one commit.")
+    audit_years: int = Field(
+        7, ge=7, le=100, description="Years that audit records are kept before `audit retire` may remove them."
+    )
+    audit_heads: Path | None = Field(
+        None,
+        description="File, best on another machine's disk, that gets a signed line an hour with the newest seal of "
+        "each organization's audit trail; `audit verify` compares them.",
+    )
     audit_queue: int = Field(10_000, ge=1, description="Audit records that may wait; above it reads answer 503.")
     graph_user_limit: Annotated[Limit | None, NoDecode] = Field(
         Limit(100, 60),

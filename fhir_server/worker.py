@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 import structlog
 
+from fhir_server.audit_upkeep import running_audit_upkeep
 from fhir_server.background import running
 from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
@@ -118,6 +119,9 @@ async def open_worker(
         drift = await stack.enter_async_context(watched_drift(database))
         ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)), await keys())
         revocations = Revocations(revoked, interval=settings.revocation_poll_seconds)
+        await stack.enter_async_context(
+            running_audit_upkeep(database, settings, key, lambda: ids.milliseconds() / 1000)
+        )
         audit.start(await trail_ids(database))
         stack.push_async_callback(audit.close)
         await revocations.refresh()

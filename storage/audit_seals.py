@@ -130,6 +130,19 @@ def enter(connection: Connection, organization_id: str) -> None:
         connection.execute(ENTER, {"organization_id": organization_id})
 
 
+def newest_seal(trail: Trail, organization_id: str) -> tuple[int, str] | None:
+    """Return sequence and hash (hexadecimal) of a trail's newest seal; raises AuditUnavailable."""
+    seals = audit_seals.c
+    mine = select(seals.sequence, seals.hash).where(seals.organization_id == organization_id)
+    try:
+        with trail.engine.begin() as connection:
+            enter(connection, organization_id)
+            found = connection.execute(mine.order_by(seals.sequence.desc()).limit(1)).first()
+    except exc.SQLAlchemyError:
+        raise AuditUnavailable("the audit trail cannot be read") from None
+    return None if found is None else (found.sequence, bytes(found.hash).hex())
+
+
 def _horizon(connection: Connection) -> int | None:
     """Return the id that every record of a running transaction reaches; None: there is none running."""
     if connection.dialect.name == "sqlite":

@@ -12,6 +12,8 @@ from fhir_server.oauth.keys import ALGORITHM, SIGNING_KEYS, KeyCipher, rotated, 
 from fhir_server.search_parameters import take_up_search_parameters
 from fhir_server.settings import Settings
 from storage.addresses import is_sqlite, without_password
+from storage.audit_partitions import make_months
+from storage.audit_seals import open_trails
 from storage.audit_sqlite import audit_path
 from storage.grants import StoredKey, instant, keys_in, lock_keys, save_keys
 from storage.projection.index_definition import outdated_indexes
@@ -42,6 +44,7 @@ def initialise(settings: Settings) -> dict[str, Any]:
 async def _complete(settings: Settings, shown_url: str) -> dict[str, Any]:
     async with open_installation(settings) as installation:
         kid = await _ensure_key(installation)
+        await asyncio.to_thread(make_months, open_trails(settings.database_url, role=settings.database_role or None)[0])
         await Projector(installation.database).drain()  # the organizations, and what others wrote meanwhile
         async with installation.database.platform() as connection:
             organizations = [row.id for row in await OrganizationRepository(connection).all()]
