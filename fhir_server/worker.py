@@ -14,6 +14,7 @@ from fhir_server.audit_upkeep import running_audit_upkeep
 from fhir_server.background import running
 from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
+from fhir_server.graph.daily_stats import running_daily_stats
 from fhir_server.graph.service import GraphService
 from fhir_server.heap import give_back
 from fhir_server.limits.clients import followed_client_limits
@@ -160,7 +161,8 @@ async def open_worker(
             key_sets=key_sets,
             external=external,
         )
-        graph = GraphService(settings, database, audit, authenticator, limiter, lambda: ids.milliseconds() / 1000)
+        days = await stack.enter_async_context(running_daily_stats(database, lambda: ids.milliseconds() / 1000))
+        graph = GraphService(settings, database, audit, authenticator, limiter, days, lambda: ids.milliseconds() / 1000)
         yield Worker(settings, database, service, authenticator, oauth, graph, ring, drift)
 
 

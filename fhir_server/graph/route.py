@@ -32,6 +32,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 WITH_BODY: Final = frozenset({"POST", "PATCH", "PUT"})
 UNAVAILABLE: Final = 503
+THROTTLED: Final = 429
+"""Nothing was looked at, and a record of each refusal would cost what the limit is there to save."""
 CUSTOMER: Final = "customerId"
 
 _log = structlog.get_logger("fhir_server.graph")
@@ -101,7 +103,7 @@ async def answered(call: Call, handle: Callable[[], Coroutine[Any, Any, Response
         return Response(status_code=400)  # nobody reads it
     except Exception as error:  # noqa: BLE001 the one place where errors become answers
         response = _failed(call, error)
-    if not call.recorded and response.status_code < UNAVAILABLE:
+    if not call.recorded and response.status_code < UNAVAILABLE and response.status_code != THROTTLED:
         try:
             await call.service.audit.record(call.record(response.status_code))
         except Exception as failure:  # noqa: BLE001 no answer leaves without its record
@@ -147,8 +149,7 @@ async def limited(call: Call, what: str, who: str, limit: Limit | None) -> None:
     if limit is None:
         return
     standing = await call.service.limiter.hit(f"graph:{what}:{digest_of(who)}", limit)
-    if what != "address" or not standing.allowed:
-        call.standing = standing
+    call.standing = standing  # that of the address until it is known who asks
     if not standing.allowed:
         raise LimitReached(standing)
 
