@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from fhir_server.access import Caller
+from fhir_server.graph.daily_stats import DailyStatsCache
 from fhir_server.limits.limiter import Limiter
 from fhir_server.oauth.authenticate import Authenticator
 from fhir_server.settings import Settings
@@ -38,6 +39,8 @@ class GraphService:
     audit: AuditTrail
     authenticator: Authenticator
     limiter: Limiter
+    days: DailyStatsCache
+    """Pages of daily statistics that are kept."""
     now: Callable[[], float] = field(default=time.time)
     _own: OrderedDict[tuple[str, str, str], tuple[float, str]] = field(default_factory=OrderedDict, repr=False)
 
@@ -62,13 +65,18 @@ class GraphService:
                 self._own.popitem(last=False)
         return found
 
-    async def write(self, call: Call, work: Callable[[UnitOfWork], Awaitable[T]], status: int = 200) -> T:
-        """Run a change, repeatable, and insert the record of the call in the same transaction (security AD-2)."""
+    async def write(
+        self, call: Call, work: Callable[[UnitOfWork], Awaitable[T]], status: int | Callable[[T], int] = 200
+    ) -> T:
+        """Run a change, repeatable, and insert the record of the call in the same transaction (security AD-2).
+
+        `status` is that of the answer, or says which it is by what the change gave.
+        """
 
         async def on_record(unit: UnitOfWork) -> T:
             call.forget()
             done = await work(unit)
-            await self.audit.insert(unit, [call.record(status)])
+            await self.audit.insert(unit, [call.record(status(done) if callable(status) else status)])
             return done
 
         caller = call.caller

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Final
 
 from mappers.rows import WearableDailyStat, WearableReading
+from storage.repositories.quick import Condition
 from storage.repositories.table import FIRST, Page, TableRepository, Window
 
 KEPT: Final = frozenset({"id", "organization_id", "corrected", "created_at", "updated_at"})
@@ -28,8 +29,9 @@ class ReadingRepository(TableRepository[WearableReading]):
     ) -> Page[WearableReading]:
         """Return readings measured in [since, until], newest measurement first."""
         at = self.table.c.recorded_at
-        limits = ([at >= since] if since else []) + ([at <= until] if until else [])
-        return await self._page({"customer_id": customer_id, "data_type": data_type}, window, limits, newest=at)
+        limits = (Condition(at.name, ">=", since), Condition(at.name, "<=", until))
+        equal = {"customer_id": customer_id, "data_type": data_type}
+        return await self._page(equal, window, newest=at, within=limits)
 
 
 class DailyStatRepository(TableRepository[WearableDailyStat]):
@@ -66,5 +68,6 @@ class DailyStatRepository(TableRepository[WearableDailyStat]):
     ) -> Page[WearableDailyStat]:
         """Return statistics of the days [since, until], newest day first."""
         day = self.table.c.date
-        limits = ([day >= since] if since else []) + ([day <= until] if until else [])
-        return await self._page({"customer_id": customer_id, "data_type": data_type}, window, limits, newest=day)
+        limits = (Condition(day.name, ">=", since), Condition(day.name, "<=", until))
+        equal = {"customer_id": customer_id, "data_type": data_type}
+        return await self._page(equal, window, newest=day, within=limits)

@@ -1,0 +1,112 @@
+"""Wearables: readings, one by one and in volume, and the statistics of days."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from capability.roles import GraphAction
+from fhir_server.graph.call import Call, call_of
+from fhir_server.graph.daily_stats import KeptPage, Question
+from fhir_server.graph.envelope import MEDIA_TYPE, listed, page, success
+from fhir_server.graph.errors import Invalid
+from fhir_server.graph.models.common import Day, EndInstant, Instant, Key, Listed, Success, answers
+from fhir_server.graph.models.wearables import DailyStat, Ingestion, NewReadings, Reading
+from fhir_server.graph.route import GraphRoute
+from fhir_server.graph.rules import Owner, guarded
+from fhir_server.graph.windows import PageWindow
+from fhir_server.graph.wire import shown
+from storage.repositories.wearables import DailyStatRepository, ReadingRepository
+from storage.tables.enums import WearableDataType
+from storage.telemetry.ingest import Ingested, UnknownCustomers, ingest
+from storage.transaction import UnitOfWork
+
+router = APIRouter(prefix="/wearables", tags=["Wearables"], route_class=GraphRoute)
+ACall = Annotated[Call, Depends(call_of)]
+CustomerId = Annotated[Key, Query(description="Whose")]
+DataType = Annotated[WearableDataType | None, Query(description="Only this metric")]
+
+
+@router.get("/readings", responses=answers(Listed[Reading]))
+@guarded("lab_results", GraphAction.READ, Owner.QUERY)
+async def list_readings(
+    *,
+    call: ACall,
+    window: PageWindow,
+    customerId: CustomerId,  # noqa: N803 the name on the wire
+    dataType: DataType = None,  # noqa: N803
+    fromDate: Annotated[  # noqa: N803
+        Instant | None, Query(description="Measured then or later; a day alone is its beginning in UTC")
+    ] = None,
+    toDate: Annotated[  # noqa: N803
+        EndInstant | None, Query(description="Measured then or earlier; a day alone is its end in UTC")
+    ] = None,
+) -> Response:
+    """List the readings of a customer, newest measurement first."""
+    found = await ReadingRepository(call.rows).list(
+        customer_id=customerId, data_type=dataType, since=fromDate, until=toDate, window=window
+    )
+    call.touched((customerId,), (row.id for row in found.rows), found.total)
+    return page(found)
+
+
+@router.post("/readings", responses=answers(Success[Ingestion]))
+@guarded("lab_results", GraphAction.WRITE, Owner.OWN)
+async def ingest_readings(call: ACall, sent: NewReadings) -> Response:
+    """Take up to 10,000 readings, all or none.
+
+    Sending them again changes nothing, so a request whose answer was lost is simply sent again. FHIR shows the readings
+    and the statistics of their days when this is answered.
+    """
+    for reading in sent.readings:
+        call.require_own(reading.customer_id)
+    readings = [reading.measured() for reading in sent.readings]
+    customers = sorted({reading.customer_id for reading in readings})
+
+    async def work(unit: UnitOfWork) -> Ingested:
+        call.customers.extend(customers)  # distinct already, and perhaps thousands
+        call.touched(count=len(readings))
+        return await ingest(unit, readings)
+
+    try:
+        done = await call.service.write(call, work)
+    except UnknownCustomers as unknown:
+        first = next(at for at, each in enumerate(readings) if each.customer_id in unknown.customers)
+        raise Invalid("There is no such customer", ("readings", first, "customerId")) from None
+    call.service.days.forget(call.organization_id, tuple(customers))
+    counts = {"created": done.created, "corrected": done.corrected, "unchanged": done.unchanged}
+    return success({"received": len(readings), **counts})
+
+
+@router.get("/daily-stats", responses=answers(Listed[DailyStat]))
+@guarded("lab_results", GraphAction.READ, Owner.QUERY)
+async def list_daily_stats(
+    *,
+    call: ACall,
+    window: PageWindow,
+    customerId: CustomerId,  # noqa: N803 the name on the wire
+    dataType: DataType = None,  # noqa: N803
+    fromDate: Annotated[Day | None, Query(description="This day, or later ones")] = None,  # noqa: N803
+    toDate: Annotated[Day | None, Query(description="This day, or earlier ones")] = None,  # noqa: N803
+) -> Response:
+    """List the statistics of a customer's days, newest day first; kept for five minutes, unless they change."""
+    cache, whose = call.service.days, (call.organization_id, customerId)
+    question = Question(dataType, fromDate, toDate, window)
+    kept = cache.find(whose, question)
+    if kept is not None:
+        call.touched((customerId,), kept.ids, kept.total)
+        return Response(kept.body, media_type=MEDIA_TYPE, headers={"X-Cache": "hit"})
+    ticket = cache.open(whose)
+    try:
+        found = await DailyStatRepository(call.rows).list(
+            customer_id=customerId, data_type=dataType, since=fromDate, until=toDate, window=window
+        )
+        response = listed(map(shown, found.rows), window, found.total)
+        ids = tuple(row.id for row in found.rows)
+        cache.keep(ticket, question, KeptPage(bytes(response.body), ids, found.total))
+    finally:
+        cache.close(ticket)
+    call.touched((customerId,), ids, found.total)
+    response.headers["X-Cache"] = "miss"
+    return response
