@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
+
+from sqlalchemy import func
 
 from storage.repositories.entities import ConversationEntry, PatientEvent
 from storage.repositories.table import FIRST, Page, TableRepository, Window
@@ -18,10 +22,18 @@ class EventRepository(TableRepository[PatientEvent]):
     table_name = "patient_events"
 
     async def list(
-        self, *, customer_id: str | None = None, event_type: str | None = None, window: Window = FIRST
+        self,
+        *,
+        customer_id: str | None = None,
+        event_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        window: Window = FIRST,
     ) -> Page[PatientEvent]:
-        """Return entries, newest first."""
-        return await self._page({"customer_id": customer_id, "type": event_type}, window)
+        """Return entries of what happened in [since, until], the latest first."""
+        at = func.coalesce(self.table.c.occurred_at, self.table.c.created_at)
+        limits = ([at >= since] if since else []) + ([at <= until] if until else [])
+        return await self._page({"customer_id": customer_id, "type": event_type}, window, limits, newest=at)
 
 
 class ConversationRepository(TableRepository[ConversationEntry]):
@@ -29,8 +41,19 @@ class ConversationRepository(TableRepository[ConversationEntry]):
 
     table_name = "conversation_history"
 
+    async def append(self, lines: Sequence[ConversationEntry]) -> Sequence[ConversationEntry]:
+        """Add lines and return them as stored; raises what `insert` does."""
+        return [await self.insert(line) for line in lines]
+
     async def list(
-        self, *, customer_id: str | None = None, session_id: str | None = None, window: Window = CONVERSATION_FIRST
+        self,
+        *,
+        customer_id: str | None = None,
+        session_id: str | None = None,
+        channel: str | None = None,
+        window: Window = CONVERSATION_FIRST,
     ) -> Page[ConversationEntry]:
-        """Return lines, newest first."""
-        return await self._page({"customer_id": customer_id, "session_id": session_id}, window)
+        """Return lines, the latest first."""
+        filters = {"customer_id": customer_id, "session_id": session_id, "channel": channel}
+        at = func.coalesce(self.table.c.occurred_at, self.table.c.created_at)
+        return await self._page(filters, window, newest=at)

@@ -181,7 +181,7 @@ class TableRepository(Generic[R]):
         filters: Mapping[str, Any],
         window: Window,
         conditions: Sequence[ColumnElement[bool]] = (),
-        newest: Column[Any] | None = None,
+        newest: ColumnElement[Any] | None = None,
         within: Sequence[Condition] = (),
     ) -> Page[R]:
         """Return the newest rows whose columns equal the filters (None: any value) and that meet the conditions.
@@ -192,9 +192,9 @@ class TableRepository(Generic[R]):
         asked = [each for each in asked if each.value is not None]
         latest = self.table.c.created_at if newest is None else newest
         if isinstance(self._opened, Glimpse):
-            self._require_plain(conditions)
+            by = self._plain(latest, conditions).name
             found, counted = await find_page(
-                self._opened, self.table_name, asked, newest=latest.name, limit=window.limit, offset=window.offset
+                self._opened, self.table_name, asked, newest=by, limit=window.limit, offset=window.offset
             )
             return Page(tuple(found), counted, window)
         compared = (COMPARISONS[each.comparison](self.table.c[each.column], each.value) for each in asked)
@@ -211,10 +211,14 @@ class TableRepository(Generic[R]):
         )
         return Page(tuple(rows), total or 0, window)
 
-    def _require_plain(self, conditions: Sequence[ColumnElement[bool]]) -> None:
-        """Raise TypeError for a list that a glimpse cannot give: other conditions, or rows that all share."""
-        if conditions or self.table in CATALOGUE_TABLES:
+    def _plain(self, latest: ColumnElement[Any], conditions: Sequence[ColumnElement[bool]]) -> Column[Any]:
+        """Return the column of `latest`; raises TypeError for a list that a glimpse cannot give: other conditions.
+
+        Nor does it give rows that all share, or an order by anything but a column.
+        """
+        if conditions or self.table in CATALOGUE_TABLES or not isinstance(latest, Column):
             raise TypeError("a glimpse compares columns with values, in the organization's own rows")
+        return latest
 
     def _visible(self) -> tuple[ColumnElement[bool], ...]:
         """Return the condition that confines what is read; what is written is always the organization's own."""

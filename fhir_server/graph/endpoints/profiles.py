@@ -18,6 +18,7 @@ from fhir_server.graph.windows import PageWindow
 from fhir_server.graph.wire import shown
 from mappers.rows import CustomerProfile
 from storage.errors import ResourceNotFound
+from storage.repositories.errors import ValueTaken
 from storage.repositories.profiles import ProfileRepository
 from storage.transaction import UnitOfWork
 
@@ -61,7 +62,10 @@ async def get_profile(call: ACall, id: str) -> Response:  # noqa: A002 the name 
 @router.post("", status_code=201, responses=answers(Success[Profile], 201, errors=(409,)))
 @guarded("profile", GraphAction.WRITE, Owner.OWN)
 async def create_profile(call: ACall, sent: NewProfile) -> Response:
-    """Create a profile; customers create the one of their own login."""
+    """Create a profile; customers create the one of their own login.
+
+    A customer whose e-mail address is another's is refused as anybody is who may not do something.
+    """
     caller = call.caller
     if call.is_bound and (call.own is not None or sent.external_id not in {caller.account, caller.subject}):
         raise Forbidden
@@ -69,7 +73,10 @@ async def create_profile(call: ACall, sent: NewProfile) -> Response:
     async def work(unit: UnitOfWork) -> CustomerProfile:
         values = {**sent.changes(), "tags": sent.tags or [], "metadata": sent.metadata or {}}
         row = CustomerProfile(id=unit.ids.uuid7(), organization_id=unit.organization_id, **_as_columns(values))
-        made = await ProfileRepository(unit).insert(row)
+        try:
+            made = await ProfileRepository(unit).insert(row)
+        except ValueTaken as taken:
+            raise call.absent(taken) from None
         call.touched((made.id,), (made.id,))
         return made
 
@@ -79,12 +86,21 @@ async def create_profile(call: ACall, sent: NewProfile) -> Response:
 @router.patch("/{id}", responses=answers(Success[Profile], errors=(404, 409)))
 @guarded("profile", GraphAction.WRITE, Owner.PATH)
 async def change_profile(call: ACall, id: str, sent: ProfileChanges) -> Response:  # noqa: A002 the name in the address
-    """Change what is named of a profile."""
+    """Change what is named of a profile; its timeline tells which members, FHIR shows the Patient at once.
+
+    Customers keep their e-mail address: it is the login provider's, and trying others would tell whose is whose.
+    """
 
     async def work(unit: UnitOfWork) -> CustomerProfile:
         call.touched((id,), (id,))
+        profiles = ProfileRepository(unit)
+        row = await profiles.find(id)
+        if row is None:
+            raise NotFound("Profile")
+        if call.is_bound and "email" in sent.model_fields_set and sent.email != row.email:
+            raise Forbidden
         try:
-            return await ProfileRepository(unit).update(id, _as_columns(sent.changes()))
+            return await profiles.change(id, _as_columns(sent.changes()))
         except ResourceNotFound:
             raise NotFound("Profile") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WrapValidator
 from pydantic.alias_generators import to_camel
@@ -128,8 +128,11 @@ ERRORS: Final[Mapping[int, str]] = {
 }
 
 
-def answers(model: Any, status: int = 200, *, errors: tuple[int, ...] = ()) -> dict[int | str, dict[str, Any]]:
+Responses: TypeAlias = dict[int | str, dict[str, Any]]
+
+
+def answers(model: Any, status: int = 200, *, errors: tuple[int, ...] = ()) -> Responses:
     """Return the `responses` of an endpoint for OpenAPI: the model of its success, and the errors it may answer."""
     may_fail = sorted({400, 401, 403, 429, 500, 503, *errors})
-    found: dict[int | str, dict[str, Any]] = {status: {"model": model}}
+    found: Responses = {status: {"model": model}}
     return found | {each: {"model": Failure, "description": ERRORS[each]} for each in may_fail}
