@@ -22,6 +22,7 @@ from storage.tables.columns import SHARED, UNSAID_IS_SHARED
 from storage.tables.enums import VALIDATED, HomeSystem
 from storage.tables.platform import organizations
 from storage.tables.types import is_same_value
+from storage.telemetry.signals import announce_all
 from storage.transaction import UnitOfWork
 
 Row = dict[str, Any]
@@ -72,6 +73,7 @@ async def save_rows(unit: UnitOfWork, table: Table, rows: Sequence[Row], *, sing
     for writes, is_new in ((new, True), (changed, False)):
         for batch in [[row] for row in writes] if singly else _alike(writes):
             await _save(unit, table, batch, saved, is_new=is_new, singly=singly)
+    await announce_all(unit, table.name)
     if table.name in MAPPED_TABLES:
         for each in saved.changed:
             unit.touch(table.name, each, new=each not in known)

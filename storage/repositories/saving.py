@@ -22,6 +22,7 @@ from storage.rows import Row, delete_row, save_row
 from storage.tables.enums import VALIDATED, PatientEventType
 from storage.tables.health_hub import profile_fhir_resources_clean
 from storage.tables.metadata import metadata
+from storage.telemetry.signals import announce_rows
 from storage.transaction import UnitOfWork
 
 Rule = Callable[[UnitOfWork, Row | None, Row], tuple[Row, PatientEvent | None]]
@@ -45,6 +46,7 @@ async def keep_row(unit: UnitOfWork, table: str, before: Row | None, after: Row)
         await save_row(unit.connection, table, row, new=before is None)
         if entry is not None:
             await save_row(unit.connection, "patient_events", entry, new=True)
+        await announce_rows(unit, table, before, row)
     except IntegrityError as error:
         if is_foreign_key(error):
             raise UnresolvedReference(f"{table}/{row.id}") from None
@@ -63,6 +65,7 @@ async def remove_row(unit: UnitOfWork, table: str, row: Row) -> None:
             unit.touch(column.table.name, key)
     try:
         await delete_row(unit.connection, table, row)
+        await announce_rows(unit, table, row)
     except IntegrityError as error:
         if is_foreign_key(error):
             raise ReferenceConflict(table, row.id, ()) from None

@@ -24,11 +24,10 @@ from storage.tables.enums import ReadingStatus
 from storage.tables.patient_graph import customer_profiles, patient_wearable_daily_stats, patient_wearable_readings
 from storage.tables.types import later_than, now
 from storage.telemetry.days import bounds
-from storage.telemetry.signals import announce
+from storage.telemetry.signals import DAILY, announce
 from storage.telemetry.statistics import EXACT, OfUnit, day_statistics
 from storage.transaction import UnitOfWork
 
-DAILY: Final = "patient_wearable_daily_stats"
 NAMESPACE: Final = UUID("5b0f2a52-7f0e-5d53-9a0b-2f8d6c1f4e11")
 """Of ids that follow from what a row is about."""
 AT_ONCE: Final = 500
