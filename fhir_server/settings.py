@@ -96,7 +96,8 @@ class Settings(BaseSettings):
     )
     migration_database_url: str | None = Field(
         None,
-        description="The same database as its owner, for `init` only, when `DATABASE_URL` logs in as a lesser role.",
+        description="The same database as its owner, for `init` and `audit retire`, when `DATABASE_URL` logs in as a "
+        "lesser role.",
         repr=False,
     )
     database_role: str = Field(
