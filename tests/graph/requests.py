@@ -128,4 +128,7 @@ SAMPLES: Mapping[str, Sample] = {
         "profile", "write", json=_own(externalSystem="clerk", externalId="clerk_{unique}"), status=201, customer=403
     ),
     "GET /profiles/{id}/export": Sample("profile", "export", "profile"),
+    # the trail is the organization's: who is bound to one customer sees none of it
+    "GET /audit-log": Sample("audit_log", "read", params=_own(), absent=200, bound=403),
+    "GET /disclosures": Sample("audit_log", "read", params=_own(), absent=200, bound=403),
 }
