@@ -5,7 +5,7 @@ It is plain ASGI because every read passes here (design Decision 9). Errors beco
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter, time
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ _COMMON: Final = (
     (b"vary", b"Accept, Accept-Encoding, Authorization, Origin, Prefer"),
     (b"x-content-type-options", b"nosniff"),
 )
-NO_HEADERS: Final[Mapping[str, str]] = {}
+NO_HEADERS: Final[dict[str, str]] = {}
 _BODY_UNREAD: Final = frozenset({408, 413})
 _REFUSED_METHODS: Final = frozenset({"TRACE", "CONNECT"})
 
@@ -179,7 +179,7 @@ class _Call:
         self.size = fields + len(self.raw_query) + len(self.path)
         self.origin = origin_of(scope, self.headers)
         self.pretty = False
-        self.limit_headers: Mapping[str, str] = NO_HEADERS
+        self.limit_headers = NO_HEADERS
         self.access: Access | None = None
         self.route: Route | None = None
 
@@ -207,7 +207,7 @@ async def _send(send: Send, call: _Call, response: Response) -> None:
         headers.append(CONTENT_TYPE)
     if response.status not in {204, 304}:
         headers.append((b"content-length", str(len(body)).encode()))
-    for name, value in (*response.headers.items(), *call.limit_headers.items()):
+    for name, value in (response.headers | call.limit_headers if call.limit_headers else response.headers).items():
         if name != "Content-Type":
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
     if response.status in _BODY_UNREAD:  # so the connection cannot be used again
