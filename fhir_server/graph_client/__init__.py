@@ -1,0 +1,1 @@
+"""A typed client of the patient graph API; it imports nothing else of the project."""

@@ -1,0 +1,536 @@
+"""The asynchronous client; `client.py` is the same for those who do not await, made of this by a script.
+
+async with AsyncPatientGraphClient("https://graph.example.org/graph", token=provider) as client:
+    result = await client.profiles.get("cust_123")
+    async for lab in client.labs.iterate(customer_id="cust_123"):
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date, datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from fhir_server.graph_client import calls, models, sent
+from fhir_server.graph_client.calls import Call, at
+from fhir_server.graph_client.results import Failed, Result, Unreachable
+from fhir_server.graph_client.retries import Retries
+from fhir_server.graph_client.wire import encoded, result, retry_after
+
+T = TypeVar("T")
+
+UNAUTHORIZED = 401
+TIMEOUT = 30.0
+
+
+class AsyncSender:
+    """Sends calls, again where that is safe, and with a new token when the old one is no longer taken."""
+
+    def __init__(
+        self, http: httpx.AsyncClient, token: str | Callable[[], Awaitable[str]] | None, retries: Retries
+    ) -> None:
+        self._http = http
+        self._token = token
+        self._retries = retries
+        self._known: str | None = None
+
+    async def send(self, call: Call[T]) -> Result[T]:
+        """Return what a call comes to; raises what the token's provider raises, and nothing else."""
+        renewed, attempt = False, 0
+        while True:
+            answer, failure = await self._once(call)
+            status = answer.status_code if answer is not None else None
+            if status == UNAUTHORIZED and callable(self._token) and not renewed:
+                renewed, self._known = True, None
+                continue
+            wait = self._retries.wait(
+                call, attempt, status, retry_after(answer.headers) if answer is not None else None
+            )
+            if wait is None:
+                if answer is None:
+                    return Failed(Unreachable(failure))
+                return result(call, answer.status_code, answer.headers, answer.content)
+            await asyncio.sleep(wait)
+            attempt += 1
+
+    async def iterate(self, call: Call[models.Page[T]]) -> AsyncIterator[T]:
+        """Yield what all pages of a list hold; raises PatientGraphError for a page that fails."""
+        following: Call[models.Page[T]] | None = call
+        while following is not None:
+            page = (await self.send(following)).unwrap()
+            for item in page.data:
+                yield item
+            following = calls.following(following, page)
+
+    async def _once(self, call: Call[Any]) -> tuple[httpx.Response | None, str]:
+        headers = {"Accept": "application/json"}
+        token = await self._bearer()
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        content = None
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
+            content = encoded(call.body)
+        try:
+            answer = await self._http.request(
+                call.method, call.path, params=call.params, content=content, headers=headers
+            )
+        except httpx.TransportError as error:
+            return None, f"{type(error).__name__}: {error}"
+        return answer, ""
+
+    async def _bearer(self) -> str | None:
+        if self._token is None or isinstance(self._token, str):
+            return self._token
+        if self._known is None:
+            self._known = await self._token()
+        return self._known
+
+
+class AsyncProfiles:
+    """Who the customers are."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self,
+        *,
+        customer_id: str | None = None,
+        email: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Result[models.Page[models.Profile]]:
+        """Return a page of profiles, newest first."""
+        return await self._sender.send(
+            calls.listing("/profiles", models.Profile, customer_id=customer_id, email=email, limit=limit, offset=offset)
+        )
+
+    def iterate(self, *, limit: int | None = None) -> AsyncIterator[models.Profile]:
+        """Yield all profiles, newest first; `limit` is the size of a page."""
+        return self._sender.iterate(calls.listing("/profiles", models.Profile, limit=limit))
+
+    async def get(self, profile_id: str) -> Result[models.Profile]:
+        """Return one profile."""
+        return await self._sender.send(calls.get(at("profiles", profile_id), models.Profile))
+
+    async def create(self, profile: sent.NewProfile) -> Result[models.Profile]:
+        """Create a profile."""
+        return await self._sender.send(calls.post("/profiles", profile, models.Profile))
+
+    async def update(self, profile_id: str, changes: sent.ProfileChanges) -> Result[models.Profile]:
+        """Change what is named."""
+        return await self._sender.send(calls.patch(at("profiles", profile_id), changes, models.Profile))
+
+
+class AsyncIdentityMappings:
+    """What customers are called in other systems."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self, *, customer_id: str, limit: int | None = None, offset: int | None = None
+    ) -> Result[models.Page[models.IdentityMapping]]:
+        """Return a page of a customer's mappings."""
+        return await self._sender.send(
+            calls.listing(
+                "/identity-mappings", models.IdentityMapping, customer_id=customer_id, limit=limit, offset=offset
+            )
+        )
+
+    def iterate(self, *, customer_id: str, limit: int | None = None) -> AsyncIterator[models.IdentityMapping]:
+        """Yield all of a customer's mappings."""
+        return self._sender.iterate(
+            calls.listing("/identity-mappings", models.IdentityMapping, customer_id=customer_id, limit=limit)
+        )
+
+    async def create(self, mapping: sent.NewIdentityMapping) -> Result[models.IdentityMapping]:
+        """Say what a customer is called in another system."""
+        return await self._sender.send(calls.post("/identity-mappings", mapping, models.IdentityMapping))
+
+    async def resolve(
+        self, *, external_id: str, external_system: str | None = None, identifier_type: str | None = None
+    ) -> Result[models.Resolved]:
+        """Return whom an id in another system stands for."""
+        return await self._sender.send(
+            calls.get(
+                "/identity-mappings/resolve",
+                models.Resolved,
+                external_id=external_id,
+                external_system=external_system,
+                identifier_type=identifier_type,
+            )
+        )
+
+
+class AsyncLabs:
+    """Laboratory reports."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self, *, customer_id: str, status: str | None = None, limit: int | None = None, offset: int | None = None
+    ) -> Result[models.Page[models.LabResult]]:
+        """Return a page of a customer's reports, newest first."""
+        return await self._sender.send(
+            calls.listing("/labs", models.LabResult, customer_id=customer_id, status=status, limit=limit, offset=offset)
+        )
+
+    def iterate(
+        self, *, customer_id: str, status: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[models.LabResult]:
+        """Yield all of a customer's reports, newest first."""
+        return self._sender.iterate(
+            calls.listing("/labs", models.LabResult, customer_id=customer_id, status=status, limit=limit)
+        )
+
+    async def get(self, lab_id: str) -> Result[models.LabResult]:
+        """Return one report."""
+        return await self._sender.send(calls.get(at("labs", lab_id), models.LabResult))
+
+    async def create(self, lab: sent.NewLab) -> Result[models.LabResult]:
+        """Add a report, or correct the one of the same upload; with an `upload_id` it may be sent again."""
+        repeatable = isinstance(lab.upload_id, str)
+        return await self._sender.send(calls.post("/labs", lab, models.LabResult, repeatable=repeatable))
+
+    async def update(self, lab_id: str, changes: sent.LabChanges) -> Result[models.LabResult]:
+        """Change the status or the notes of a report."""
+        return await self._sender.send(calls.patch(at("labs", lab_id), changes, models.LabResult))
+
+
+class AsyncProtocols:
+    """Plans of treatment."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self, *, customer_id: str, status: str | None = None, limit: int | None = None, offset: int | None = None
+    ) -> Result[models.Page[models.Protocol]]:
+        """Return a page of a customer's protocols, newest first."""
+        return await self._sender.send(
+            calls.listing(
+                "/protocols", models.Protocol, customer_id=customer_id, status=status, limit=limit, offset=offset
+            )
+        )
+
+    def iterate(
+        self, *, customer_id: str, status: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[models.Protocol]:
+        """Yield all of a customer's protocols, newest first."""
+        return self._sender.iterate(
+            calls.listing("/protocols", models.Protocol, customer_id=customer_id, status=status, limit=limit)
+        )
+
+    async def get(self, protocol_id: str) -> Result[models.Protocol]:
+        """Return one protocol."""
+        return await self._sender.send(calls.get(at("protocols", protocol_id), models.Protocol))
+
+    async def create(self, protocol: sent.NewProtocol) -> Result[models.Protocol]:
+        """Create a protocol."""
+        return await self._sender.send(calls.post("/protocols", protocol, models.Protocol))
+
+    async def update(self, protocol_id: str, changes: sent.ProtocolChanges) -> Result[models.Protocol]:
+        """Change what is named; Conflict says where the status can go."""
+        return await self._sender.send(calls.patch(at("protocols", protocol_id), changes, models.Protocol))
+
+
+class AsyncEvents:
+    """The clinical timeline."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self,
+        *,
+        customer_id: str,
+        type: str | None = None,  # noqa: A002 the name on the wire
+        from_date: date | datetime | None = None,
+        to_date: date | datetime | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Result[models.Page[models.Event]]:
+        """Return a page of a customer's timeline, newest first."""
+        return await self._sender.send(
+            calls.listing(
+                "/events",
+                models.Event,
+                customer_id=customer_id,
+                type=type,
+                from_date=from_date,
+                to_date=to_date,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+    def iterate(self, *, customer_id: str, limit: int | None = None) -> AsyncIterator[models.Event]:
+        """Yield a customer's whole timeline, newest first."""
+        return self._sender.iterate(calls.listing("/events", models.Event, customer_id=customer_id, limit=limit))
+
+    async def create(self, event: sent.NewEvent) -> Result[models.Event]:
+        """Add an entry to a customer's timeline."""
+        return await self._sender.send(calls.post("/events", event, models.Event))
+
+
+class AsyncConversations:
+    """What was said between customers and the assistant."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self,
+        *,
+        customer_id: str,
+        session_id: str | None = None,
+        channel: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Result[models.Page[models.ConversationLine]]:
+        """Return a page of lines; 50 unless `limit` says otherwise, 500 at most."""
+        return await self._sender.send(
+            calls.listing(
+                "/conversation-history",
+                models.ConversationLine,
+                customer_id=customer_id,
+                session_id=session_id,
+                channel=channel,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+    def iterate(self, *, customer_id: str, limit: int | None = None) -> AsyncIterator[models.ConversationLine]:
+        """Yield all lines of a customer."""
+        return self._sender.iterate(
+            calls.listing("/conversation-history", models.ConversationLine, customer_id=customer_id, limit=limit)
+        )
+
+    async def append(self, lines: sent.NewLines) -> Result[tuple[models.ConversationLine, ...]]:
+        """Append lines to a conversation."""
+        return await self._sender.send(calls.post("/conversation-history", lines, tuple[models.ConversationLine, ...]))
+
+
+class AsyncTreatments:
+    """Treatments, from the request to their end."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self,
+        *,
+        customer_id: str,
+        status: str | None = None,
+        rimo_treatment_id: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Result[models.Page[models.Treatment]]:
+        """Return a page of a customer's treatments, newest first."""
+        return await self._sender.send(
+            calls.listing(
+                "/treatments",
+                models.Treatment,
+                customer_id=customer_id,
+                status=status,
+                rimo_treatment_id=rimo_treatment_id,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+    def iterate(
+        self, *, customer_id: str, status: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[models.Treatment]:
+        """Yield all of a customer's treatments, newest first."""
+        return self._sender.iterate(
+            calls.listing("/treatments", models.Treatment, customer_id=customer_id, status=status, limit=limit)
+        )
+
+    async def get(self, treatment_id: str) -> Result[models.Treatment]:
+        """Return one treatment."""
+        return await self._sender.send(calls.get(at("treatments", treatment_id), models.Treatment))
+
+    async def create(self, treatment: sent.NewTreatment) -> Result[models.Treatment]:
+        """Ask for a treatment."""
+        return await self._sender.send(calls.post("/treatments", treatment, models.Treatment))
+
+    async def update(self, treatment_id: str, changes: sent.TreatmentChanges) -> Result[models.Treatment]:
+        """Change what is named; Conflict says where the status can go."""
+        return await self._sender.send(calls.patch(at("treatments", treatment_id), changes, models.Treatment))
+
+
+class AsyncPrescriptions:
+    """Prescriptions on their way."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def list(
+        self,
+        *,
+        customer_id: str,
+        treatment_id: str | None = None,
+        status: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Result[models.Page[models.Prescription]]:
+        """Return a page of a customer's prescriptions, newest first."""
+        return await self._sender.send(
+            calls.listing(
+                "/prescriptions",
+                models.Prescription,
+                customer_id=customer_id,
+                treatment_id=treatment_id,
+                status=status,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+    def iterate(
+        self, *, customer_id: str, treatment_id: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[models.Prescription]:
+        """Yield all of a customer's prescriptions, newest first."""
+        return self._sender.iterate(
+            calls.listing(
+                "/prescriptions", models.Prescription, customer_id=customer_id, treatment_id=treatment_id, limit=limit
+            )
+        )
+
+    async def get(self, prescription_id: str) -> Result[models.Prescription]:
+        """Return one prescription."""
+        return await self._sender.send(calls.get(at("prescriptions", prescription_id), models.Prescription))
+
+
+class AsyncWearables:
+    """What wearables measured."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    async def readings(
+        self,
+        *,
+        customer_id: str,
+        data_type: str | None = None,
+        from_date: date | datetime | None = None,
+        to_date: date | datetime | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Result[models.Page[models.Reading]]:
+        """Return a page of readings, newest first."""
+        return await self._sender.send(
+            _readings(customer_id, data_type, from_date, to_date, limit=limit, offset=offset)
+        )
+
+    def iterate_readings(
+        self,
+        *,
+        customer_id: str,
+        data_type: str | None = None,
+        from_date: date | datetime | None = None,
+        to_date: date | datetime | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[models.Reading]:
+        """Yield all readings of a time, newest first."""
+        return self._sender.iterate(_readings(customer_id, data_type, from_date, to_date, limit=limit))
+
+    async def ingest(self, readings: sent.NewReadings) -> Result[models.Ingested]:
+        """Send readings; sending them again changes nothing, so that is done where no answer came."""
+        return await self._sender.send(calls.post("/wearables/readings", readings, models.Ingested, repeatable=True))
+
+    async def daily_stats(
+        self,
+        *,
+        customer_id: str,
+        data_type: str | None = None,
+        from_date: date | None = None,
+        to_date: date | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> Result[models.Page[models.DailyStat]]:
+        """Return a page of the statistics of days, newest first."""
+        return await self._sender.send(
+            calls.listing(
+                "/wearables/daily-stats",
+                models.DailyStat,
+                customer_id=customer_id,
+                data_type=data_type,
+                from_date=from_date,
+                to_date=to_date,
+                limit=limit,
+                offset=offset,
+            )
+        )
+
+
+def _readings(
+    customer_id: str,
+    data_type: str | None,
+    from_date: date | datetime | None,
+    to_date: date | datetime | None,
+    **window: int | None,
+) -> Call[models.Page[models.Reading]]:
+    return calls.listing(
+        "/wearables/readings",
+        models.Reading,
+        customer_id=customer_id,
+        data_type=data_type,
+        from_date=from_date,
+        to_date=to_date,
+        **window,
+    )
+
+
+class AsyncPatientGraphClient:
+    """The patient graph API; each resource is a member. Use it as a context, or close it.
+
+    `base_url` ends with `/graph`. `token` is an access token, or is called for one, and again when the server no
+    longer takes it. `timeout` in seconds is of each request, `retries` says what is sent again. `transport` takes the
+    place of the network.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | Callable[[], Awaitable[str]] | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, transport=transport)
+        self.sender = AsyncSender(self._http, token, retries or Retries())
+        self.profiles = AsyncProfiles(self.sender)
+        self.identity_mappings = AsyncIdentityMappings(self.sender)
+        self.labs = AsyncLabs(self.sender)
+        self.protocols = AsyncProtocols(self.sender)
+        self.events = AsyncEvents(self.sender)
+        self.conversations = AsyncConversations(self.sender)
+        self.treatments = AsyncTreatments(self.sender)
+        self.prescriptions = AsyncPrescriptions(self.sender)
+        self.wearables = AsyncWearables(self.sender)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.aclose()
