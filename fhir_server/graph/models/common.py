@@ -122,6 +122,8 @@ ERRORS: Final[Mapping[int, str]] = {
     403: "The caller may not do this",
     404: "There is no such row",
     409: "Another row, or the state of this one, is in the way",
+    413: "The body is too large",
+    415: "The body is of another kind than JSON",
     429: "Too many requests",
     500: "The server failed",
     503: "The server cannot answer now",
