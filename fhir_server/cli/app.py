@@ -15,6 +15,7 @@ from fhir_server.cli import (
     capability,
     client,
     demo,
+    disclosures,
     drift,
     homes,
     init,
@@ -70,6 +71,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(organization.app, name="organization")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+audit.app.command("disclosures", epilog=disclosures.EXAMPLE)(disclosures.disclosures)
 
 
 def main() -> None:
