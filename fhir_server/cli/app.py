@@ -28,6 +28,7 @@ from fhir_server.cli import (
     settings,
     token,
     user,
+    webhook,
 )
 from fhir_server.cli.output import explain, fail
 
@@ -70,6 +71,7 @@ app.add_typer(client.app, name="client")
 app.add_typer(user.app, name="user")
 app.add_typer(organization.app, name="organization")
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(audit.app, name="audit")
 audit.app.command("disclosures", epilog=disclosures.EXAMPLE)(disclosures.disclosures)
 

@@ -10,13 +10,27 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.fhir.body import Receive
 from fhir_server.fhir.request import joined_headers, origin_of
-from fhir_server.graph.endpoints import profiles
+from fhir_server.graph.endpoints import (
+    audit_log,
+    conversation_history,
+    events,
+    identity,
+    identity_mappings,
+    labs,
+    prescriptions,
+    profiles,
+    protocols,
+    treatments,
+    wearables,
+    webhooks,
+)
 from fhir_server.graph.envelope import refused
 from fhir_server.graph.errors import refusal
 from fhir_server.graph.route import GraphRoute, answered, authenticated, limited, opened
@@ -26,8 +40,23 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 GRAPH_PATH: Final = "/graph"
-ROUTERS: Final[tuple[APIRouter, ...]] = (profiles.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    profiles.router,
+    identity_mappings.router,
+    identity.router,
+    labs.router,
+    protocols.router,
+    events.router,
+    conversation_history.router,
+    treatments.router,
+    prescriptions.router,
+    wearables.router,
+    audit_log.router,
+    webhooks.router,
+)
 """Every endpoint; the order is that of the description."""
+NO_TELEMETRY: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own would carry paths and queries, hence ids and values, to whoever collects them (security PH-1)."""
 DESCRIPTION: Final = (
     "Clinical records of customers: profiles, laboratory results, protocols, treatments, prescriptions, wearables. "
     "The same rows are served as FHIR R4 at /fhir."
@@ -71,6 +100,7 @@ def graph_api() -> FastAPI:
         openapi_url="/openapi.json",
         servers=[{"url": GRAPH_PATH}],
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
         exception_handlers={HTTPException: _no_endpoint},
     )
     for router in ROUTERS:

@@ -16,7 +16,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from fhir_server.access import graph_extent
-from fhir_server.fhir.body import ClientGone, read_decoded
+from fhir_server.errors import UnsupportedMediaType
+from fhir_server.fhir.body import ClientGone, read_body, read_decoded
 from fhir_server.fhir.json_body import JsonLimits, parse_json
 from fhir_server.fhir.negotiation import require_json_body
 from fhir_server.fhir.request import joined_headers, origin_of
@@ -34,6 +35,8 @@ WITH_BODY: Final = frozenset({"POST", "PATCH", "PUT"})
 UNAVAILABLE: Final = 503
 THROTTLED: Final = 429
 """Nothing was looked at, and a record of each refusal would cost what the limit is there to save."""
+MOST_SIGNED_BYTES: Final = 262_144
+"""Of a body that is read before anybody knows whose it is."""
 CUSTOMER: Final = "customerId"
 
 _log = structlog.get_logger("fhir_server.graph")
@@ -51,6 +54,14 @@ class GraphRequest(Request):
         require_json_body(headers.get("content-type", ""), headers.get("content-encoding", ""))
         self._whole = await read_decoded(self.receive, headers, limit)
         self._parsed = parse_json(self._whole, limits)
+
+    async def read_as_sent(self, limit: int) -> None:
+        """Read a body that is signed as it is sent, without looking at it; raises what is wrong with its headers."""
+        headers = joined_headers(self.scope["headers"])
+        require_json_body(headers.get("content-type", ""), headers.get("content-encoding", ""))
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise UnsupportedMediaType("A signed body is sent as it is, without Content-Encoding.")
+        self._whole = await read_body(self.receive, headers.get("content-length"), limit)
 
     async def body(self) -> bytes:
         """Return the body that was read; nothing before that."""
@@ -136,11 +147,15 @@ async def _guarded(request: GraphRequest, call: Call, names: frozenset[str], han
     rule = call.rule
     if rule is None:
         raise Forbidden
+    if rule.signed:
+        await limited(call, "webhook", call.origin.address, call.service.settings.graph_webhook_limit)
+        _single(request, names)
+        await request.read_as_sent(MOST_SIGNED_BYTES)
+        return await handler(request)
     await limited(call, "address", call.origin.address, call.service.settings.graph_address_limit)
-    if not rule.signed:
-        await authenticated(request, call)
-        authorised(call, rule)
-        await _owned(request, call, rule, names)
+    await authenticated(request, call)
+    authorised(call, rule)
+    await _owned(request, call, rule, names)
     return await handler(request)
 
 

@@ -31,6 +31,7 @@ CREATE TABLE webhook_events (
 	occurred_at TIMESTAMP WITH TIME ZONE NOT NULL,
 	received_at TIMESTAMP WITH TIME ZONE NOT NULL,
 	subject_id TEXT COLLATE "C",
+	waits_for TEXT COLLATE "C",
 	body BYTEA NOT NULL,
 	sha256 BYTEA NOT NULL,
 	status TEXT COLLATE "C" NOT NULL,
@@ -39,6 +40,8 @@ CREATE TABLE webhook_events (
 );
 
 CREATE INDEX webhook_events_subject_idx ON webhook_events (organization_id, provider, subject_id, occurred_at);
+
+CREATE INDEX webhook_events_waits_for_idx ON webhook_events (organization_id, provider, waits_for);
 
 CREATE TABLE identity_matches (
 	organization_id TEXT COLLATE "C" NOT NULL,

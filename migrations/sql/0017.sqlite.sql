@@ -31,6 +31,7 @@ CREATE TABLE webhook_events (
 	occurred_at TEXT NOT NULL,
 	received_at TEXT NOT NULL,
 	subject_id TEXT,
+	waits_for TEXT,
 	body BLOB NOT NULL,
 	sha256 BLOB NOT NULL,
 	status TEXT NOT NULL,
@@ -39,6 +40,8 @@ CREATE TABLE webhook_events (
 );
 
 CREATE INDEX webhook_events_subject_idx ON webhook_events (organization_id, provider, subject_id, occurred_at);
+
+CREATE INDEX webhook_events_waits_for_idx ON webhook_events (organization_id, provider, waits_for);
 
 CREATE TABLE identity_matches (
 	organization_id TEXT NOT NULL,

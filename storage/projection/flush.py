@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from mappers.care_rows import SHARED
 from mappers.device import DEVICE_TABLE
+from storage.orders.applying import settle
 from storage.persons.queue import note_matches
 from storage.projection.declared import SHOWN_ONLY
 from storage.projection.devices import devices_left
@@ -61,6 +62,9 @@ async def project_touched(
     `new` are those of the changed rows that were not there before, unless they are shown already.
     Returns the rows that are shown later, by table and key, and when; they are remembered (settled §3.2).
     """
+    await settle(unit, touched)
+    touched, new = [*touched, *unit.touched], [*new, *(key for key, is_new in unit.touched.items() if is_new)]
+    unit.touched.clear()
     refused = await take_setting(unit) if (ORGANIZATIONS, unit.organization_id) in touched else None
     facts = await open_facts(unit)
     deferred: dict[tuple[str, str], int] = {}

@@ -18,6 +18,7 @@ from mappers.registry import mapper_of, mappers_of_table, mappers_of_type
 from storage.driver import Question
 from storage.errors import MapperStopped, MappingRefused, ReadOnlyHome, ReferenceConflict
 from storage.integrity import key_of
+from storage.orders.applying import settle
 from storage.persons.queue import note_matches
 from storage.projection.declared import SHOWN_ONLY, edges_of, is_shown_with, shows_otherwise
 from storage.projection.devices import devices_left
@@ -388,6 +389,7 @@ class _Work:
         await note_shown(self.unit, self._shown(concerned))
         await note_changed(self.unit, self.links, self.changed)
         await note_matches(self.unit, self.changed)
+        await settle(self.unit, self.changed)
         return found
 
     def _shown(self, concerned: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

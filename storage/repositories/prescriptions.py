@@ -11,9 +11,9 @@ class PrescriptionRepository(TableRepository[PatientPrescription]):
 
     table_name = "patient_prescriptions"
 
-    async def by_order(self, rimo_order_id: str) -> PatientPrescription | None:
-        """Return the prescription of an order, None when there is none."""
-        found = await self._rows([self.table.c.rimo_order_id == rimo_order_id])
+    async def by_order(self, rimo_order_id: str, *, lock: bool = False) -> PatientPrescription | None:
+        """Return the prescription of an order, None when there is none; `lock` keeps other writers off it."""
+        found = await self._rows([self.table.c.rimo_order_id == rimo_order_id], lock=lock)
         return found[0] if found else None
 
     async def list(

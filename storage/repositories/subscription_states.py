@@ -74,3 +74,11 @@ def _stamped(before: Subscription, after: Subscription, old: Status, new: Status
         return after
     stamp: dict[str, Any] = {column: now}
     return replace(after, **stamp)
+
+
+def is_approved(row: Subscription) -> bool:
+    """Return whether a clinician has ever approved a treatment, whatever became of it since."""
+    status = Status(row.status)
+    if status is Status.CANCELLED:
+        return row.approved_at is not None
+    return status not in {Status.PENDING, Status.REJECTED}

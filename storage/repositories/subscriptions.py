@@ -22,3 +22,8 @@ class SubscriptionRepository(TableRepository[Subscription]):
         """Return subscriptions, newest first."""
         filters = {"customer_id": customer_id, "status": status, "rimo_treatment_id": rimo_treatment_id}
         return await self._page(filters, window)
+
+    async def locked_by_rimo_treatment(self, rimo_treatment_id: str) -> tuple[Subscription, ...]:
+        """Return the treatments that Rimo calls so, kept from other writers until the unit of work ends."""
+        same = self.table.c.rimo_treatment_id == rimo_treatment_id
+        return tuple(await self._rows([same], order=[self.table.c.id], lock=True))

@@ -34,12 +34,14 @@ webhook_events = Table(
     Column("occurred_at", Timestamp, nullable=False, comment="as the event says; later ones win"),
     Column("received_at", Timestamp, nullable=False),
     Column("subject_id", Identifier, comment="the order it is about; null where nobody knows its type"),
+    Column("waits_for", Identifier, comment="the treatment, as the sender calls it, that is not approved here yet"),
     Column("body", Bytes, nullable=False, comment="as received"),
     Column("sha256", Bytes, nullable=False, comment="of the body: the same id with another body is refused"),
-    Column("status", Identifier, nullable=False, comment="applied, waiting, unknown, refused"),
+    Column("status", Identifier, nullable=False, comment="applied, waiting, unknown, refused, invalid"),
     Column("answer", Json, nullable=False, comment="what the first delivery was answered"),
     PrimaryKeyConstraint("organization_id", "provider", "event_id"),
     Index("webhook_events_subject_idx", "organization_id", "provider", "subject_id", "occurred_at"),
+    Index("webhook_events_waits_for_idx", "organization_id", "provider", "waits_for"),
 )
 
 TENANT_TABLES: Final = (webhook_events,)

@@ -1,0 +1,1 @@
+"""Orders at a pharmacy: what its events say, folded into prescriptions."""
