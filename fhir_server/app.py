@@ -24,7 +24,7 @@ from fhir_server.cors import CrossOrigin, is_for_apps
 from fhir_server.demo.pages import demo_routes
 from fhir_server.fhir.endpoint import FhirApplication
 from fhir_server.gate import Gate, Limits
-from fhir_server.graph.application import GRAPH_PATH, GraphApplication
+from fhir_server.graph.application import GRAPH_PATH, NO_TELEMETRY, GraphApplication
 from fhir_server.logging import configure_logging
 from fhir_server.oauth.discovery import SMART_CONFIGURATION_PATH
 from fhir_server.oauth.keys import KeyUnreadable, NoSigningKey
@@ -157,6 +157,7 @@ def _rest(application: Application) -> FastAPI:
         docs_url="/docs" if dev else None,
         redoc_url=None,
         openapi_url="/openapi.json" if dev else None,
+        telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # to an address made of the Host header, which anybody may write (smart.md §16)
     )
 
