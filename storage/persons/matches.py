@@ -6,7 +6,7 @@ records say now, and go when nothing bears them out any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,11 +18,10 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.errors import ResourceNotFound
-from storage.persons.person import Person
-from storage.persons.verdict import Verdict, judge
+from storage.persons.verdict import Verdict
 from storage.projection.person_records import Record
 from storage.repositories.table import FIRST, Page, Window
-from storage.tables.enums import MatchOutcome, MatchStatus
+from storage.tables.enums import MatchStatus
 from storage.tables.identity import identity_matches
 from storage.tables.types import now
 from storage.transaction import Snapshot, UnitOfWork
@@ -63,20 +62,14 @@ class Match:
 _COLUMNS: Final = tuple(identity_matches.c[name] for name in Match.__slots__)
 
 
+def match_of(row: Any) -> Match:
+    """Return a row of the table as a pair."""
+    return Match(**row._mapping)  # noqa: SLF001 SQLAlchemy's name for a public attribute
+
+
 def pair_of(one: Record, other: Record) -> Pair:
     """Return two records in the order in which a pair is written."""
     return (one, other) if one < other else (other, one)
-
-
-def compared(persons: Mapping[Record, Person], others: Mapping[Record, Person]) -> Iterator[tuple[Pair, Verdict]]:
-    """Yield the pairs of a person and another that are possible or certain."""
-    for record, person in persons.items():
-        for other, candidate in others.items():
-            if other == record or (other in persons and other < record):
-                continue
-            said = judge(person, candidate)
-            if said.outcome is not MatchOutcome.NOT:
-                yield pair_of(record, other), said
 
 
 async def propose(connection: AsyncConnection, organization_id: str, verdicts: Mapping[Pair, Verdict]) -> None:
@@ -135,7 +128,7 @@ class MatchQueue:
         row = (await self.connection.execute(statement.with_for_update() if lock else statement)).first()
         if row is None:
             raise ResourceNotFound(identity_matches.name, match_id)
-        return Match(**row._mapping)  # noqa: SLF001 SQLAlchemy's name for a public attribute
+        return match_of(row)
 
     async def of_pair(self, one: Record, other: Record) -> Match | None:
         """Return the pair of two records, None where nobody proposed it."""
@@ -174,4 +167,4 @@ class MatchQueue:
         if window is not None:
             statement = statement.order_by(columns.created_at, columns.id).limit(window.limit).offset(window.offset)
         found = await self.connection.execute(statement)
-        return [Match(**row._mapping) for row in found]  # noqa: SLF001 SQLAlchemy's name for a public attribute
+        return [match_of(row) for row in found]

@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, literal_column, or_
 
+from storage.persons.blocks import Compared
 from storage.persons.candidates import candidates_of
-from storage.persons.matches import Pair, compared, propose
+from storage.persons.matches import Pair, propose
 from storage.persons.merges import survivors_of
 from storage.persons.reading import persons_in
 from storage.persons.verdict import Verdict
@@ -32,7 +33,7 @@ async def note_matches(unit: UnitOfWork, changed: Iterable[Record]) -> None:
     persons = await persons_in(driver, own, records, stops)
     found = await candidates_of(driver, own, persons.values(), stops) if persons else set()
     others = await persons_in(driver, own, sorted(found - persons.keys()), stops)
-    verdicts = await unsettled(unit, dict(compared(persons, {**persons, **others})))
+    verdicts = await unsettled(unit, dict(Compared().pairs({**persons, **others}, persons.keys())))
     await _take_back(unit, records, verdicts)
     await propose(unit.connection, own, verdicts)
 
