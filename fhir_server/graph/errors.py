@@ -29,6 +29,7 @@ class GraphError(Exception):
 
     status = 400
     code = "VALIDATION_ERROR"
+    details: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -63,10 +64,14 @@ class NotFound(GraphError):
 
 
 class Conflict(GraphError):
-    """Another row, or the state of this one, is in the way."""
+    """Another row, or the state of this one, is in the way; `details` say which, or what it is."""
 
     status = 409
     code = "CONFLICT"
+
+    def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 @dataclass
@@ -160,7 +165,7 @@ def _at(column: str, message: str) -> dict[str, Any]:
 
 
 def _graph(error: GraphError) -> Refusal:
-    return Refusal(error.status, error.code, str(error))
+    return Refusal(error.status, error.code, str(error), error.details)
 
 
 def _invalid(error: Invalid) -> Refusal:
