@@ -81,6 +81,8 @@ READING = {
     "source": "dexcom_api",
     "recordedAt": "2026-03-20T14:30:00Z",
 }
+RECORD = {"table": "customer_profiles", "id": "{customer}"}
+NO_RECORD = {"table": "customer_profiles", "id": "nobody_{unique}"}
 
 SAMPLES: Mapping[str, Sample] = {
     "GET /profiles": Sample("profile", "read", params=_own(), absent=200),
@@ -111,7 +113,7 @@ SAMPLES: Mapping[str, Sample] = {
     "GET /prescriptions": Sample("protocols", "read", params=_own(), absent=200),
     "GET /prescriptions/{id}": Sample("protocols", "read", "prescription"),
     "GET /wearables/readings": Sample("lab_results", "read", params=_own(), absent=200),
-    "POST /wearables/readings": Sample("lab_results", "write", json={"readings": [READING]}),
+    "POST /wearables/readings": Sample("lab_results", "write", json={"readings": [READING]}, absent=400),
     "GET /wearables/daily-stats": Sample("lab_results", "read", params=_own(), absent=200),
     "GET /protocols": Sample("protocols", "read", params=_own(), absent=200),
     "GET /protocols/{id}": Sample("protocols", "read", "protocol"),
@@ -131,4 +133,23 @@ SAMPLES: Mapping[str, Sample] = {
     # the trail is the organization's: who is bound to one customer sees none of it
     "GET /audit-log": Sample("audit_log", "read", params=_own(), absent=200, bound=403),
     "GET /disclosures": Sample("audit_log", "read", params=_own(), absent=200, bound=403),
+    "GET /identity-mappings/resolve": Sample(
+        "profile", "read", params={"externalSystem": "stripe", "externalId": "cus_{customer}"}, bound=403
+    ),
+    # who is the same person is decided by those who see the whole organization; here it is asked of pairs that are not
+    "GET /identity/matches": Sample("profile", "read", absent=200, bound=403),
+    "GET /identity/matches/{id}": Sample("profile", "read", "match", status=404, bound=403),
+    "POST /identity/matches/{id}/merge": Sample(
+        "profile", "write", "match", json={"survivorId": "{customer}"}, status=404, bound=403
+    ),
+    "POST /identity/matches/{id}/reject": Sample(
+        "profile", "write", "match", json={"reason": "Sisters"}, status=404, bound=403
+    ),
+    "GET /identity/merges": Sample("profile", "read", absent=200, bound=403),
+    "POST /identity/merges": Sample(
+        "profile", "write", json={"survivor": RECORD, "merged": NO_RECORD}, status=404, bound=403
+    ),
+    "POST /identity/merges/{id}/unmerge": Sample(
+        "profile", "write", "merge", json={"reason": "Two persons"}, status=404, bound=403
+    ),
 }
