@@ -21,6 +21,7 @@ from fhir_server.graph.endpoints import (
     audit_log,
     conversation_history,
     events,
+    export,
     identity,
     identity_mappings,
     labs,
@@ -42,6 +43,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 GRAPH_PATH: Final = "/graph"
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     profiles.router,
+    export.router,
     identity_mappings.router,
     identity.router,
     labs.router,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -54,7 +55,8 @@ async def append_lines(call: ACall, sent: NewLine | NewLines) -> Response:
     call.require_own(sent.customer_id)
 
     async def work(unit: UnitOfWork) -> Sequence[ConversationEntry]:
-        lines = [ConversationEntry(unit.ids.uuid7(), unit.organization_id, **_said(unit, each)) for each in _each(sent)]
+        said = [_said(unit, place, each) for place, each in enumerate(_each(sent))]
+        lines = [ConversationEntry(unit.ids.uuid7(), unit.organization_id, **each) for each in said]
         made = await ConversationRepository(unit).append(lines)
         call.touched((sent.customer_id,), (row.id for row in made), len(made))
         return made
@@ -71,5 +73,6 @@ def _each(sent: NewLine | NewLines) -> list[dict[str, Any]]:
     return [{**shared, **line.changes()} for line in sent.messages]
 
 
-def _said(unit: UnitOfWork, columns: dict[str, Any]) -> dict[str, Any]:
-    return {**columns, "occurred_at": columns.get("occurred_at") or unit.started}
+def _said(unit: UnitOfWork, place: int, columns: dict[str, Any]) -> dict[str, Any]:
+    """Return a line's columns: one that says no time was said now, after those before it."""
+    return {**columns, "occurred_at": columns.get("occurred_at") or unit.started + timedelta(microseconds=place)}

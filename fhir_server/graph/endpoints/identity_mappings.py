@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from capability.roles import GraphAction
 from fhir_server.graph.envelope import page, success
-from fhir_server.graph.errors import Invalid, NotFound
+from fhir_server.graph.errors import Forbidden, Invalid, NotFound
 from fhir_server.graph.models.common import Key, Listed, Responses, Success, answers
 from fhir_server.graph.models.identity_mappings import Mapping, NewMapping, Resolved
 from fhir_server.graph.parameters import ACall, CustomerId
@@ -71,9 +71,15 @@ async def _of_profile(snapshot: Snapshot, kind: str, external_id: str) -> str | 
 
 
 @router.post("", status_code=201, responses=answers(Success[Mapping], 201, errors=(404, 409)) | KNOWN)
-@guarded("profile", GraphAction.WRITE, Owner.NOBODY)
+@guarded("profile", GraphAction.WRITE, Owner.BODY)
 async def create_mapping(call: ACall, sent: NewMapping) -> Response:
-    """Add what a customer is called in another system; the same once more changes nothing."""
+    """Add what a customer is called in another system; the same once more changes nothing.
+
+    Customers do not say who they are elsewhere: other systems' records would become theirs.
+    """
+    call.require_own(sent.customer_id)
+    if call.is_customer:
+        raise Forbidden
     kind, system = _completed(sent.identifier_type, sent.external_system, ("body", "externalSystem"))
     new = call.service.database.ids.uuid7()
 
@@ -84,7 +90,7 @@ async def create_mapping(call: ACall, sent: NewMapping) -> Response:
             values = {**sent.changes(), "identifier_type": kind, "external_system": system}
             made = await mappings.insert(IdentityMapping(new, unit.organization_id, **values))
         elif made.customer_id != sent.customer_id:
-            raise ValueTaken(mappings.table_name, new, "external_id")
+            raise call.absent(ValueTaken(mappings.table_name, new, "external_id"))
         call.touched((made.customer_id,), (made.id,))
         return made
 

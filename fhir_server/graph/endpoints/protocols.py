@@ -72,7 +72,7 @@ async def create_protocol(call: ACall, sent: models.NewProtocol) -> Response:
 
 def _author(call: Call, sent: models.NewProtocol) -> Any:
     """Return the clinician who wrote a protocol: who is said to be, or the caller; customers write for themselves."""
-    if call.is_bound:
+    if call.is_customer:
         return None
     own = call.caller.subject if call.caller.role in AUTHORS else None
     return sent.created_by or own
