@@ -22,6 +22,7 @@ from storage.rows import Row, delete_row, save_row
 from storage.tables.enums import VALIDATED, PatientEventType
 from storage.tables.health_hub import profile_fhir_resources_clean
 from storage.tables.metadata import metadata
+from storage.telemetry.aggregate import follow
 from storage.telemetry.signals import announce_rows
 from storage.transaction import UnitOfWork
 
@@ -47,6 +48,7 @@ async def keep_row(unit: UnitOfWork, table: str, before: Row | None, after: Row)
         if entry is not None:
             await save_row(unit.connection, "patient_events", entry, new=True)
         await announce_rows(unit, table, before, row)
+        await follow(unit, table, before, row)
     except IntegrityError as error:
         if is_foreign_key(error):
             raise UnresolvedReference(f"{table}/{row.id}") from None
@@ -66,6 +68,7 @@ async def remove_row(unit: UnitOfWork, table: str, row: Row) -> None:
     try:
         await delete_row(unit.connection, table, row)
         await announce_rows(unit, table, row)
+        await follow(unit, table, row)
     except IntegrityError as error:
         if is_foreign_key(error):
             raise ReferenceConflict(table, row.id, ()) from None

@@ -17,24 +17,29 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import bindparam, delete, insert, select, text, update
 
-from mappers.rows import WearableDailyStat
+from mappers.rows import WearableDailyStat, WearableReading
 from storage.codec import encode
 from storage.rows import SMALLEST_STEP, fetch_rows, shape_of
 from storage.tables.enums import ReadingStatus
 from storage.tables.patient_graph import customer_profiles, patient_wearable_daily_stats, patient_wearable_readings
 from storage.tables.types import later_than, now
-from storage.telemetry.days import bounds
+from storage.telemetry.days import bounds, day_of
 from storage.telemetry.signals import DAILY, announce
 from storage.telemetry.statistics import EXACT, OfUnit, day_statistics
 from storage.transaction import UnitOfWork
 
+READINGS: Final = "patient_wearable_readings"
 NAMESPACE: Final = UUID("5b0f2a52-7f0e-5d53-9a0b-2f8d6c1f4e11")
 """Of ids that follow from what a row is about."""
 AT_ONCE: Final = 500
 """Customers, or days, that one statement names."""
 ZONE: Final = "timeZone"
 LEFT_OUT: Final = "leftOut"
-"""Members of `metadata`: the zone of the day, and how many readings its statistics do without."""
+SOURCE: Final = "source"
+"""Members of `metadata`: the zone of the day, how many readings its statistics do without, and what these are of."""
+FROM_READINGS: Final = "readings"
+"""The source of statistics that were computed here; others are what their writers said."""
+OWN: Final = (ZONE, LEFT_OUT, SOURCE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,6 +68,31 @@ async def lock_customers(unit: UnitOfWork, customers: Iterable[str]) -> dict[str
         )
         found.update({row[0]: row[1] for row in await unit.connection.execute(statement)})
     return found
+
+
+def day_of_reading(row: WearableReading, zones: Mapping[str, str | None]) -> Day:
+    """Return the day that a reading is of; `zones` has its customer's time zone."""
+    return Day(row.customer_id, row.data_type, day_of(row.recorded_at, zones[row.customer_id]))
+
+
+async def follow(unit: UnitOfWork, table: str, *rows: Any) -> None:
+    """Bring days up to readings that were written singly: rows before and after (None: there is none).
+
+    Only days whose statistics were computed here: what others said of a day may be of readings that are not here, and
+    days that nobody aggregated wait for their readings to come in volume.
+    """
+    readings: list[WearableReading] = [row for row in rows if row is not None] if table == READINGS else []
+    if not readings:
+        return
+    zones = await lock_customers(unit, {row.customer_id for row in readings})
+    days = sorted({day_of_reading(row, zones) for row in readings if row.customer_id in zones})
+    present = await _present(unit, days)
+    ours = [day for day, row in present.items() if _is_computed(row)]
+    await aggregate(unit, ours, zones)
+
+
+def _is_computed(row: WearableDailyStat) -> bool:
+    return isinstance(row.metadata, dict) and row.metadata.get(SOURCE) == FROM_READINGS
 
 
 async def aggregate(unit: UnitOfWork, days: Iterable[Day], zones: Mapping[str, str | None]) -> list[str]:
@@ -158,7 +188,7 @@ def _row(
     if found is None:
         return None
     kept = present.metadata if present is not None and isinstance(present.metadata, dict) else {}
-    metadata = {name: value for name, value in kept.items() if name not in (ZONE, LEFT_OUT)}
+    metadata = {name: value for name, value in kept.items() if name not in OWN} | {SOURCE: FROM_READINGS}
     metadata |= ({ZONE: zone} if zone else {}) | ({LEFT_OUT: found.left_out} if found.left_out else {})
     values = {each.name: getattr(found, each.name) for each in fields(found) if each.name != "left_out"}
     if present is not None:

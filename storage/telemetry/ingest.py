@@ -7,7 +7,7 @@ measured and by which device. Sent again it changes nothing; sent with another v
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,11 +22,9 @@ from storage.projection.flush import flush
 from storage.rows import load_rows
 from storage.tables.enums import ReadingStatus
 from storage.tables.patient_graph import patient_wearable_readings
-from storage.telemetry.aggregate import NAMESPACE, Day, aggregate, lock_customers
-from storage.telemetry.days import day_of
+from storage.telemetry.aggregate import NAMESPACE, READINGS, aggregate, day_of_reading, lock_customers
 from storage.transaction import UnitOfWork
 
-READINGS: Final = "patient_wearable_readings"
 STEP: Final = 100
 """Rows that are projected before others have their turn."""
 FACTS: Final = ("value", "unit", "recorded_at", "device_id", "device_type")
@@ -107,7 +105,8 @@ async def ingest(unit: UnitOfWork, readings: Sequence[Measured]) -> Ingested:
     made = [row for key, row in rows.items() if key not in present]
     moved = [row for key, row in rows.items() if key in present and row != present[key]]
     await _save(unit, made, moved)
-    days = _days((*made, *moved, *(present[row.id] for row in moved)), zones)
+    # Days that readings are of, and were of.
+    days = {day_of_reading(row, zones) for row in (*made, *moved, *(present[row.id] for row in moved))}
     await aggregate(unit, days, zones)
     await _project(unit, made, moved)
     return done
@@ -136,11 +135,6 @@ def _row(organization_id: str, key: str, reading: Measured, before: WearableRead
         return replace(before, status=WRONG)
     status = before.status if is_same else ReadingStatus.CORRECTED.value
     return replace(row, status=status, created_at=before.created_at)
-
-
-def _days(rows: Iterable[WearableReading], zones: Mapping[str, str | None]) -> set[Day]:
-    """Return the days that readings are of, and were of."""
-    return {Day(row.customer_id, row.data_type, day_of(row.recorded_at, zones[row.customer_id])) for row in rows}
 
 
 async def _save(unit: UnitOfWork, made: Sequence[WearableReading], moved: Sequence[WearableReading]) -> None:
