@@ -38,12 +38,12 @@ def shown_record(record: RecordedAccess) -> Json:
 
 
 def shown_accounting(customer_id: str, accounting: Accounting) -> Json:
-    """Return an accounting of disclosures, without its single records."""
+    """Return an accounting of disclosures, without its single records; its period includes both ends."""
     return {
         "customerId": customer_id,
         "records": list(accounting.records),
         "fromDate": instant(accounting.since),
-        "toDate": instant(accounting.until),
+        "toDate": instant(accounting.until - 1),
         "count": accounting.count,
         "recipients": [_recipient(each) for each in accounting.recipients],
     }

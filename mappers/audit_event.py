@@ -10,7 +10,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mappers import systems
@@ -151,8 +151,11 @@ def audit_event(record: RecordedAccess, resource_id: str, base_url: str, person:
 
 def instant(microseconds: int) -> str:
     """Return a FHIR instant in UTC, to the microsecond: so a search by it finds it."""
-    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds % 1_000_000:06}Z"
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return f"{moment.isoformat(timespec='microseconds')}Z"
+
+
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 in UTC, as all of it
 
 
 def _subtypes(kind: Kind) -> Iterator[Json]:

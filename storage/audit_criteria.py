@@ -15,6 +15,7 @@ from sqlalchemy.sql import bindparam
 from mappers.audit_event import CLIENT, INTERACTION, KIND_CODINGS, RESTFUL_INTERACTION, ROLE, ROW, USER
 from mappers.audit_kinds import REST
 from storage.audit_conditions import AuditColumns, AuditFilter, Condition, one_holds, one_of
+from storage.audit_people import PERSONS, ids_of_patients
 from storage.audit_search import record_position
 from storage.reading import Reader
 from storage.search.predicates.date import asked_range
@@ -36,11 +37,6 @@ from storage.sql import prepare
 from storage.tables import platform
 from storage.tables.audit import rbac_logs
 
-PERSONS: Final = ("Practitioner", "PractitionerRole", "RelatedPerson")
-"""Types whose resources stand for users in the agents of AuditEvents.
-
-A patient who is a user is named by the id of the user: an AuditEvent lies in the compartment of whom it is about.
-"""
 _ACTION: Final = "http://hl7.org/fhir/audit-event-action"
 _OUTCOME: Final = "http://hl7.org/fhir/audit-event-outcome"
 """Systems of the codes, which are elements of type `code`: tokens may name them all the same."""
@@ -53,6 +49,7 @@ class _Ground:
     columns: AuditColumns
     now: int
     users_of: Callable[[str], Awaitable[Sequence[str]]]
+    ids_of: Callable[[Iterable[str]], Awaitable[tuple[str, ...]]]
 
 
 async def filter_of(
@@ -71,7 +68,10 @@ async def filter_of(
         rows = await reader.fetch(organization_id, prepare(statement, reader.dialect), parameters)
         return [user for (user,) in rows]
 
-    ground = _Ground(columns, now * 1000, users_of)
+    async def ids_of(patients: Iterable[str]) -> tuple[str, ...]:
+        return await ids_of_patients(reader, organization_id, patients)
+
+    ground = _Ground(columns, now * 1000, users_of, ids_of)
     found = AuditFilter()
     for criterion in criteria:
         narrowed = await _narrowed(found, criterion, ground)
@@ -88,7 +88,7 @@ async def _narrowed(found: AuditFilter, criterion: Criterion, ground: _Ground) -
         case LastUpdated(values):
             return _within(found, values, ground)
         case InPatient(patient):
-            return concerning(found, (patient,), ground.columns)
+            return concerning(found, await ground.ids_of((patient,)), ground.columns)
         case Match():
             return await _matching(found, criterion, ground)
         case _:
@@ -101,7 +101,7 @@ async def _matching(found: AuditFilter, asked: Match, ground: _Ground) -> AuditF
         case "date", Modifier.NONE:
             return _within(found, values, ground)
         case "patient", Modifier.NONE:
-            return concerning(found, tuple(_patients(values)), ground.columns)
+            return concerning(found, await ground.ids_of(_patients(values)), ground.columns)
         case _, Modifier.NOT if code in _TOKENS:
             met = await _met(_TESTS[code, Modifier.NONE], values, ground)
             return _with(found, not_(func.coalesce(met, false())))
@@ -258,14 +258,15 @@ async def _entity(value: Value, ground: _Ground) -> Condition:
         return false()
     columns, ids = ground.columns, rbac_logs.c.resource_ids
     if value.resource_type == "Patient":
-        return columns.concerns((value.id,))
+        return columns.concerns(await ground.ids_of((value.id,)))
     resource = rbac_logs.c.resource
     if value.resource_type is not None:
         of_type = and_(resource == value.resource_type, columns.listed(ids, value.id))
         return or_(of_type, columns.listed(ids, f"{value.resource_type}/{value.id}"))
+    concerned = columns.concerns(await ground.ids_of((value.id,)))
     is_resource = and_(func.substr(resource, 1, 1).between("A", "Z"), resource != "Patient")
     elsewhere = and_(columns.ends_listed(ids, f"/{value.id}"), not_(columns.listed(ids, f"Patient/{value.id}")))
-    return or_(and_(is_resource, columns.listed(ids, value.id)), elsewhere, columns.concerns((value.id,)))
+    return or_(and_(is_resource, columns.listed(ids, value.id)), elsewhere, concerned)
 
 
 async def _entity_identifier(value: Value, ground: _Ground) -> Condition:

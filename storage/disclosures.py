@@ -82,7 +82,7 @@ class Disclosures:
         Without `until` it goes to this moment, without `since` it begins six years before its end.
         """
         end = microseconds(datetime.now(UTC)) if until is None else until
-        period = (end - SIX_YEARS if since is None else since, end)
+        period = (max(end - SIX_YEARS, microseconds(_BEGINNING)) if since is None else since, end)
         people = await records_of_person(self._reader, organization_id, patient_id)
         found = Accounting(people, *period, ())
         uses = await self._records.uses(organization_id, found.filter)
@@ -122,3 +122,4 @@ def microseconds(moment: datetime) -> int:
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)

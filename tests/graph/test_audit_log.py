@@ -76,7 +76,7 @@ def test_entries_come_newest_first(auditor, accessed):
 @pytest.mark.parametrize(
     ("params", "test"),
     [
-        ({"customerId": JANE.customer}, lambda e: JANE.customer in {e["customerId"], *e["customerIds"]}),
+        ({"customerId": JOHN.customer}, lambda e: JOHN.customer in {e["customerId"], *e["customerIds"]}),
         ({"actorId": "tester-staff"}, lambda e: e["actorId"] == "tester-staff"),
         ({"resource": "profile"}, lambda e: e["resource"] == "profile"),
         ({"action": "write"}, lambda e: e["action"] == "write"),
@@ -91,6 +91,27 @@ def test_filters_leave_what_they_name(auditor, accessed, params, test):
     wanted = {entry["id"] for entry in known if test(entry)}
     found = {entry["id"] for entry in entries(auditor, **params)}
     assert found & {entry["id"] for entry in known} == wanted
+
+
+def test_a_customer_is_found_by_the_id_of_the_row_and_by_that_of_the_Patient(auditor, accessed):
+    found = {each["requestId"] for each in entries(auditor, customerId=JANE.customer)}
+    assert {"staff-jane", "nurse"} <= found
+    assert found <= {each["requestId"] for each in entries(auditor, customerId=accessed)}
+
+
+def test_AD_6_accesses_through_this_api_are_AuditEvents_about_the_Patient(graph_site: GraphSite, accessed):
+    reader = graph_site.site.client("user/AuditEvent.rs", role="AUDITOR")
+    bundle = reader.get("/AuditEvent", params={"patient": accessed, "altid": "tester-staff"}).json()
+    events = [each["resource"] for each in bundle["entry"]]
+    assert len(events) == 2
+    for event in events:
+        assert f"Patient/{accessed}" in {each.get("what", {}).get("reference") for each in event["entity"]}
+        assert event["type"]["code"] == "rest"
+    bound = graph_site.site.client("patient/AuditEvent.rs", role="AUDITOR", patient=accessed)
+    assert bound.get(f"/AuditEvent/{events[0]['id']}").json() == events[0]
+    assert {each["id"] for each in events} <= {
+        each["resource"]["id"] for each in bound.get("/AuditEvent?_count=1000").json()["entry"]
+    }
 
 
 def test_a_period_takes_its_end_in(auditor, accessed):
@@ -160,7 +181,9 @@ def test_164_528_the_single_accesses_are_those_that_were_counted(auditor, access
     end = entries(auditor)[0]["timestamp"]
     told = account(auditor, toDate=end)
     assert len(told["data"]["accesses"]) == told["data"]["count"] == told["pagination"]["total"]
-    assert all(JANE.customer in {each["customerId"], *each["customerIds"]} for each in told["data"]["accesses"])
+    own = {JANE.customer, accessed}
+    assert set(told["data"]["records"]) == own
+    assert all(own & {each["customerId"], *each["customerIds"]} for each in told["data"]["accesses"])
     page = account(auditor, toDate=end, limit=2, offset=1)["data"]["accesses"]
     assert page == told["data"]["accesses"][1:3]
 

@@ -15,6 +15,7 @@ from fhir_server.fhir.service import Service
 from storage.access import Access, Right
 from storage.audit_conditions import AuditFilter
 from storage.audit_criteria import concerning, filter_of
+from storage.audit_people import ids_of_patients
 from storage.audit_search import STRETCH, AuditReader, Place
 from storage.search.cursor import CursorSealer
 from storage.search.page import Page
@@ -46,7 +47,8 @@ async def find_audit_events(search: Search, access: Access, service: Service) ->
         page = await service.searcher.search(search, access)
         return replace(page, warnings=(*page.warnings, STORED_ONLY))
     if not sees_all(reach):
-        asked = concerning(asked, (access.patient or "",), service.records.columns)
+        own = await ids_of_patients(service.database, access.organization_id, [access.patient or ""])
+        asked = concerning(asked, own, service.records.columns)
     records = service.records
     if search.count == 0:
         page = await service.searcher.search(search, access)

@@ -19,6 +19,7 @@ from fhir_server.graph.rules import Owner, guarded
 from fhir_server.graph.windows import PageWindow
 from mappers.audit_event import RecordedAccess
 from storage.audit_conditions import AuditFilter
+from storage.audit_people import ids_of_patients
 from storage.audit_search import AuditReader, record_id
 from storage.disclosures import Disclosures, microseconds
 from storage.repositories.table import Window
@@ -49,14 +50,14 @@ async def list_audit_log(
     toDate: To = None,  # noqa: N803
 ) -> Response:
     """List who accessed what, newest first. At most the newest 200,000 records of the period are looked at."""
+    database, organization = call.service.database, call.caller.organization_id
     named = {"actor_id": actorId, "resource": resource, "action": action, "outcome": outcome, "request_id": requestId}
     asked = AuditFilter(
         *_period(fromDate, toDate),
-        people=None if customerId is None else (customerId,),
+        people=None if customerId is None else await ids_of_patients(database, organization, [customerId]),
         conditions=tuple(rbac_logs.c[name] == value for name, value in named.items() if value is not None),
     )
-    reader = AuditReader(call.service.database, call.service.settings.database_url)
-    organization = call.caller.organization_id
+    reader = AuditReader(database, call.service.settings.database_url)
     confined = await reader.horizon(organization, asked, LOOKED_AT)
     total = await reader.count(organization, confined or asked)
     records = await reader.window(organization, confined or asked, window.offset, window.limit)
