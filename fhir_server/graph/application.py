@@ -16,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.fhir.body import Receive
+from fhir_server.fhir.json_body import encode_json
 from fhir_server.fhir.request import joined_headers, origin_of
+from fhir_server.graph.description import described
 from fhir_server.graph.endpoints import (
     audit_log,
     conversation_history,
@@ -91,16 +93,32 @@ class GraphApplication:
         await response(scope, receive, send)
 
 
-def graph_api() -> FastAPI:
+class GraphApi(FastAPI):
+    """The application that finds the endpoint, checks what was sent, and describes it all."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, made once: it takes a second or two."""
+        if self.openapi_schema is None:
+            routes = [route for router in ROUTERS for route in router.routes if isinstance(route, GraphRoute)]
+            self.openapi_schema = described(self.title, self.version, self.description, GRAPH_PATH, routes)
+        return self.openapi_schema
+
+
+def _describe(request: Request) -> Response:
+    """Answer with the OpenAPI document, to everybody. No coroutine: it is made in a thread, while others are served."""
+    body = encode_json(request.app.openapi())
+    return Response(body, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
+
+
+def graph_api() -> GraphApi:
     """Return the API with all endpoints; its service comes with `GraphApplication.start`."""
-    api = FastAPI(
+    api = GraphApi(
         title="Patient Graph API",
         version="1",
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
-        servers=[{"url": GRAPH_PATH}],
+        openapi_url=None,
         redirect_slashes=False,
         telemetry=NO_TELEMETRY,
         exception_handlers={HTTPException: _no_endpoint},
@@ -109,6 +127,7 @@ def graph_api() -> FastAPI:
         if any(not isinstance(route, GraphRoute) for route in router.routes):
             raise TypeError(f"{router.prefix} has routes without the chain: give its router route_class=GraphRoute")
         api.include_router(router)
+    api.add_route("/openapi.json", _describe, methods=["GET"])
     return api
 
 
