@@ -15,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, false, func, literal_column, or_, select, union_all
 
 from storage.access import Access, Reach, Right
+from storage.audit_search import record_position
 from storage.driver import Row
 from storage.errors import ReadOnlyHome
 from storage.reading import Reader
@@ -82,12 +83,15 @@ def is_rendered(key: ResourceKey) -> bool:
 
 
 def require_stored(key: ResourceKey, stored: Stored | None) -> None:
-    """Refuse to write what is made from a version; what is stored under such an id is a resource like any other.
+    """Refuse to write what is made from a version, or from an audit record.
 
+    What is stored under such an id is a resource like any other.
     Raises ReadOnlyHome, whether or not there is such a version: nobody learns that here.
     """
     if stored is None and is_rendered(key):
         raise ReadOnlyHome(key.resource_type, key.id, "the resource that it tells about")
+    if stored is None and key.resource_type == "AuditEvent" and record_position(key.id) is not None:
+        raise ReadOnlyHome(key.resource_type, key.id, "the access that it tells about")
 
 
 class ProvenanceReader:
