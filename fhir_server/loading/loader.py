@@ -33,6 +33,7 @@ from storage.repositories.graph_json import (
     row_of,
     subject_of,
     tables_of,
+    unpacked,
     without_repeats,
 )
 from storage.repositories.loading import RowsRefused, Saved, save_rows
@@ -151,6 +152,7 @@ class Loader:
         document = parse_json(data)
         if not isinstance(document, dict):
             raise NotLoadable("the file holds neither a resource nor tables of rows")
+        document, data = unpacked(document, data)
         if "resourceType" not in document:
             await self._load_tables(source, document, data)
         elif document["resourceType"] == "Bundle" and document.get("type") in UNPACKED:

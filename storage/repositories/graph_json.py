@@ -56,6 +56,8 @@ LOADED_TABLES: Final[Mapping[str, Table]] = {
 }
 """Tables that are loaded, referred-to ones first."""
 
+ANSWER: Final = frozenset({"success", "data"})
+"""Members of an answer of the internal APIs."""
 REMARK: Final = "_"
 """What a name in a document begins with that is no table but says something about the data."""
 
@@ -105,6 +107,13 @@ def tables_of(document: Mapping[str, Any]) -> list[tuple[Table, list[Any]]]:
 def remarks_of(document: Mapping[str, Any]) -> list[str]:
     """Return the names in a document that are no tables and are not loaded."""
     return sorted(name for name in document if name.startswith(REMARK))
+
+
+def unpacked(document: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return what an answer of the internal APIs holds, as an export is one, and its bytes; others as they are."""
+    if document.keys() != ANSWER or not isinstance(document["data"], dict):
+        return document, data
+    return document["data"], bytes(_read_members(data.removeprefix(BOM))["data"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,9 @@ async def export_profile(call: ACall, row_id: RowId) -> Response:
     if not any(row["id"] == row_id for row in core[customer_profiles]):
         call.touched((row_id,))
         raise NotFound("Profile")
-    call.touched((row_id, *customers), customers, count)
+    call.touched(customers, customers, count)
     exported = {"customerId": row_id, "exportedAt": instant(datetime.fromtimestamp(call.service.now(), UTC))}
-    about = {"_export": exported, "_records": [{"table": table, "id": key} for table, key in records]}
+    about = {"_export": exported, "_records": [{"table": str(table), "id": key} for table, key in records]}
     return StreamingResponse(_document(call, about, customers, core), media_type=MEDIA_TYPE, headers=FILE)
 
 
@@ -72,7 +72,7 @@ async def _document(
 
 
 def _name(table: Table) -> str:
-    return REMARKS.get(table.name, table.name)
+    return REMARKS.get(table.name, str(table.name))
 
 
 def _opening(table: Table) -> bytes:
