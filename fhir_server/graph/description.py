@@ -133,7 +133,7 @@ def _operations(routes: list[GraphRoute]) -> Iterator[tuple[str, str, GraphRoute
             yield route.path_format, method.lower(), route
 
 
-def _complete(operation: dict[str, Any], route: GraphRoute, schemas: Mapping[str, Any]) -> None:
+def _complete(operation: dict[str, Any], route: GraphRoute, schemas: dict[str, Any]) -> None:
     """Add to an operation what FastAPI cannot know."""
     rule = route.rule
     said = (operation.get("description") or route.name).strip()
@@ -141,16 +141,18 @@ def _complete(operation: dict[str, Any], route: GraphRoute, schemas: Mapping[str
     operation["summary"] = said.split(". ")[0].split("\n")[0].rstrip(".")
     operation["description"] = f"{said}\n\n{_guard(rule)}"
     operation["security"] = [] if rule.signed else [{BEARER: []}]
-    operation["x-permission"] = f"{rule.resource}:{rule.action.value}"
+    if not rule.signed:
+        operation["x-permission"] = f"{rule.resource}:{rule.action.value}"
     for parameter in operation.get("parameters", ()):
-        _explain(parameter)
+        _explain(parameter, schemas)
     responses = operation["responses"]
     responses.pop("422", None)
     if "requestBody" in operation:
+        _lift_definitions(operation["requestBody"]["content"][JSON], schemas)
+        _show_body(operation["requestBody"]["content"][JSON], schemas)
         for status, description in BODY_ERRORS.items():
             responses.setdefault(str(status), {"description": description, **_content(_reference("Failure"))})
-        _show_body(operation["requestBody"]["content"][JSON], schemas)
-    operation["responses"] = dict(sorted(responses.items()))
+        operation["responses"] = dict(sorted(responses.items()))
     for status, response in responses.items():
         _show(response, int(status), schemas, is_signed=rule.signed)
 
@@ -162,7 +164,7 @@ def _guard(rule: Rule) -> str:
     return f"Requires `{rule.resource}:{rule.action.value}`: {', '.join(sorted(named, key=str.lower))}."
 
 
-def _explain(parameter: dict[str, Any]) -> None:
+def _explain(parameter: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     """Give a parameter a description and an example, and take away that it may be null: it is left out then."""
     schema = parameter["schema"]
     kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
@@ -172,10 +174,27 @@ def _explain(parameter: dict[str, Any]) -> None:
     description, example = PARAMETERS.get(parameter["name"], ("", None))
     parameter["description"] = parameter.get("description") or schema.get("description") or description
     if "example" not in parameter and "examples" not in parameter:
-        found = schema.get("examples", [example])[0]
+        allowed = _resolved(schema, schemas).get("enum")
+        found = schema.get("examples", allowed or [example])[0]
         if found is not None:
             parameter["example"] = found
     schema.pop("description", None)
+
+
+def _lift_definitions(content: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Put the definitions of a schema that an endpoint brings itself among those of the document."""
+    own = content["schema"].pop("$defs", {})
+    if own:
+        content["schema"] = _renamed(content["schema"])
+        schemas.update({name: _renamed(schema) for name, schema in own.items()})
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _renamed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed(each) for each in value]
+    return value.replace("#/$defs/", "#/components/schemas/") if isinstance(value, str) else value
 
 
 def _show_body(content: dict[str, Any], schemas: Mapping[str, Any]) -> None:
@@ -215,8 +234,13 @@ def _answer(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
         return None
     answer = {"success": True, "data": found[0]}
     if "pagination" in properties:
-        answer["pagination"] = (_examples(properties["pagination"], schemas) or [PAGE])[0]
+        members = _resolved(properties["pagination"], schemas)["properties"]
+        answer["pagination"] = {name: PAGE.get(name, _first(said)) for name, said in members.items()}
     return answer
+
+
+def _first(said: Mapping[str, Any]) -> Any:
+    return said.get("examples", [None])[0]
 
 
 def _examples(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Any]:

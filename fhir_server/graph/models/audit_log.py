@@ -44,6 +44,15 @@ RECIPIENT: dict[str, Any] = {
     "count": 12,
     "resources": [{"resource": "Observation", "action": "read", "count": 12}],
 }
+ACCOUNT: dict[str, Any] = {
+    "customerId": ENTRY["customerId"],
+    "records": [ENTRY["customerId"]],
+    "fromDate": "2026-03-01T00:00:00Z",
+    "toDate": "2026-04-01T00:00:00Z",
+    "count": 12,
+    "recipients": [RECIPIENT],
+    "accesses": [ENTRY],
+}
 
 
 class AuditLogEntry(Shown):
@@ -116,6 +125,8 @@ class Recipient(Shown):
 
 class Disclosures(Shown):
     """Who saw or changed a person's data in a period."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ACCOUNT]})
 
     customer_id: str
     records: list[str] = Field(description="Ids under which the person's data is kept: merged records are one person's")
