@@ -8,62 +8,98 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from psycopg import Error
 from sqlalchemy import make_url
 
 from storage.errors import DatabaseUnavailable
-from storage.libpq import wire_statement
+from storage.libpq import WireStatement, wire_statement
 from storage.rate_windows import Answer, Ask
 from storage.wire import Wires
 
 ANSWER_SECONDS: Final = 1.0
 """How long an answer may take: after that the limit of the process is the better one."""
-_CLOCK: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::int8"
+_CLOCK: Final = "(extract(epoch FROM statement_timestamp()) * 1000)::int8"
 
-# Every `LATERAL` is `Window.take` line by line. The instant is taken under the lock of the row, hence so late.
-_TAKE: Final = wire_statement(f"""
-WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest(
-        %(keys)s::text[], %(limits)s::int8[], %(windows)s::int8[], %(steps)s::int8[], %(hits)s::int8[],
-        %(costs)s::int8[], %(instants)s::int8[]
-    ) AS asked (key, most, span, step, hits, cost, instant)
-)
-INSERT INTO rate_limit_hits AS held (key, instants, totals, granted, expires_at)
-SELECT key, ARRAY[0, (now + step - 1) / step * step], ARRAY[0, granted * cost], granted, now + 2 * span
-FROM asked
-CROSS JOIN LATERAL (SELECT coalesce(instant, {_CLOCK}) AS now OFFSET 0) AS clock
-CROSS JOIN LATERAL (SELECT least(hits, most / cost) AS granted) AS grant_
+_COLUMNS: Final = {
+    "key": "text",
+    "most": "int4",
+    "span": "int4",
+    "step": "int4",
+    "hits": "int4",
+    "cost": "int4",
+    "instant": "int8",
+}
+"""What is asked for, as the statement calls it."""
+FEW: Final = 8
+"""Up to so many keys are sent as single values, which PostgreSQL takes in at less cost than arrays."""
+
+
+def _statement(asked: str) -> WireStatement:
+    """Return `Window.take` in SQL.
+
+    What is proposed is the window of a key that was never hit; where there is one, what was asked for is read off the
+    proposal. An instant is that of the statement; one that waited for the row may be before the last. OFFSET lets
+    PostgreSQL evaluate each part once: most of what the statement costs is making expressions ready.
+    """
+    return wire_statement(f"""
+INSERT INTO rate_limit_hits AS held (key, most, span, instants, totals, granted, expires_at)
+SELECT key, most, span, ARRAY[0, (now + step - 1) / step * step], ARRAY[0, hits * cost], hits, now + 2 * span
+FROM (
+    SELECT key, most, span, step, least(hits, most / cost) AS hits, cost, coalesce(instant, {_CLOCK}) AS now
+    FROM {asked} AS asked ({", ".join(_COLUMNS)})
+) AS asked
 ORDER BY key
 ON CONFLICT (key) DO UPDATE SET (instants, totals, granted, expires_at) = (
     SELECT
-        CASE WHEN granted = 0 OR (left_ < last AND i[last] = at) THEN i[left_:] ELSE i[left_:] || at END,
         CASE
-            WHEN granted = 0 THEN t[left_:]
-            WHEN left_ < last AND i[last] = at THEN t[left_:last - 1] || (t[last] + granted * cost)
-            ELSE t[left_:] || (t[last] + granted * cost)
+            WHEN is_ahead THEN excluded.instants
+            WHEN granted = 0 OR (left_ < last AND held.instants[last] = at) THEN held.instants[left_:]
+            ELSE held.instants[left_:] || at
+        END,
+        CASE
+            WHEN is_ahead THEN excluded.totals
+            WHEN granted = 0 THEN held.totals[left_:]
+            WHEN left_ < last AND held.instants[last] = at THEN held.totals[left_:last - 1] || total
+            ELSE held.totals[left_:] || total
         END,
         granted,
-        now + 2 * span
-    FROM asked
-    CROSS JOIN LATERAL (SELECT coalesce(asked.instant, {_CLOCK}) AS now OFFSET 0) AS clock
-    CROSS JOIN LATERAL (SELECT held.instants[cardinality(held.instants)] > now + span AS is_ahead OFFSET 0) AS ahead
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN is_ahead THEN ARRAY[0::int8] ELSE held.instants END AS i,
-               CASE WHEN is_ahead THEN ARRAY[0::int8] ELSE held.totals END AS t OFFSET 0
-    ) AS known
-    CROSS JOIN LATERAL (
-        SELECT greatest(width_bucket(now - span, i), 1) AS left_, cardinality(i) AS last OFFSET 0
-    ) AS place
-    CROSS JOIN LATERAL (
-        SELECT greatest(least(asked.hits, (most - (t[last] - t[left_])) / cost), 0) AS granted,
-               greatest((now + step - 1) / step * step, i[last]) AS at OFFSET 0
-    ) AS grant_
-    WHERE asked.key = excluded.key
+        excluded.expires_at
+    FROM (
+        SELECT *, held.totals[last] + granted * cost AS total FROM (
+            SELECT
+                *,
+                CASE WHEN is_ahead THEN excluded.granted ELSE greatest(least(
+                    excluded.granted, (excluded.most - held.totals[last] + held.totals[left_]) / cost
+                ), 0) END AS granted,
+                greatest(excluded.instants[2], held.instants[last]) AS at
+            FROM (
+                SELECT
+                    cardinality(held.instants) AS last,
+                    greatest(width_bucket(excluded.expires_at - 3 * excluded.span, held.instants), 1) AS left_,
+                    excluded.totals[2] / excluded.granted AS cost,
+                    held.instants[cardinality(held.instants)] > excluded.expires_at - excluded.span AS is_ahead
+                OFFSET 0
+            ) AS place
+            OFFSET 0
+        ) AS fit
+        OFFSET 0
+    ) AS sum
 )
 RETURNING key, granted, totals[cardinality(totals)] - totals[1], coalesce(instants[2], 0), expires_at
 """)  # noqa: S608 our own text
+
+
+def _take_few(count: int) -> WireStatement:
+    """Return the statement for so many keys, given value by value; the names of values are their numbers."""
+    numbers = iter(range(count * len(_COLUMNS)))
+    rows = (", ".join(f"%({next(numbers)})s::{kind}" for kind in _COLUMNS.values()) for _ in range(count))
+    return _statement(f"(VALUES {', '.join(f'({row})' for row in rows)})")
+
+
+_TAKE_FEW: Final = tuple(_take_few(count) for count in range(1, FEW + 1))
+_TAKE_MANY: Final = _statement(f"unnest({', '.join(f'%({n})s::{kind}[]' for n, kind in enumerate(_COLUMNS.values()))})")
 _CLEAN: Final = wire_statement(
     f"WITH gone AS (DELETE FROM rate_limit_hits WHERE expires_at < {_CLOCK} RETURNING 1) SELECT count(*) FROM gone"  # noqa: S608 our own text
 )
@@ -81,18 +117,15 @@ class PostgresRateLimits:
 
     async def take(self, asks: Sequence[Ask]) -> list[Answer]:
         """Count hits of keys that are all different; raises DatabaseUnavailable."""
-        values = {
-            "keys": [ask.key for ask in asks],
-            "limits": [ask.limit for ask in asks],
-            "windows": [ask.window for ask in asks],
-            "steps": [ask.step for ask in asks],
-            "hits": [ask.hits for ask in asks],
-            "costs": [ask.cost for ask in asks],
-            "instants": [ask.now for ask in asks],
-        }
+        rows_asked = [(ask.key, ask.limit, ask.window, ask.step, ask.hits, ask.cost, ask.now) for ask in asks]
+        values: list[Any]
+        if len(asks) <= FEW:
+            statement, values = _TAKE_FEW[len(asks) - 1], [value for row in rows_asked for value in row]
+        else:
+            statement, values = _TAKE_MANY, [*zip(*rows_asked, strict=True)]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                rows = await self._wires.fetch(_TAKE, values)
+                rows = await self._wires.fetch(statement, {str(n): value for n, value in enumerate(values)})
         except (Error, OSError, TimeoutError):
             raise DatabaseUnavailable from None
         found = {key: rest for key, *rest in rows}

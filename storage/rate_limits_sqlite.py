@@ -23,7 +23,8 @@ PRAGMAS: Final = ("PRAGMA busy_timeout=1000", "PRAGMA journal_mode=WAL", "PRAGMA
 _CREATE: Final = str(CreateTable(rate_limit_hits, if_not_exists=True).compile(dialect=DIALECTS["sqlite"]))
 _READ: Final = "SELECT instants, totals FROM rate_limit_hits WHERE key = ?"
 _WRITE: Final = (
-    "INSERT OR REPLACE INTO rate_limit_hits (key, instants, totals, granted, expires_at) VALUES (?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO rate_limit_hits (key, most, span, instants, totals, granted, expires_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _CLEAN: Final = "DELETE FROM rate_limit_hits WHERE expires_at < ?"
 _numbers: Final = msgspec.json.Decoder(list[int])
@@ -104,7 +105,7 @@ def _take(connection: sqlite3.Connection, asks: Sequence[Ask]) -> list[Answer]:
         window = Window(_numbers.decode(row[0]), _numbers.decode(row[1])) if row else Window.empty()
         answer = window.take(ask, now if ask.now is None else ask.now)
         kept = [msgspec.json.encode(each).decode() for each in (window.instants, window.totals)]
-        connection.execute(_WRITE, (ask.key, *kept, answer.granted, window.expires_at))
+        connection.execute(_WRITE, (ask.key, ask.limit, ask.window, *kept, answer.granted, window.expires_at))
         answers.append(answer)
     return answers
 

@@ -4,6 +4,8 @@ ALTER TABLE clients ADD COLUMN rate_limit INTEGER;
 
 CREATE UNLOGGED TABLE rate_limit_hits (
 	key TEXT COLLATE "C" NOT NULL,
+	most INTEGER NOT NULL,
+	span INTEGER NOT NULL,
 	instants BIGINT[] NOT NULL,
 	totals BIGINT[] NOT NULL,
 	granted INTEGER NOT NULL,

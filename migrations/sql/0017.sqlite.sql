@@ -4,6 +4,8 @@ ALTER TABLE clients ADD COLUMN rate_limit INTEGER;
 
 CREATE TABLE rate_limit_hits (
 	"key" TEXT NOT NULL,
+	most INTEGER NOT NULL,
+	span INTEGER NOT NULL,
 	instants TEXT NOT NULL,
 	totals TEXT NOT NULL,
 	granted INTEGER NOT NULL,

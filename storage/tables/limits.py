@@ -14,6 +14,8 @@ rate_limit_hits = Table(
     "rate_limit_hits",
     metadata,
     Column("key", Identifier, nullable=False, comment="what is counted: a limit, and a digest of who asks"),
+    Column("most", Integer, nullable=False, comment="hits in a window"),
+    Column("span", Integer, nullable=False, comment="length of a window in milliseconds"),
     Column("instants", Int8List, nullable=False, comment="milliseconds since 1970 UTC, ascending; first one that left"),
     Column("totals", Int8List, nullable=False, comment="hits up to each instant"),
     Column("granted", Integer, nullable=False, comment="what the latest statement granted"),
