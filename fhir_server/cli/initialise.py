@@ -19,7 +19,7 @@ from storage.grants import StoredKey, instant, keys_in, lock_keys, save_keys
 from storage.projection.index_definition import outdated_indexes
 from storage.projection.outbox import Projector
 from storage.repositories.platform import OrganizationRepository
-from storage.revision import head_revision
+from storage.revision import current_revision, head_revision
 from storage.schema import create_audit_file, create_standard_organizations, upgrade
 from storage.tables.enums import KeyState
 
@@ -34,15 +34,20 @@ def initialise(settings: Settings) -> dict[str, Any]:
     """
     _ = settings.secret_bytes
     take_up_search_parameters(settings)  # the first index is noted as one of these parameters
+    found = current_revision(settings.owner_database_url)
     upgrade(settings.owner_database_url)
     create_standard_organizations(settings.owner_database_url)
     if is_sqlite(settings.database_url):
         create_audit_file(audit_path(settings.database_url))
-    return asyncio.run(_complete(settings, without_password(settings.database_url)))
+    return asyncio.run(_complete(settings, without_password(settings.database_url), found))
 
 
-async def _complete(settings: Settings, shown_url: str) -> dict[str, Any]:
+async def _complete(settings: Settings, shown_url: str, found: str | None) -> dict[str, Any]:
     async with open_installation(settings) as installation:
+        if found != head_revision():
+            act = Act("installation", "write", "upgrade", (found or "none", head_revision()))
+            async with installation.acting(settings.organization, act):
+                pass  # there was no trail to record it in before
         kid = await _ensure_key(installation)
         await asyncio.to_thread(make_months, open_trails(settings.database_url, role=settings.database_role or None)[0])
         await Projector(installation.database).drain()  # the organizations, and what others wrote meanwhile
