@@ -77,3 +77,10 @@ DISK: Final = Limit(3_000, 2_500)
 """Bytes a resource: rows, store, index, history; audit apart."""
 READY: Final = Limit(1.5, 1.5)
 """Seconds from the start of `serve` to the first 200 of /readyz."""
+
+GRAPH_MILLISECONDS: Final = {"profile": 45.0, "labs": 120.0, "daily-stats": 25.0, "lab-create": 180.0}
+"""p95 of the patient graph API's scenarios (bench/graph.py), at 50 connections; of creations at 8."""
+GRAPH_READINGS: Final = 2_500
+"""Readings of wearables a second, shown in FHIR and aggregated."""
+GRAPH_AUDITED: Final = 0.8
+"""Reads with the audit, of those without, at 64 connections."""

@@ -38,9 +38,9 @@ end
 DONE: Final = """
 function done(summary, latency, requests)
   local errors = summary.errors
-  io.write(string.format('%(mark)s{"rate": %%.3f, "p50": %%.4f, "p99": %%.4f, "errors": %%d}\\n',
-    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+  io.write(string.format('%(mark)s{"rate": %%.3f, "p50": %%.4f, "p95": %%.4f, "p99": %%.4f, "errors": %%d}\\n',
+    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(95) / 1e3,
+    latency:percentile(99) / 1e3, errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end
 """
 EACH: Final = """
@@ -63,6 +63,7 @@ class Measured:
     rate: float
     p50: float
     p99: float
+    p95: float = 0.0
 
 
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -126,4 +127,4 @@ def _measured(script: Path, origin: str, asked: str, seconds: int, connections: 
     result = json.loads(lines[0].removeprefix(MARK))
     if result["errors"]:
         raise BenchFailed(f"{origin} answered {result['errors']} requests with an error ({asked}).")
-    return Measured(result["rate"], result["p50"], result["p99"])
+    return Measured(result["rate"], result["p50"], result["p99"], result["p95"])

@@ -12,6 +12,7 @@ import structlog
 
 from fhir_server.audit_upkeep import running_audit_upkeep
 from fhir_server.background import running
+from fhir_server.closing import keep_days_closed
 from fhir_server.drift import DriftWatch, watched_drift
 from fhir_server.fhir.service import Service
 from fhir_server.graph.daily_stats import running_daily_stats
@@ -133,6 +134,7 @@ async def open_worker(
         await stack.enter_async_context(running(_follow_origins(database, settings, allow_origins), "origins"))
         await stack.enter_async_context(running(_follow_keys(ring, keys), "keys"))
         await stack.enter_async_context(running(_keep_heap_small(), "heap"))
+        await stack.enter_async_context(running(keep_days_closed(database), "days"))
         await stack.enter_async_context(running_upkeep(database, settings, lambda: ids.milliseconds() / 1000))
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
