@@ -65,12 +65,13 @@ async def give_code(request: Request, found: Presence, typed: str) -> str:
             raise TooManyAttempts(wait)  # and the try is not lost
         if not tries_left:
             await end_session(connection, found.session.id, "too many wrong codes", service.seconds)
+    denied = Act(user.id, PERSON, "session", "second-factor", outcome="denied", status=403)
     if not tries_left:
+        await service.note(request, None, denied)
         raise NoTriesLeft
     try:
         return await _complete(request, found, typed, value)
     except CodeRefused:
-        denied = Act(user.id, PERSON, "session", "second-factor", outcome="denied", status=403)
         await service.note(request, None, denied)
         raise
 

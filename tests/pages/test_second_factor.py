@@ -128,6 +128,8 @@ def test_security_AU4_a_sign_in_has_five_tries(site: Site, new_browser, user: Us
     assert "Too many wrong codes" in page.text
     assert page.heading == "Sign in"
     assert browser.get("/account").path == "/sign-in"
+    denied = ("session", "second-factor", "denied")
+    assert trail(site, user.id)[-6:] == [denied] * 6  # five codes, and the try that ended it
 
 
 def test_security_AU4_a_right_password_does_not_forget_wrong_codes(site: Site, new_browser, user: User):
