@@ -18,7 +18,7 @@ from storage.libpq import WireStatement, wire_statement
 from storage.rate_windows import Answer, Ask
 from storage.wire import Wires
 
-ANSWER_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 2.0
 """How long an answer may take: after that the limit of the process is the better one."""
 _CLOCK: Final = "(extract(epoch FROM statement_timestamp()) * 1000)::int8"
 

@@ -19,7 +19,7 @@ from storage.rate_windows import Answer, Ask, Window
 from storage.sql import DIALECTS
 from storage.tables.limits import rate_limit_hits
 
-PRAGMAS: Final = ("PRAGMA busy_timeout=1000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF")
+PRAGMAS: Final = ("PRAGMA busy_timeout=2000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF")
 _CREATE: Final = str(CreateTable(rate_limit_hits, if_not_exists=True).compile(dialect=DIALECTS["sqlite"]))
 _READ: Final = "SELECT instants, totals FROM rate_limit_hits WHERE key = ?"
 _WRITE: Final = (

@@ -11,12 +11,14 @@ from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
 
 from fhir_server.limits.limit import Limit, Standing
 from fhir_server.limits.refusals import Refusals
 
-ANSWER_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 2.0
+MOST_CONNECTIONS: Final = 16
+"""Of each worker; who comes when all are in use waits."""
 PREFIX: Final = "fhir-server"
 
 
@@ -29,8 +31,12 @@ class RemoteLimiter:
 
     def __init__(self, url: str, refusals: Refusals | None = None) -> None:
         # Valkey speaks the protocol of Redis: one client is enough
-        self._pool: ConnectionPool = ConnectionPool.from_url(
-            url.replace("valkey", "redis", 1), socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
+        self._pool: ConnectionPool = BlockingConnectionPool.from_url(
+            url.replace("valkey", "redis", 1),
+            max_connections=MOST_CONNECTIONS,
+            timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
         )
         options: dict[str, Any] = {"connection_pool": self._pool}
         storage = RedisStorage(
