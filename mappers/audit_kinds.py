@@ -73,17 +73,20 @@ KINDS: Final = (
 """AuditEvent.type; what no rule names is ACTIVITY."""
 
 SUBTYPES: Final = (
-    _rule("search-type", kind={REST}, interaction={None}, method=READ_METHODS, count=KNOWN),
-    _rule("read", kind={REST}, interaction={None}, method=READ_METHODS),
-    _rule("create", kind={REST}, interaction={None}, method={"POST"}),
-    _rule("update", kind={REST}, interaction={None}, method={"PUT"}),
-    _rule("patch", kind={REST}, interaction={None}, method={"PATCH"}),
-    _rule("delete", kind={REST}, interaction={None}, method={"DELETE"}),
+    _rule("search-type", interaction={None}, method=READ_METHODS, count=KNOWN),
+    _rule("read", interaction={None}, method=READ_METHODS),
+    _rule("create", interaction={None}, method={"POST"}),
+    _rule("update", interaction={None}, method={"PUT"}),
+    _rule("patch", interaction={None}, method={"PATCH"}),
+    _rule("delete", interaction={None}, method={"DELETE"}),
 )
 """AuditEvent.subtype of records without an interaction; of all others it is that."""
 
 ACTIONS: Final = (
-    *(_rule(letter, kind={REST}, subtype={interaction}) for interaction, letter in RESTFUL.items()),
+    *(
+        _rule(letter, kind={REST}, subtype={name for name, each in RESTFUL.items() if each == letter})
+        for letter in sorted(set(RESTFUL.values()))
+    ),
     _rule("E", kind={AUTHENTICATION}),
     _rule("C", interaction={"create", "register", "load"}),
     _rule("R", action={"read", "export"}),

@@ -13,13 +13,13 @@ import asyncio
 import heapq
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Select, bindparam, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal, select, tuple_
 
 from mappers.audit_event import RecordedAccess
 from storage.audit_conditions import AuditColumns, AuditFilter, Condition, one_of
@@ -149,13 +149,8 @@ class AuditReader:
 
     async def count(self, organization_id: str, asked: AuditFilter) -> int:
         """Return how many records are meant."""
-        total = 0
-        for trail in range(len(self._trails)):
-            for conditions in self._branches(asked, trail):
-                statement = select(func.count()).select_from(rbac_logs).where(_ORGANIZATION, *conditions)
-                ((number,),) = await self._fetch(trail, organization_id, statement)
-                total += number
-        return total
+        rows = self._grouped(organization_id, asked, (), (func.count(),))
+        return sum([number async for (number,) in rows])
 
     async def window(self, organization_id: str, asked: AuditFilter, offset: int, limit: int) -> list[RecordedAccess]:
         """Return the records from the `offset`-th on, newest first; the ones before it are counted, not read."""
@@ -188,14 +183,31 @@ class AuditReader:
         )  # fmt: skip
         facts = (func.min(columns.at), func.max(columns.at), func.count())
         merged: dict[tuple[Any, ...], Use] = {}
-        for trail in range(len(self._trails)):
-            for conditions in self._branches(asked, trail):
-                statement = select(*keys, *facts).where(_ORGANIZATION, *conditions).group_by(*keys)
-                for row in await self._fetch(trail, organization_id, statement):
-                    each = Use(*row)
-                    before = merged.get(row[: len(keys)])
-                    merged[row[: len(keys)]] = each if before is None else _together(before, each)
+        async for row in self._grouped(organization_id, asked, keys, facts):
+            key, each = row[: len(keys)], Use(*row)
+            merged[key] = _together(merged[key], each) if key in merged else each
         return sorted(merged.values(), key=lambda each: (-each.last, each.actor_id, each.resource, each.action))
+
+    async def _grouped(
+        self,
+        organization_id: str,
+        asked: AuditFilter,
+        keys: tuple[ColumnElement[Any], ...],
+        facts: tuple[ColumnElement[Any], ...],
+    ) -> AsyncIterator[Row]:
+        """Give groups of records with facts about each: one stretch after another, so that no statement takes long."""
+        order = _Order(None, descending=True)
+        while True:
+            end = await self._end(organization_id, asked, order, STRETCH) if asked.walks else None
+            for trail in range(len(self._trails)):
+                for conditions in self._branches(asked, trail):
+                    within = (*conditions, *order.beyond(trail), *order.up_to(end, trail))
+                    statement = select(*keys, *facts).select_from(rbac_logs).where(_ORGANIZATION, *within)
+                    for row in await self._fetch(trail, organization_id, statement.group_by(*keys)):
+                        yield row
+            if end is None:
+                return
+            order = _Order(end, descending=True)
 
     async def _end(self, organization_id: str, asked: AuditFilter, order: _Order, stretch: int) -> Place | None:
         """Return the last place that a stretch reaches; None where it reaches the end of the trail."""
@@ -244,9 +256,12 @@ class _Order:
     ) -> Select[Any]:
         keys = (rbac_logs.c.at, rbac_logs.c.id)
         ordered = [key.desc() for key in keys] if self.descending else list(keys)
-        beyond = () if self.after is None else (self._compared(self.after, inclusive=self._is_open(trail)),)
-        found = columns.where(_ORGANIZATION, *conditions, *beyond).order_by(*ordered).limit(literal(count))
+        found = columns.where(_ORGANIZATION, *conditions, *self.beyond(trail)).order_by(*ordered).limit(literal(count))
         return found.offset(literal(offset)) if offset else found
+
+    def beyond(self, trail: int) -> tuple[Condition, ...]:
+        """Return the condition that a record stands after the place to go on after."""
+        return () if self.after is None else (self._compared(self.after, inclusive=self._is_open(trail)),)
 
     def up_to(self, end: Place | None, trail: int) -> tuple[Condition, ...]:
         """Return the condition that a record stands before the end of a stretch, or there."""

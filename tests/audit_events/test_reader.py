@@ -10,6 +10,7 @@ from psycopg import sql
 
 from mappers.audit_event import RecordedAccess
 from mappers.audit_kinds import kind_of
+from storage import audit_search
 from storage.audit import AuditRecord, insert_records
 from storage.audit_conditions import AuditFilter, one_of
 from storage.audit_people import records_of_person
@@ -154,6 +155,20 @@ async def test_uses_count_every_record_once(reader: AuditReader):
             == (use.actor_id, use.actor_role, use.client_id, use.purpose, use.resource, use.action)
         ]
         assert (use.first, use.last, use.count) == (min(own), max(own), len(own))
+
+
+@pytest.mark.parametrize("stretch", [1, 7])
+async def test_a_long_trail_is_counted_in_stretches(reader: AuditReader, monkeypatch, stretch: int):
+    asked = AuditFilter(people=("p2",))
+    whole = await reader.count(ORGANIZATION, asked), await reader.uses(ORGANIZATION, asked)
+    monkeypatch.setattr(audit_search, "STRETCH", stretch)
+    assert (await reader.count(ORGANIZATION, asked), await reader.uses(ORGANIZATION, asked)) == whole
+
+
+@pytest.mark.parametrize("name", ["kind", "subtype", "action", "outcome"])
+def test_what_a_kind_follows_from_stays_a_short_expression(reader: AuditReader, name: str):
+    """It is evaluated for every record of a stretch; PostgreSQL compiles long ones, for seconds."""
+    assert len(str(getattr(reader.columns, name))) < 8_000
 
 
 async def test_a_horizon_confines_what_is_counted_to_the_newest_records(reader: AuditReader):
