@@ -114,3 +114,12 @@ def test_smart_R6_tokens_die_with_a_client_that_is_disabled(installed: Command, 
     with pytest.raises(Unauthenticated):
         bear(fresh_database_url, token)
     refused(installed("client", "disable", "nobody"), "no client nobody")
+
+
+def test_security_RL1_a_client_is_given_a_limit_and_loses_it_again(installed: Command):
+    assert installed(*ADD, "--type", "public", "--rate-limit", "600").status == 0
+    assert installed("client", "show", "app", "--json").json["rate_limit"] == 600
+    assert installed("client", "rate-limit", "app", "--requests", "60", "--json").json["rate_limit"] == 60
+    assert installed("client", "rate-limit", "app").status == 0
+    assert installed("client", "show", "app", "--json").json["rate_limit"] is None
+    refused(installed("client", "rate-limit", "nobody"), "no client nobody")
