@@ -28,41 +28,44 @@ CORE: Final = (
     tables.patient_events,
 )
 """Tables that refer to one another, referred-to ones first."""
-STREAMED: Final[Mapping[Table, tuple[str, ...]]] = {
+_KEYS: Final[Mapping[Table, tuple[str, ...]]] = {
     tables.conversation_history: ("created_at", "id"),
     tables.patient_wearable_readings: ("data_type", "recorded_at", "id"),
     tables.patient_wearable_daily_stats: ("date", "data_type", "id"),
     tables.wearable_data: ("recorded_at", "id"),
 }
 """Tables that may hold many rows of one person → the columns that these are read by, as an index has them."""
+STREAMED: Final[Mapping[str, Table]] = {str(table.name): table for table in _KEYS}
+"""Name → table of these."""
 PIECE: Final = 1000
 OWNER: Final = {tables.customer_profiles.name: "id"}
 """Table → the column that says whose a row is, where that is not `customer_id`."""
 
 
-async def core_of(snapshot: Snapshot, customers: Sequence[str]) -> Mapping[Table, Sequence[Row]]:
-    """Return the rows of CORE tables that are about these customers, in order of their ids."""
-    found: dict[Table, Sequence[Row]] = {}
+async def core_of(snapshot: Snapshot, customers: Sequence[str]) -> Mapping[str, Sequence[Row]]:
+    """Return the rows of CORE tables that are about these customers, by table, in order of their ids."""
+    found: dict[str, Sequence[Row]] = {}
     for table in reversed(CORE):
         statement = select(table).where(*_of(table, snapshot.organization_id, customers)).order_by(table.c.id)
-        found[table] = [dict(row) for row in (await snapshot.connection.execute(statement)).mappings()]
-    return {table: found[table] for table in CORE}
+        found[table.name] = [dict(row) for row in (await snapshot.connection.execute(statement)).mappings()]
+    return {str(table.name): found[table.name] for table in CORE}
 
 
 async def streamed_count(snapshot: Snapshot, customers: Sequence[str]) -> int:
     """Return how many rows of STREAMED tables are about these customers."""
     total = 0
-    for table in STREAMED:
+    for table in _KEYS:
         statement = select(func.count()).select_from(table).where(*_of(table, snapshot.organization_id, customers))
         total += await snapshot.connection.scalar(statement) or 0
     return total
 
 
 async def pieces_of(
-    database: Database, organization_id: str, table: Table, customers: Sequence[str]
+    database: Database, organization_id: str, name: str, customers: Sequence[str]
 ) -> AsyncIterator[Sequence[Row]]:
-    """Yield the rows of a STREAMED table that are about these customers, PIECE at a time."""
-    by = [table.c[name] for name in STREAMED[table]]
+    """Yield the rows of the STREAMED table `name` that are about these customers, PIECE at a time."""
+    table = STREAMED[name]
+    by = [table.c[column] for column in _KEYS[table]]
     for customer in customers:
         own = _of(table, organization_id, [customer])
         beyond: tuple[ColumnElement[bool], ...] = ()

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
-from sqlalchemy import Table
 from starlette.responses import StreamingResponse
 
 from capability.roles import GraphAction
@@ -23,10 +22,10 @@ from fhir_server.graph.rules import Owner, guarded
 from fhir_server.graph.wire import HIDDEN, instant, json_value, member_name
 from storage.persons.merges import person_of
 from storage.repositories.person_export import STREAMED, Row, core_of, pieces_of, streamed_count
-from storage.tables.patient_graph import customer_profiles, wearable_data
+from storage.repositories.profiles import ProfileRepository
 
 router = APIRouter(prefix="/profiles", tags=["Profiles"], route_class=GraphRoute)
-REMARKS: Final = {wearable_data.name: "_wearable_data"}
+REMARKS: Final = {"wearable_data": "_wearable_data"}
 """Table → what it is called here, because nothing is loaded into it any more."""
 FILE: Final = {"Content-Disposition": 'attachment; filename="profile-export.json"'}
 
@@ -39,11 +38,11 @@ async def export_profile(call: ACall, row_id: RowId) -> Response:
     It is on record before the first byte leaves. An export that breaks off is no JSON.
     """
     async with call.service.database.glance(call.organization_id) as snapshot:
-        records = await person_of(snapshot, customer_profiles.name, row_id)
-        customers = [key for table, key in records if table == customer_profiles.name]
+        records = await person_of(snapshot, ProfileRepository.table_name, row_id)
+        customers = [key for table, key in records if table == ProfileRepository.table_name]
         core = await core_of(snapshot, customers)
         count = await streamed_count(snapshot, customers) + sum(map(len, core.values()))
-    if not any(row["id"] == row_id for row in core[customer_profiles]):
+    if not any(row["id"] == row_id for row in core[ProfileRepository.table_name]):
         call.touched((row_id,))
         raise NotFound("Profile")
     call.touched(customers, customers, count)
@@ -53,7 +52,7 @@ async def export_profile(call: ACall, row_id: RowId) -> Response:
 
 
 async def _document(
-    call: Call, about: Mapping[str, Any], customers: Sequence[str], core: Mapping[Table, Sequence[Row]]
+    call: Call, about: Mapping[str, Any], customers: Sequence[str], core: Mapping[str, Sequence[Row]]
 ) -> AsyncIterator[bytes]:
     """Yield the document piece by piece; the counts come last."""
     yield b'{"success":true,"data":' + encode_json(about)[:-1]
@@ -71,11 +70,11 @@ async def _document(
     yield b',"_counts":' + encode_json(counts) + b"}}"
 
 
-def _name(table: Table) -> str:
-    return REMARKS.get(table.name, str(table.name))
+def _name(table: str) -> str:
+    return REMARKS.get(table, table)
 
 
-def _opening(table: Table) -> bytes:
+def _opening(table: str) -> bytes:
     return b"," + encode_json(_name(table)) + b":["
 
 

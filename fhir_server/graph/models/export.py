@@ -7,14 +7,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.repositories.person_export import CORE, STREAMED
-from storage.tables.patient_graph import wearable_data
 
-TABLES = (*CORE, *(table for table in STREAMED if table is not wearable_data))
+TABLES = (*(str(table.name) for table in CORE), *(name for name in STREAMED if name != "wearable_data"))
 SHOWN: dict[str, Any] = {
     "_export": {"customerId": "123e4567-e89b-12d3-a456-426614174000", "exportedAt": "2026-03-20T19:45:00Z"},
     "_records": [{"table": "customer_profiles", "id": "123e4567-e89b-12d3-a456-426614174000"}],
-    **{str(table.name): [] for table in TABLES},
-    "_counts": {str(table.name): 0 for table in TABLES},
+    **{name: [] for name in TABLES},
+    "_counts": dict.fromkeys(TABLES, 0),
 }
 
 

@@ -27,7 +27,7 @@ from tests.conftest import ORGANIZATION
 from tests.graph.kit import JANE, JOHN, GraphSite
 
 Clients = Callable[..., httpx.Client]
-TABLES = [table for table in (*CORE, *STREAMED) if table is not wearable_data]
+TABLES = [table for table in (*CORE, *STREAMED.values()) if table is not wearable_data]
 ACCESS = Access(ORGANIZATION, "operator", "OPERATOR", "fhir-server", {}, everything=frozenset(Right))
 KEY = AuditKey(b"tests' own key of audit records.")
 MANY = PIECE + 7
