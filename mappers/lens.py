@@ -7,7 +7,7 @@ the residual, the needs, the lineage and the documentation all follow from that 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as attribute
 from datetime import timedelta
@@ -87,6 +87,19 @@ class Shows:
         return f"{self.column.removesuffix('_id')}_organization_id"
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """How the resources of many rows differ that are alike: in `elements` only, and in their ids.
+
+    `kind` tells of a row which others it is like, None: it is to be rendered by itself. `vary` returns what a row gives
+    from what another one of its kind gave, where nothing was there before; it is exactly what `render` returns.
+    """
+
+    elements: frozenset[str]
+    kind: Callable[[Row], Hashable | None]
+    vary: Callable[[Mapping[str, Json], Row], dict[str, Json]]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ResourceMapper:
     """Rows of `table` ⇄ resources of `resource_type`.
@@ -129,6 +142,8 @@ class ResourceMapper:
     """Which other resources of its transaction a new resource brings into its row: reference → part key."""
     reads: tuple[str, ...] = ()
     """Columns that its functions read beside those that the fields name; without any other one it goes on."""
+    alike: Alike | None = None
+    """For rows in volume: how the resource of one follows from that of another."""
     about: str = ""
 
     def __post_init__(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -15,7 +17,7 @@ from mappers.device import DEVICE_TABLE, device_columns, device_key
 from mappers.errors import Refusal
 from mappers.fields import Context, Field, derived, enrich, field, lens, reference, reference_needs, status
 from mappers.json_values import ABSENT, Json
-from mappers.lens import ResourceMapper, Shows
+from mappers.lens import Alike, ResourceMapper, Shows
 from mappers.lookups import TIME_ZONE, Lookups
 from mappers.nodes import Node, Slot, Whole
 from mappers.observation_profiles import observation_profiles
@@ -136,6 +138,22 @@ def _profiles_of_reading(values: tuple[Any, ...], _: Context) -> Node:
     return list(_claims(data_type, unit, "valueQuantity" if value.is_finite() else "dataAbsentReason")) or ABSENT
 
 
+READING_VARIES: Final = frozenset({"id", "value", "recorded_at", "metadata", "created_at"})
+_OF_KIND: Final = attrgetter(*(each.name for each in fields(WearableReading) if each.name not in READING_VARIES))
+
+
+def _kind_of_reading(row: WearableReading) -> Hashable | None:
+    return _OF_KIND(row) if row.value.is_finite() else None
+
+
+def _reading_like(other: Mapping[str, Json], row: WearableReading) -> dict[str, Json]:
+    return {
+        **other,
+        "effectiveDateTime": isos.instant.forwards(row.recorded_at),
+        "valueQuantity": {**other["valueQuantity"], "value": isos.number(row.value)},
+    }
+
+
 WEARABLE_READING: Final = ResourceMapper(
     "Observation",
     table="patient_wearable_readings",
@@ -147,6 +165,7 @@ WEARABLE_READING: Final = ResourceMapper(
     metric="data_type",
     together=(("value", "dataAbsentReason", "interpretation", "referenceRange", "component"), ("effective",)),
     slots={"category": (Slot("metric"),)},
+    alike=Alike(frozenset({"effectiveDateTime", "valueQuantity"}), _kind_of_reading, _reading_like),
     fields=(
         enrich(("data_type", "value", "unit"), "meta.profile", _profiles_of_reading, note="by metric and unit"),
         status("status", "status", READING_STATUS),

@@ -79,23 +79,36 @@ def index_values(resource: Mapping[str, Any], base: str) -> IndexValues:
             present |= handle(resource, rows)
     for handle in plan.conditions:
         present |= handle(resource, rows)
-    for bit, needed, everything, barred in plan.derived:
-        found = present & needed
-        if (found == needed if everything else found) and not present & barred:
-            present |= bit
     if plan.has_references:
         _add_uncovered(resource, rows)
-    return IndexValues(
-        tuple(sorted(rows.tokens)),
-        tuple(sorted(rows.strings)),
-        tuple(sorted(rows.dates)),
-        tuple(sorted(rows.quantities)),
-        tuple(sorted(rows.references)),
-        patients,
-        rows.date_low,
-        rows.date_high,
-        present,
-    )
+    return _values(plan, rows, present, patients)
+
+
+class IndexLikeness:
+    """What the index holds of resources that differ from a given one in some elements and their ids only.
+
+    None of the elements holds a reference. The answers are those of `index_values`.
+    """
+
+    def __init__(self, resource: Mapping[str, Any], elements: frozenset[str], base: str) -> None:
+        self._plan = plan = _plan(resource["resourceType"])
+        about, self._patients = plan.patients(resource, base)
+        self._rows = rows = Rows(base, about)
+        self._present = plan.always | (1 << PATIENT_BIT if about else 0)
+        for name in resource:
+            for handle in () if name in elements else plan.by_element.get(name, ()):
+                self._present |= handle(resource, rows)
+        if plan.has_references:
+            _add_uncovered(resource, rows)
+        varying = [handle for name in resource if name in elements for handle in plan.by_element.get(name, ())]
+        self._handles = (*varying, *plan.conditions)
+
+    def values(self, resource: Mapping[str, Any]) -> IndexValues:
+        """Return what the index holds of a resource like the given one; raises as `index_values` does."""
+        rows, present = self._rows.copy(), self._present
+        for handle in self._handles:
+            present |= handle(resource, rows)
+        return _values(self._plan, rows, present, self._patients)
 
 
 def index_fingerprint() -> str:
@@ -145,6 +158,25 @@ class _Plan:
             if path.steps[0].key in resource:
                 found.update(dict.fromkeys(_patient_keys(path, resource, base)))
         return about, tuple(found)
+
+
+def _values(plan: _Plan, rows: Rows, present: int, patients: tuple[int, ...]) -> IndexValues:
+    """Return what was gathered of a resource, with the parameters that follow from others."""
+    for bit, needed, everything, barred in plan.derived:
+        found = present & needed
+        if (found == needed if everything else found) and not present & barred:
+            present |= bit
+    return IndexValues(
+        tuple(sorted(rows.tokens)),
+        tuple(sorted(rows.strings)),
+        tuple(sorted(rows.dates)),
+        tuple(sorted(rows.quantities)),
+        tuple(sorted(rows.references)),
+        patients,
+        rows.date_low,
+        rows.date_high,
+        present,
+    )
 
 
 def _patient_keys(path: Path, resource: Mapping[str, Any], base: str) -> Iterator[int]:

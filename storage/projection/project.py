@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import bindparam, exc, select
 
@@ -19,7 +19,7 @@ from mappers.telemetry import next_due
 from storage.codec import decode, encode
 from storage.projection.declared import DERIVED_TABLES, edges_of
 from storage.projection.facts import Facts
-from storage.projection.index_values import index_values
+from storage.projection.index_values import IndexLikeness, IndexValues, index_values
 from storage.projection.links import add_links
 from storage.projection.shown import load_shown
 from storage.projection.sources import load_derived
@@ -62,6 +62,8 @@ class Projected:
 
     pendings: list[Pending] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    alike: dict[tuple[str, Hashable], tuple[Mapping[str, Any], IndexLikeness]] = field(default_factory=dict)
+    """What one row of each kind gave (`mappers.lens.Alike`), by mapper and kind."""
     deferred: dict[str, int] = field(default_factory=dict)
     """Rows that differ and are to be shown later (settled §3.2): key → when, in milliseconds since 1970 UTC."""
 
@@ -267,6 +269,30 @@ def _place(shown: Shown, taken: Mapping[ResourceKey, Stored]) -> tuple[ResourceK
     return None
 
 
+def _rendered(
+    projected: Projected, facts: Facts, shown: Shown, residual: Residual, base_url: str
+) -> tuple[dict[str, Any], IndexValues]:
+    """Return the resource of one part of a row and what the index holds of it; raises UNMAPPABLE.
+
+    Of many that are alike, as readings of one device are, one is rendered: the others follow from it.
+    """
+    mapper, row, part = shown.mapper, shown.row, shown.part
+    kind = mapper.alike.kind(row) if mapper.alike is not None and shown.stored is None else None
+    if mapper.alike is None or kind is None:
+        resource = mapper.render(row, part, facts.lookups(), residual)
+        return resource, index_values(resource, base_url)
+    known = projected.alike.get((mapper.name, kind))
+    if known is None:
+        resource = mapper.render(row, part, facts.lookups(), residual)
+        known = resource, IndexLikeness(resource, mapper.alike.elements, base_url)
+        projected.alike[mapper.name, kind] = known
+        return dict(resource), known[1].values(resource)
+    other, likeness = known
+    resource = mapper.alike.vary(other, row)
+    resource["id"] = mapper.resource_id(row, part)
+    return resource, likeness.values(resource)
+
+
 def _render(
     projected: Projected, facts: Facts, shown: Shown, taken: Mapping[ResourceKey, Stored], base_url: str
 ) -> Pending | None:
@@ -274,8 +300,7 @@ def _render(
     mapper, row, part = shown.mapper, shown.row, shown.part
     residual = residual_of(shown.stored)
     try:
-        resource = mapper.render(row, part, facts.lookups(), residual)
-        values = index_values(resource, base_url)
+        resource, values = _rendered(projected, facts, shown, residual, base_url)
     except UNMAPPABLE as error:
         # The row keeps its last good version and blocks nobody; values stay out of the reason (settled §3.8).
         projected.failures[row.id] = f"{mapper.name}: {type(error).__name__}"

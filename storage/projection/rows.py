@@ -66,6 +66,14 @@ class Rows:
         self.date_low = OPEN_LOW
         self.date_high = OPEN_HIGH
 
+    def copy(self) -> "Rows":
+        """Return the same rows, to which others may be added."""
+        other = Rows(self.base, self.own)
+        for name in ("tokens", "strings", "dates", "quantities", "references"):
+            setattr(other, name, set(getattr(self, name)))
+        other.date_low, other.date_high = self.date_low, self.date_high
+        return other
+
 
 Emit = Callable[[Json, Rows], bool]
 """Adds the rows of one value; returns whether there was something to compare with."""
