@@ -18,6 +18,7 @@ from fhir_server.cli import (
     disclosures,
     drift,
     homes,
+    identity,
     init,
     keys,
     load,
@@ -70,6 +71,7 @@ app.command("settings", epilog=settings.EXAMPLE)(settings.settings)
 app.add_typer(client.app, name="client")
 app.add_typer(user.app, name="user")
 app.add_typer(organization.app, name="organization")
+app.add_typer(identity.app, name="identity")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(audit.app, name="audit")

@@ -6,18 +6,18 @@ common. What is written in another way than usual is found when all records are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Column, Select, bindparam, literal_column, select, union_all
+from sqlalchemy import Column, Select, bindparam, literal_column, select
 
 from storage.driver import Driver
 from storage.persons.person import Person
 from storage.persons.reading import ACCOUNT_NAMES, ACCOUNTS
-from storage.projection.person_records import CUSTOMERS, PATIENTS, PROFILES, Columns, Mark, Record, holders_of
-from storage.sql import MemberOf, Prepared, member_of, prepare
+from storage.projection.person_records import CUSTOMERS, PATIENTS, PROFILES, Columns, Mark, Record, holders_of, together
+from storage.sql import MemberOf, Prepared, member_of
 from storage.stops import NO_STOPS, Stops
 from storage.tables.care_platform import patients
 from storage.tables.enums import IdentifierType
@@ -98,41 +98,25 @@ def _among(dialect: str, column: Column[Any], name: str) -> MemberOf:
 @lru_cache
 def _statement(dialect: str, lacking: Columns) -> Prepared | None:
     customer, patient, profile, mapping = customer_profiles.c, patients.c, profiles.c, identity_mappings.c
-    parts: list[tuple[Any, tuple[Column[Any], ...], tuple[Any, ...]]] = [
-        (customer.id, (customer.date_of_birth,), (_among(dialect, customer.date_of_birth, "days"),)),
-        (customer.id, (customer.phone_number,), (member_of(customer.phone_number, "phones"),)),
-        (customer.id, (customer.email,), (member_of(customer.email, "emails"),)),
-        (
-            customer.id,
-            (customer.last_name, customer.first_name),
-            (member_of(customer.last_name, "families"), member_of(customer.first_name, "givens")),
-        ),
-        (
-            mapping.customer_id,
-            (mapping.identifier_type, mapping.external_id),
-            (_one_of(mapping.identifier_type, ACCOUNT_NAMES), member_of(mapping.external_id, "accounts")),
-        ),
-        (
-            mapping.customer_id,
-            (mapping.identifier_type, mapping.external_id),
-            (_one_of(mapping.identifier_type, CONTACTS), member_of(mapping.external_id, "contacts")),
-        ),
-        (patient.id, (patient.date_of_birth,), (_among(dialect, patient.date_of_birth, "instants"),)),
-        (patient.id, (patient.phone,), (member_of(patient.phone, "phones"),)),
-        (patient.id, (patient.email,), (member_of(patient.email, "emails"),)),
-        (
-            patient.id,
-            (patient.last_name, patient.first_name),
-            (member_of(patient.last_name, "families"), member_of(patient.first_name, "givens")),
-        ),
-        (profile.id, (profile.dob,), (_among(dialect, profile.dob, "days"),)),
-    ]
-    usable = [
-        _found(key, conditions)
-        for key, used, conditions in parts
-        if all((column.table.name, column.name) not in lacking for column in (key, *used))
-    ]
-    return prepare(union_all(*usable), dialect) if usable else None
+    names = (
+        (customer.id, member_of(customer.last_name, "families"), member_of(customer.first_name, "givens")),
+        (patient.id, member_of(patient.last_name, "families"), member_of(patient.first_name, "givens")),
+    )
+    values = (
+        (customer.id, _among(dialect, customer.date_of_birth, "days")),
+        (customer.id, member_of(customer.phone_number, "phones")),
+        (customer.id, member_of(customer.email, "emails")),
+        (patient.id, _among(dialect, patient.date_of_birth, "instants")),
+        (patient.id, member_of(patient.phone, "phones")),
+        (patient.id, member_of(patient.email, "emails")),
+        (profile.id, _among(dialect, profile.dob, "days")),
+    )
+    kind, value = mapping.identifier_type, mapping.external_id
+    identifiers = (
+        (mapping.customer_id, _one_of(kind, ACCOUNT_NAMES), member_of(value, "accounts")),
+        (mapping.customer_id, _one_of(kind, CONTACTS), member_of(value, "contacts")),
+    )
+    return together(dialect, lacking, [_found(key, tests) for key, *tests in (*names, *values, *identifiers)])
 
 
 _TABLES: Final = {
@@ -143,9 +127,12 @@ _TABLES: Final = {
 }
 
 
-def _found(key: Column[Any], conditions: Iterable[Any]) -> Select[Any]:
+def _found(key: Column[Any], conditions: Sequence[Any]) -> Select[Any]:
     own = key.table.c.organization_id == bindparam("organization_id")
-    limited = select(key.label("key")).where(own, *conditions).limit(literal_column(str(MOST))).subquery()
+    tested = [
+        each.column for each in conditions if isinstance(each, MemberOf)
+    ]  # named, so that it is known what is used
+    limited = select(key.label("key"), *tested).where(own, *conditions).limit(literal_column(str(MOST))).subquery()
     return select(literal_column(f"'{_TABLES[key.table.name]}'"), limited.c.key)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Column, Date, Select, Text, bindparam, func, literal_column, null, select, union_all
+from sqlalchemy import Column, Date, Text, bindparam, cast, func, literal_column, null, select
 
 from storage.driver import Driver
 from storage.persons.person import (
@@ -35,6 +35,7 @@ from storage.projection.person_records import (
     Mark,
     Record,
     mark_of,
+    together,
 )
 from storage.repositories.identity_mappings import TYPE_OF
 from storage.sql import Prepared, member_of, prepare
@@ -97,7 +98,8 @@ async def persons_in(
     found: dict[Record, dict[str, Any]] = {}
     for table, some in keys.items():
         parameters = {"organization_id": organization_id, "keys": some}
-        for key, *facts in await driver.fetch(_rows(driver.dialect, table, stops.lacking), parameters):
+        statement = _rows(driver.dialect, table, stops.lacking)
+        for key, *facts in await driver.fetch(statement, parameters) if statement else ():
             found[table, key] = dict(zip(_FACTS, facts, strict=True))
     told = await _told_apart(driver, organization_id, found, stops)
     return {record: _person(record, facts, told.get(record, ())) for record, facts in found.items()}
@@ -121,22 +123,18 @@ def _keys(dialect: str, table: str) -> Prepared:
 
 
 @lru_cache
-def _rows(dialect: str, table: str, lacking: Columns) -> Prepared:
+def _rows(dialect: str, table: str, lacking: Columns) -> Prepared | None:
     columns = metadata.tables[table].c
     facts = [_text(dialect, _COLUMNS[table].get(name), lacking) for name in _FACTS]
-    return prepare(
-        select(columns.id, *facts).where(
-            columns.organization_id == bindparam("organization_id"), member_of(columns.id, "keys")
-        ),
-        dialect,
-    )
+    own = (columns.organization_id == bindparam("organization_id"), member_of(columns.id, "keys"))
+    return together(dialect, lacking, [select(columns.id, *facts).where(*own)])
 
 
 def _text(dialect: str, column: Column[Any] | None, lacking: Columns) -> Any:
     if column is None or (column.table.name, column.name) in lacking:
         return null()
-    if isinstance(column.type, Text) or column.type.python_type is str:
-        return column
+    if column.type.python_type is str:
+        return cast(column, Text)  # a foreign writer may make it a varchar: what is prepared stays valid
     if dialect == "sqlite":
         return func.substr(column, 1, 10)
     day = column if isinstance(column.type, Date) else func.timezone(literal_column("'UTC'"), column)
@@ -168,32 +166,21 @@ async def _told_apart(
 @lru_cache
 def _identifiers(dialect: str, lacking: Columns) -> Prepared | None:
     mapped, connected = identity_mappings.c, profile_emr_connections.c
-    parts: list[tuple[Sequence[Column[Any]], Select[Any]]] = [
-        (
-            (mapped.customer_id, mapped.identifier_type, mapped.external_system, mapped.external_id),
-            select(
-                literal_column(f"'{CUSTOMERS}'"),
-                mapped.customer_id,
-                mapped.identifier_type,
-                mapped.external_system,
-                mapped.external_id,
-            ).where(mapped.organization_id == bindparam("organization_id"), member_of(mapped.customer_id, CUSTOMERS)),
-        ),
-        (
-            (connected.profile_id, connected.provider, connected.patient_emr_id),
-            select(
-                literal_column(f"'{PROFILES}'"),
-                connected.profile_id,
-                literal_column(f"'{AT_PROVIDER}'"),
-                connected.provider,
-                connected.patient_emr_id,
-            ).where(
-                connected.organization_id == bindparam("organization_id"), member_of(connected.profile_id, PROFILES)
-            ),
-        ),
-    ]
-    usable = [each for used, each in parts if all((column.table.name, column.name) not in lacking for column in used)]
-    return prepare(union_all(*usable), dialect) if usable else None
+    of_customers = select(
+        literal_column(f"'{CUSTOMERS}'"),
+        mapped.customer_id,
+        mapped.identifier_type,
+        mapped.external_system,
+        mapped.external_id,
+    ).where(mapped.organization_id == bindparam("organization_id"), member_of(mapped.customer_id, CUSTOMERS))
+    of_profiles = select(
+        literal_column(f"'{PROFILES}'"),
+        connected.profile_id,
+        literal_column(f"'{AT_PROVIDER}'"),
+        connected.provider,
+        connected.patient_emr_id,
+    ).where(connected.organization_id == bindparam("organization_id"), member_of(connected.profile_id, PROFILES))
+    return together(dialect, lacking, [of_customers, of_profiles])
 
 
 def _person(record: Record, facts: Mapping[str, Any], told: Sequence[Told]) -> Person:

@@ -6,6 +6,7 @@ Records are read in pages and kept in memory, some 1 KB each; which are compared
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, select
 
@@ -17,9 +18,10 @@ from storage.persons.queue import unsettled
 from storage.persons.reading import keys_after, persons_in
 from storage.persons.verdict import Verdict
 from storage.projection.person_records import PERSON_TABLES, Record
-from storage.tables.enums import MatchStatus
+from storage.tables.enums import MatchOutcome, MatchStatus
 from storage.tables.identity import identity_matches
-from storage.transaction import UnitOfWork
+from storage.tables.metadata import metadata
+from storage.transaction import Snapshot, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,32 @@ async def write_search(unit: UnitOfWork, found: Search) -> list[Match]:
             delete(identity_matches).where(columns.organization_id == unit.organization_id, columns.id.in_(ids))
         )
     return gone
+
+
+async def exact_duplicates(opened: UnitOfWork | Snapshot) -> list[Pair]:
+    """Return the open pairs of one table that an exact identifier makes certain: the older record of each first.
+
+    Records of two systems are not among them: there each has its own, and both stay in use.
+    """
+    columns = identity_matches.c
+    certain = select(identity_matches).where(
+        columns.organization_id == opened.organization_id,
+        columns.status == MatchStatus.OPEN.value,
+        columns.outcome == MatchOutcome.CERTAIN.value,
+        columns.first_table == columns.second_table,
+    )
+    found = [match_of(row) for row in await opened.connection.execute(certain.order_by(columns.created_at, columns.id))]
+    pairs = [each.records for each in found if isinstance(each.evidence, dict) and each.evidence.get("identifiers")]
+    made: dict[Record, datetime] = {}
+    for table in PERSON_TABLES:
+        rows = metadata.tables[table].c
+        keys = sorted({key for pair in pairs for each, key in pair if each == table})
+        for start in range(0, len(keys), AT_ONCE):
+            own = (rows.organization_id == opened.organization_id, rows.id.in_(keys[start : start + AT_ONCE]))
+            for key, at in await opened.connection.execute(select(rows.id, rows.created_at).where(*own)):
+                made[table, key] = at
+    return [
+        (one, other) if (made[one], one) <= (made[other], other) else (other, one)
+        for one, other in pairs
+        if one in made and other in made
+    ]

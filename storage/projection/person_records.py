@@ -155,7 +155,7 @@ def _sources() -> Mapping[str, tuple[Any, Select[Any]]]:
 def _marks_statement(dialect: str, lacking: Columns) -> Prepared | None:
     """Marks of records, by the records' keys."""
     whose = {"login": CUSTOMERS, "mapped": CUSTOMERS, "number": PATIENTS, "user": PROFILES, "connected": PROFILES}
-    return _together(dialect, lacking, [rows.where(member_of(key, whose[n])) for n, (key, rows) in _sources().items()])
+    return together(dialect, lacking, [rows.where(member_of(key, whose[n])) for n, (key, rows) in _sources().items()])
 
 
 @lru_cache
@@ -178,13 +178,18 @@ def _holders_statement(dialect: str, lacking: Columns) -> Prepared | None:
             _of(profiles), member_of(profiles.c.id, PROFILES)
         ),
     ]
-    return _together(dialect, lacking, parts)
+    return together(dialect, lacking, parts)
 
 
-def _together(dialect: str, lacking: Columns, parts: Sequence[Select[Any]]) -> Prepared | None:
-    """Return one statement of the parts whose columns the database has; what it lacks gives no marks."""
-    usable = [each for each in parts if lacking.isdisjoint(_columns(each))]
+def together(dialect: str, lacking: Columns, parts: Sequence[Select[Any]]) -> Prepared | None:
+    """Return one statement of the parts whose columns the database has; what it lacks gives nothing."""
+    usable = [each for each in parts if has_columns(each, lacking)]
     return prepare(union_all(*usable), dialect) if usable else None
+
+
+def has_columns(statement: Select[Any], lacking: Columns) -> bool:
+    """Whether the database has every column that a statement names."""
+    return lacking.isdisjoint(_columns(statement))
 
 
 def _columns(statement: Select[Any]) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.cli.conftest import Command
-from tests.storage.test_migrations import run
+from tests.storage.test_migrations import WITHOUT_PHONE, run
 
 
 def test_a_new_database_is_as_declared(installed: Command):
@@ -15,7 +15,7 @@ def test_a_new_database_is_as_declared(installed: Command):
 
 
 def test_drift_names_table_column_and_remedy_and_ends_with_status_1(installed: Command, fresh_database_url: str):
-    run(fresh_database_url, "ALTER TABLE customer_profiles DROP COLUMN phone_number")
+    run(fresh_database_url, *WITHOUT_PHONE)
     outcome = installed("drift")
     assert outcome.status == 1
     assert "customer_profiles.phone_number" in outcome.out
@@ -49,7 +49,7 @@ def test_other_commands_do_not_touch_what_is_stopped(installed: Command, fresh_d
         "INSERT INTO customer_profiles (id, external_id, email) VALUES ('c1', 'user_1', 'ada@example.org')",
     )
     assert installed("reconcile", "--fix").status == 0
-    run(fresh_database_url, "ALTER TABLE customer_profiles DROP COLUMN phone_number")
+    run(fresh_database_url, *WITHOUT_PHONE)
     outcome = installed("reconcile", "--check", "--json")
     assert outcome.status == 1
     (failure,) = next(each["failures"] for each in outcome.json["organizations"] if each["failures"])

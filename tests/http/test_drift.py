@@ -8,7 +8,7 @@ import httpx
 
 from mappers import systems
 from tests.site import issues, running_site
-from tests.storage.test_migrations import run
+from tests.storage.test_migrations import WITHOUT_PHONE, run
 
 CUSTOMER: dict[str, Any] = {
     "resourceType": "Patient",
@@ -23,7 +23,7 @@ def test_a_server_starts_with_drift_tells_of_it_and_goes_on_reading(fresh_databa
     with running_site(fresh_database_url) as site:
         assert httpx.get(f"{site.settings.base_url}/readyz").json() == {"status": "ready"}
         assert site.client().put("/Patient/c1", json=CUSTOMER).status_code == 201
-    run(fresh_database_url, "ALTER TABLE customer_profiles DROP COLUMN phone_number")
+    run(fresh_database_url, *WITHOUT_PHONE)
     with running_site(fresh_database_url) as site:
         ready = httpx.get(f"{site.settings.base_url}/readyz")
         assert ready.status_code == 200

@@ -22,7 +22,7 @@ from storage.tables import fhir
 from storage.tables.metadata import metadata
 from tests.conftest import ORGANIZATION
 from tests.storage.test_homes import CHANGE, CUSTOMER, WEIGHT, World, world  # noqa: F401 - a fixture
-from tests.storage.test_migrations import run
+from tests.storage.test_migrations import WITHOUT_PHONE, run
 
 PHONE = "customer_profiles.phone_number"
 LAB = (
@@ -112,7 +112,7 @@ async def test_a_column_that_is_gone_stops_the_mapper_that_needs_it_and_no_other
     filled: World, fresh_database_url: str
 ):
     before = await shown(filled, "Patient")
-    run(fresh_database_url, "ALTER TABLE customer_profiles DROP COLUMN phone_number")
+    run(fresh_database_url, *WITHOUT_PHONE)
     found = of(await check_schema(filled.database), PHONE)
     assert (found.kind, found.mappers, found.stops) == (Kind.COLUMN_GONE, ("customer_profile",), True)
     assert "ALTER TABLE customer_profiles ADD COLUMN phone_number TEXT" in found.remedy
@@ -130,7 +130,7 @@ async def test_a_column_that_is_gone_stops_the_mapper_that_needs_it_and_no_other
 async def test_reads_go_on_and_writes_to_the_row_are_refused_while_others_are_taken(
     filled: World, fresh_database_url: str
 ):
-    run(fresh_database_url, "ALTER TABLE customer_profiles DROP COLUMN phone_number")
+    run(fresh_database_url, *WITHOUT_PHONE)
     await check_schema(filled.database)
     patient = await filled.read("Patient/c1")
     with pytest.raises(MapperStopped):
@@ -147,7 +147,7 @@ async def test_reads_go_on_and_writes_to_the_row_are_refused_while_others_are_ta
 async def test_a_row_that_goes_takes_its_resources_along_though_a_mapper_is_stopped(
     filled: World, fresh_database_url: str
 ):
-    run(fresh_database_url, "ALTER TABLE customer_profiles DROP COLUMN phone_number")
+    run(fresh_database_url, *WITHOUT_PHONE)
     await check_schema(filled.database)
     await filled.sql("DELETE FROM lab_results")
     await filled.sql("DELETE FROM customer_profiles")
@@ -158,7 +158,7 @@ async def test_a_row_that_goes_takes_its_resources_along_though_a_mapper_is_stop
 async def test_a_column_that_is_back_lets_the_mapper_run_and_shows_what_changed_meanwhile(
     filled: World, fresh_database_url: str
 ):
-    run(fresh_database_url, "ALTER TABLE customer_profiles DROP COLUMN phone_number")
+    run(fresh_database_url, *WITHOUT_PHONE)
     await check_schema(filled.database)
     await filled.sql("UPDATE customer_profiles SET last_name = 'Changed'")
     assert await resume(filled.database, [ORGANIZATION]) == 0

@@ -45,6 +45,13 @@ def new_empty(engine: str, request: pytest.FixtureRequest, path: Path) -> str:
     return server.fresh("template0")
 
 
+WITHOUT_PHONE = (
+    "DROP INDEX customer_profiles_phone_idx",
+    "ALTER TABLE customer_profiles DROP COLUMN phone_number",
+)
+"""How another program takes a column away; SQLite keeps one that an index names."""
+
+
 def run(url: str, *statements: str) -> list[Any]:
     """Run statements as the owner and return the rows of the last."""
     if url.startswith("postgresql"):
