@@ -28,6 +28,8 @@ ROLE: Final = "WEBHOOK"
 """What the audit calls who signs webhooks."""
 LATER: Final = frozenset({EventStatus.WAITING, EventStatus.UNKNOWN})
 """What was kept, and not done (yet): 202."""
+MEMBERS: Final = ("eventId", "status", "prescriptionId", "prescriptionStatus", "reason", "allowed", "issues")
+"""Members of answers, in their order, which databases do not keep."""
 
 _log = structlog.get_logger("fhir_server.graph")
 
@@ -127,8 +129,9 @@ async def _taken(call: Call, unit: UnitOfWork, event: WebhookEvent, said: Said) 
     if known is not None:
         if known.sha256 != event.sha256:
             raise EventRepeated
-        first = Answer(known.answer["status"], known.answer["data"])
-        return first if first.is_invalid else Answer(200, first.data)
+        data = {name: known.answer["data"][name] for name in MEMBERS if name in known.answer["data"]}
+        first = Answer(known.answer["status"], data)
+        return first if first.is_invalid else Answer(200, data)
     if said.order_id is None:
         status = EventStatus.INVALID if said.issues else EventStatus.UNKNOWN
         await events.insert(replace(event, status=status))

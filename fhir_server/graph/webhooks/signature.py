@@ -7,7 +7,6 @@ own, reads the body as text and then as JSON with floats, and fails in several w
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -88,7 +87,7 @@ def secret_bytes(written: str) -> bytes:
     """Return the bytes of a secret as people write it; raises ValueError."""
     try:
         found = base64.b64decode(written.strip().removeprefix(PREFIX), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ValueError("the secret has to be base64, with or without whsec_ before it") from None
     if not SHORTEST_SECRET <= len(found) <= LONGEST_SECRET:
         raise ValueError(f"the secret has to have {SHORTEST_SECRET} to {LONGEST_SECRET} bytes")
