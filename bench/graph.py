@@ -42,11 +42,13 @@ LIMIT: Final = "10000000/60"
 READERS: Final = 50
 CREATORS: Final = 8
 AUDITED_READERS: Final = 64
-ASKED: Final = 200
+ASKED: Final = 100
 """Customers whom reads ask for, in turn; these have laboratory results."""
 LABS: Final = 25
-"""Of each of those."""
+"""Of each of those; more than a page."""
+LOADED_BIOMARKERS: Final = 10
 BIOMARKERS: Final = 30
+"""Of a laboratory result that is created."""
 DAYS: Final = 4
 """Over which the readings of a customer are spread."""
 BATCH: Final = 500
@@ -69,17 +71,17 @@ def profile(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def biomarkers(number: int) -> dict[str, Any]:
+def biomarkers(number: int, many: int = BIOMARKERS) -> dict[str, Any]:
     """Return what a laboratory measured."""
     value = {"unit": "ng/mL", "referenceRange": {"min": 30, "max": 100}, "status": "normal"}
-    return {f"marker_{at}": {"value": 20 + (number + at) % 90, **value} for at in range(BIOMARKERS)}
+    return {f"marker_{at}": {"value": 20 + (number + at) % 90, **value} for at in range(many)}
 
 
 def lab(number: int, at: int) -> dict[str, Any]:
     """Return a row of `lab_results`."""
     return {
         "id": f"l{number}-{at}", "customerId": f"c{number}", "labDate": (START.date() + timedelta(at)).isoformat(),
-        "provider": "Quest Diagnostics", "status": "reviewed", "biomarkers": biomarkers(number + at),
+        "provider": "Quest Diagnostics", "status": "reviewed", "biomarkers": biomarkers(number + at, LOADED_BIOMARKERS),
     }  # fmt: skip
 
 
@@ -96,8 +98,8 @@ READINGS: Final = """
 INSERT INTO patient_wearable_readings
   (organization_id, id, customer_id, data_type, value, unit, device_type, source, recorded_at)
 SELECT %(organization)s, 'r' || customer || '-' || n, 'c' || customer, %(metric)s, 100, 'steps', 'oura', 'oura',
-       %(start)s::timestamptz + make_interval(mins => (n * 1440 * %(days)s / %(each)s)::int)
-FROM generate_series(%(first)s, %(last)s) customer, generate_series(0, %(each)s - 1) n
+       %(start)s::timestamptz + make_interval(mins => n * 1440 * %(days)s::int / %(each)s::int)
+FROM generate_series(%(first)s::int, %(last)s::int) customer, generate_series(0, %(each)s::int - 1) n
 """
 
 

@@ -245,7 +245,9 @@ async def _load(unit: UnitOfWork, table: str, keys: Sequence[str], failures: dic
 async def _taken_ids(unit: UnitOfWork, shown: Sequence[Shown]) -> Mapping[ResourceKey, Stored]:
     """Return what is stored under the ids that resources without a stored version may get."""
     new = [each for each in shown if each.stored is None]
-    return await load_current(unit, {key for each in new for key in (_own_key(each), _other_key(each))})
+    taken = await load_current(unit, set(map(_own_key, new)))
+    others = {_other_key(each) for each in new if taken and _own_key(each) in taken}
+    return {**taken, **await load_current(unit, others)} if others else taken
 
 
 def _own_key(shown: Shown) -> ResourceKey:

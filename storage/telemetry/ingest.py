@@ -20,6 +20,7 @@ from mappers.rows import WearableReading
 from storage.codec import encode
 from storage.projection.flush import flush
 from storage.rows import load_rows
+from storage.sql import Prepared
 from storage.tables.enums import ReadingStatus
 from storage.tables.patient_graph import patient_wearable_readings
 from storage.telemetry.aggregate import NAMESPACE, READINGS, aggregate, day_of_reading, lock_customers
@@ -30,7 +31,9 @@ STEP: Final = 100
 FACTS: Final = ("value", "unit", "recorded_at", "device_id", "device_type")
 """Columns in which a correction may differ."""
 KEPT: Final = (*FACTS, "metadata", "status")
-COLUMNS: Final = ("id", "organization_id", "customer_id", "data_type", "source", *KEPT)
+COLUMNS: Final = ("id", "customer_id", "data_type", "source", *KEPT)
+KINDS: Final[Mapping[str, str]] = {"value": "numeric", "recorded_at": "timestamptz", "metadata": "jsonb"}
+"""Types of columns that are no text, on PostgreSQL."""
 WRONG: Final = ReadingStatus.ENTERED_IN_ERROR.value
 
 
@@ -137,10 +140,32 @@ def _row(organization_id: str, key: str, reading: Measured, before: WearableRead
     return replace(row, status=status, created_at=before.created_at)
 
 
+_ARRAYS: Final = ", ".join(f"%({name})s::{KINDS.get(name, 'text')}[]" for name in COLUMNS)
+ROWS: Final = Prepared(
+    f"INSERT INTO patient_wearable_readings (organization_id, {', '.join(COLUMNS)})"  # noqa: S608 our own names
+    f" SELECT %(organization_id)s, new.* FROM unnest({_ARRAYS}) AS new",
+    {},
+)
+"""One statement for any number of rows: sent one by one they cost twice as much as all that follows from them."""
+
+
+async def _insert(unit: UnitOfWork, rows: Sequence[WearableReading]) -> None:
+    if unit.driver.dialect != "postgresql":
+        values = [
+            {"organization_id": unit.organization_id} | {name: getattr(row, name) for name in COLUMNS} for row in rows
+        ]
+        await unit.connection.execute(insert(patient_wearable_readings), values)
+        return
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    columns["recorded_at"] = [moment.isoformat() for moment in columns["recorded_at"]]
+    columns["metadata"] = [encode(value).decode() for value in columns["metadata"]]
+    await unit.driver.execute(ROWS, {"organization_id": unit.organization_id, **columns})
+
+
 async def _save(unit: UnitOfWork, made: Sequence[WearableReading], moved: Sequence[WearableReading]) -> None:
     table = patient_wearable_readings
     if made:
-        await unit.connection.execute(insert(table), [{name: getattr(row, name) for name in COLUMNS} for row in made])
+        await _insert(unit, made)
     if moved:
         statement = (
             update(table)
