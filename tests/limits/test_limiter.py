@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_server.limits.addresses import network_of
 from fhir_server.limits.grouped import MOST_KEYS, GroupedLimiter
 from fhir_server.limits.limit import Limit, Standing
 from fhir_server.limits.limiter import PAUSE_SECONDS, SharedLimiter, digest_of
@@ -233,3 +234,19 @@ def test_a_limit_that_is_no_limit_is_refused(text: str) -> None:
 
 def test_a_limit_is_read_as_it_is_written() -> None:
     assert str(Limit.parse(" 100/60 ")) == "100/60"
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("", ""),
+        ("unix:socket", "unix:socket"),
+    ],
+)
+def test_security_RL1_of_ipv6_the_network_is_counted_which_one_subscriber_has(address: str, counted: str) -> None:
+    assert network_of(address) == counted
