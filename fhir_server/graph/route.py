@@ -26,6 +26,7 @@ from fhir_server.graph.envelope import refused
 from fhir_server.graph.errors import INTERNAL, Forbidden, Invalid, LimitReached, refusal
 from fhir_server.graph.rules import Owner, Rule, rule_of
 from fhir_server.graph.service import GraphService
+from fhir_server.limits.addresses import network_of
 from fhir_server.limits.limit import Limit
 from fhir_server.limits.limiter import digest_of
 
@@ -163,7 +164,8 @@ async def limited(call: Call, what: str, who: str, limit: Limit | None) -> None:
     """Count a request of `who`; raises LimitReached."""
     if limit is None:
         return
-    standing = await call.service.limiter.hit(f"graph:{what}:{digest_of(who)}", limit)
+    counted = who if what == "user" else network_of(who)
+    standing = await call.service.limiter.hit(f"graph:{what}:{digest_of(counted)}", limit)
     call.standing = standing  # that of the address until it is known who asks
     if not standing.allowed:
         raise LimitReached(standing)
