@@ -7,7 +7,7 @@ is counted, after it the user (settled §5).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
 import structlog
@@ -150,7 +150,7 @@ async def _guarded(request: GraphRequest, call: Call, names: frozenset[str], han
         raise Forbidden
     if rule.signed:
         await limited(call, "webhook", call.origin.address, call.service.settings.graph_webhook_limit)
-        _single(request, names)
+        _require_plain(request, names)
         await request.read_as_sent(MOST_SIGNED_BYTES)
         return await handler(request)
     await limited(call, "address", call.origin.address, call.service.settings.graph_address_limit)
@@ -192,19 +192,20 @@ async def _owned(request: GraphRequest, call: Call, rule: Rule, names: frozenset
 
     Bodies are read here, before the handler: so a foreign customer is refused whatever else the body says.
     """
-    query = _single(request, names)
     settings = call.service.settings
     if call.is_bound:
         call.own = await call.service.own_customer(call.caller)
     match rule.owner:
         case Owner.NOBODY if call.is_bound:
             raise Forbidden
-        case Owner.QUERY if CUSTOMER in query:
-            call.require_own(query[CUSTOMER])
+        case Owner.QUERY:
+            for named in request.query_params.getlist(CUSTOMER):
+                call.require_own(named)
         case Owner.PATH:
             call.require_own(request.path_params["id"])
         case _:
             pass
+    _single(request, names)
     if request.method in WITH_BODY:
         await request.read(settings.max_body_bytes, JsonLimits(settings.max_json_depth, settings.max_json_nodes))
         body = await request.json()
@@ -212,8 +213,11 @@ async def _owned(request: GraphRequest, call: Call, rule: Rule, names: frozenset
             call.require_own(body[CUSTOMER])
 
 
-def _single(request: Request, names: frozenset[str]) -> Mapping[str, str]:
-    """Return the parameters; raises Invalid for one that is not known, or comes twice: none is ignored silently."""
+def _require_plain(request: Request, names: frozenset[str]) -> None:
+    """Raise Invalid for a parameter that is not known, or comes twice: none is ignored silently.
+
+    So it does for U+0000, which no database takes (security IN-8).
+    """
     pairs = request.query_params.multi_items()
     found = dict(pairs)
     for name in found:
@@ -221,4 +225,7 @@ def _single(request: Request, names: frozenset[str]) -> Mapping[str, str]:
             raise Invalid("Unrecognized parameter", ("query", name))
     if len(found) != len(pairs):
         raise Invalid("Give each parameter once", ("query",))
-    return found
+    for place, given in (("query", found), ("path", request.path_params)):
+        for name, value in given.items():
+            if "\0" in value:
+                raise Invalid("may not hold U+0000", (place, name))
