@@ -205,7 +205,7 @@ async def _owned(request: GraphRequest, call: Call, rule: Rule, names: frozenset
             call.require_own(request.path_params["id"])
         case _:
             pass
-    _single(request, names)
+    _require_plain(request, names)
     if request.method in WITH_BODY:
         await request.read(settings.max_body_bytes, JsonLimits(settings.max_json_depth, settings.max_json_nodes))
         body = await request.json()
