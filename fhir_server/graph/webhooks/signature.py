@@ -1,7 +1,7 @@
 """Signatures of webhooks (Standard Webhooks 1.0.0; security WH-2). Pure.
 
 Written here rather than taken from the `standardwebhooks` library, which tests sign with: that one has a clock of its
-own, reads the body as text and then as JSON with floats, and fails in several ways on odd headers (decision 30).
+own, reads the body as text and then as JSON with floats, and fails in several ways on odd headers (decision 32).
 """
 
 from __future__ import annotations
