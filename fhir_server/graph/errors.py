@@ -170,7 +170,7 @@ def _graph(error: GraphError) -> Refusal:
 
 def _invalid(error: Invalid) -> Refusal:
     issue = _without_place({"path": list(error.path), "message": error.message})
-    in_query = bool(error.path) and error.path[0] == "query"
+    in_query = bool(error.path) and error.path[0] in {"query", "path"}
     message = INVALID_PARAMETERS if in_query else INVALID_BODY
     return Refusal(400, "VALIDATION_ERROR", message, {"issues": [issue]})
 

@@ -19,6 +19,8 @@ _DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_KEY, pattern=r"^[^\x00-\x1f]+$")]
 """An id, of ours or of another system."""
+Word = Annotated[str, StringConstraints(max_length=LONGEST_KEY)]
+"""A text that is found by an index."""
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]
 
 

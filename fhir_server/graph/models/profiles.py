@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from fhir_server.graph.models.common import Day, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import Day, Key, Sent, Shown, Text, Word
 from storage.tables.enums import BiologicalSex
 
 Email = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}$")]
@@ -55,13 +55,13 @@ class NewProfile(Sent):
 
     external_id: Key = Field(description="The person's id at the login provider")
     email: Email
-    first_name: Text | None = None
-    last_name: Text | None = None
+    first_name: Word | None = None
+    last_name: Word | None = None
     date_of_birth: Day | None = None
     biological_sex: BiologicalSex | None = None
-    phone_number: Text | None = None
+    phone_number: Word | None = None
     timezone: Zone | None = None
-    subscription_tier: Text | None = None
+    subscription_tier: Word | None = None
     conditions: list[Text] = Field(default_factory=list)
     medications: list[Text] = Field(default_factory=list)
     allergies: list[Text] = Field(default_factory=list)
@@ -77,13 +77,13 @@ class ProfileChanges(Sent):
     )
 
     email: Email = Field(default="")
-    first_name: Text | None = None
-    last_name: Text | None = None
+    first_name: Word | None = None
+    last_name: Word | None = None
     date_of_birth: Day | None = None
     biological_sex: BiologicalSex | None = None
-    phone_number: Text | None = None
+    phone_number: Word | None = None
     timezone: Zone | None = None
-    subscription_tier: Text | None = None
+    subscription_tier: Word | None = None
     conditions: list[Text] | None = None
     medications: list[Text] | None = None
     allergies: list[Text] | None = None
