@@ -27,6 +27,30 @@ def strict(fresh_database_url: str) -> Iterator[Callable[..., httpx.Client]]:
         yield made.client
 
 
+def test_security_RL1_who_is_refused_without_end_leaves_no_more_in_the_audit(fresh_database_url: str) -> None:
+    more = {"graph_user_limit": Limit(2, 60), "graph_address_limit": Limit(4, 60), "fhir_limit": Limit(1, 60)}
+    with running_graph(fresh_database_url, **more) as site:
+        client, fhir = site.client("CLINICIAN"), site.site.client()
+        graph_answers = [client.get("/profiles") for _ in range(6)]
+        fhir_answers = [fhir.get("/Patient") for _ in range(3)]
+        answers = graph_answers + fhir_answers
+        recorded = site.audit(*(answer.headers["x-request-id"] for answer in answers))
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 429, 429, 200, 429, 429]
+    assert [answer.headers["x-request-id"] in recorded for answer in answers] == [
+        answer.status_code == 200 for answer in answers
+    ]
+
+
+def test_security_RL1_webhooks_have_a_limit_of_their_own_for_each_address(fresh_database_url: str) -> None:
+    with running_graph(fresh_database_url, graph_webhook_limit=Limit(3, 60)) as site:
+        client = site.client("CLINICIAN")
+        answers = [client.post("/webhooks/rimo", json={"type": "order.created"}) for _ in range(4)]
+        other = client.get("/profiles")
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    assert [told(answer)[:2] for answer in answers] == [[3, 2], [3, 1], [3, 0], [3, 0]]
+    assert other.status_code == 200
+
+
 def told(answer: httpx.Response) -> list[int]:
     return [int(answer.headers[name]) for name in HEADERS]
 
