@@ -32,6 +32,10 @@ class Driver(Protocol):
         """Return all rows of a statement."""
         ...
 
+    async def fetch_together(self, questions: Sequence[Question]) -> list[list[Row]]:
+        """Return the rows of several statements, which travel together where there is a network."""
+        ...
+
     async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> None:
         """Run a statement."""
         ...
@@ -123,6 +127,10 @@ class SqliteDriver:
         """Return all rows of a statement."""
         rows = await self.connection.execute_fetchall(statement.sql, _as_sqlite(statement.bind(parameters)))
         return [tuple(row) for row in rows]
+
+    async def fetch_together(self, questions: Sequence[Question]) -> list[list[Row]]:
+        """Return the rows of several statements."""
+        return [await self.fetch(each.statement, each.parameters) for each in questions]
 
     async def execute(self, statement: Prepared, parameters: Mapping[str, Any]) -> None:
         """Run a statement."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Date, Text, bindparam, cast, func, literal_column, null, select
 
-from storage.driver import Driver
+from storage.driver import Driver, Question
 from storage.persons.person import (
     Person,
     day_of,
@@ -88,21 +88,45 @@ _COLUMNS: Final[Mapping[str, Mapping[str, Column[Any]]]] = {
 _FACTS: Final = ("family", "given", "words", "called", "born", "sex", "phone", "email", "address", "own", "whose")
 
 
+class Told(NamedTuple):
+    """An identifier that a record has beside its row."""
+
+    kind: str
+    system: str | None
+    value: str
+
+
+_TOLD: Final = "identifiers"
+"""What they are asked for as, beside the tables."""
+
+
 async def persons_in(
     driver: Driver, organization_id: str, records: Iterable[Record], stops: Stops = NO_STOPS
 ) -> dict[Record, Person]:
     """Return what some records of an organization say; those that are not there are left out."""
-    keys: dict[str, list[str]] = {}
+    keys: dict[str, list[str]] = {CUSTOMERS: [], PROFILES: []}
     for table, key in records:
         keys.setdefault(table, []).append(key)
-    found: dict[Record, dict[str, Any]] = {}
+    asked: dict[str, Question] = {}
     for table, some in keys.items():
-        parameters = {"organization_id": organization_id, "keys": some}
-        statement = _rows(driver.dialect, table, stops.lacking)
-        for key, *facts in await driver.fetch(statement, parameters) if statement else ():
-            found[table, key] = dict(zip(_FACTS, facts, strict=True))
-    told = await _told_apart(driver, organization_id, found, stops)
-    return {record: _person(record, facts, told.get(record, ())) for record, facts in found.items()}
+        statement = _rows(driver.dialect, table, stops.lacking) if some else None
+        if statement is not None:
+            asked[table] = Question(statement, {"organization_id": organization_id, "keys": some})
+    if not asked:
+        return {}
+    statement = _identifiers(driver.dialect, stops.lacking) if keys[CUSTOMERS] or keys[PROFILES] else None
+    if statement is not None:
+        whose = {table: keys[table] for table in (CUSTOMERS, PROFILES)}
+        asked[_TOLD] = Question(statement, {"organization_id": organization_id, **whose})
+    rows = dict(zip(asked, await driver.fetch_together(list(asked.values())), strict=True))
+    told: dict[Record, list[Told]] = {}
+    for table, key, *identifier in rows.pop(_TOLD, ()):
+        told.setdefault((table, key), []).append(Told(*identifier))
+    return {
+        (table, key): _person((table, key), dict(zip(_FACTS, facts, strict=True)), told.get((table, key), ()))
+        for table, found in rows.items()
+        for key, *facts in found
+    }
 
 
 async def keys_after(driver: Driver, organization_id: str, table: str, after: str) -> list[str]:
@@ -139,28 +163,6 @@ def _text(dialect: str, column: Column[Any] | None, lacking: Columns) -> Any:
         return func.substr(column, 1, 10)
     day = column if isinstance(column.type, Date) else func.timezone(literal_column("'UTC'"), column)
     return func.to_char(day, literal_column("'YYYY-MM-DD'"))
-
-
-# ---- what is told of persons in other tables ------------------------------------------------------------------------
-
-Told = tuple[str, str | None, str]
-"""Kind, system and value of an identifier."""
-
-
-async def _told_apart(
-    driver: Driver, organization_id: str, records: Iterable[Record], stops: Stops
-) -> dict[Record, list[Told]]:
-    """Return the identifiers that records have beside their rows."""
-    keys: dict[str, list[str]] = {CUSTOMERS: [], PROFILES: []}
-    for table, key in records:
-        keys.setdefault(table, []).append(key)
-    statement = _identifiers(driver.dialect, stops.lacking) if keys[CUSTOMERS] or keys[PROFILES] else None
-    found: dict[Record, list[Told]] = {}
-    if statement is not None:
-        parameters = {"organization_id": organization_id, **{table: keys[table] for table in (CUSTOMERS, PROFILES)}}
-        for table, key, kind, system, value in await driver.fetch(statement, parameters):
-            found.setdefault((table, key), []).append((kind, system, value))
-    return found
 
 
 @lru_cache
