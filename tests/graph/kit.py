@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -231,10 +231,10 @@ class GraphSite:
 
 
 @contextmanager
-def running_graph(database_url: str, **settings: Any) -> Iterator[GraphSite]:
-    """Run a server with the rows of JANE and JOHN; requests are not limited unless `settings` say so."""
+def running_graph(database_url: str, people: Sequence[Person] = (JANE, JOHN), **settings: Any) -> Iterator[GraphSite]:
+    """Run a server with the rows of `people`; requests are not limited unless `settings` say so."""
     told = {"graph_user_limit": None, "graph_address_limit": None, "graph_webhook_limit": None, **settings}
-    with running_site(database_url, lambda made: seed(made, JANE, JOHN), **told) as site:
+    with running_site(database_url, lambda made: seed(made, *people), **told) as site:
         made = GraphSite(site)
         yield made
         for engine in made.engines.values():
