@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from fhir_server.errors import RequestError
-from fhir_server.fhir.json_body import parse_json
+from fhir_server.fhir.json_body import JsonLimits, parse_json
 from fhir_server.loading.bundles import UNPACKED, WHOLE, Loadable, Resource, identify, require_all, resources_of
 from fhir_server.loading.errors import NotLoadable, reason_of
 from fhir_server.loading.sources import Source
@@ -44,6 +44,8 @@ from storage.tables.columns import SHARED
 from storage.transaction import Change, UnitOfWork
 
 BATCH: Final = 500
+WHOLE_FILE: Final = JsonLimits(nodes=10_000_000)
+"""What a file of an operator may hold: one person's export with 700,000 readings."""
 """Resources or rows of a unit of work, a transaction Bundle aside, which is one whatever its size."""
 AT_ONCE: Final = 3
 """Files that are loaded at a time on PostgreSQL: while it writes for one, the next is parsed."""
@@ -149,7 +151,7 @@ class Loader:
 
     async def _load_document(self, source: Source) -> None:
         data = source.read()
-        document = parse_json(data)
+        document = parse_json(data, WHOLE_FILE)
         if not isinstance(document, dict):
             raise NotLoadable("the file holds neither a resource nor tables of rows")
         document, data = unpacked(document, data)
