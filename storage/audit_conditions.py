@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, case, false, func, literal, or_
+from sqlalchemy import Boolean, ColumnElement, and_, case, func, literal, literal_column, or_
 
 from mappers.audit_kinds import (
     ACTIONS,
@@ -48,6 +48,12 @@ class AuditFilter:
     def walks(self) -> bool:
         """Whether records have to be looked at to know which are meant: neither their order nor their ids tell."""
         return self.places is None and (self.people is not None or bool(self.conditions))
+
+
+ALWAYS: Final[Condition] = literal_column("1 = 1", Boolean)
+"""What every record meets."""
+NEVER: Final[Condition] = literal_column("1 = 0", Boolean)
+"""What no record meets. SQLAlchemy's own would take the rest of its statement away, the organization among it."""
 
 
 class AuditColumns:
@@ -94,6 +100,11 @@ class AuditColumns:
         return func.lower(func.substr(column, 1, len(text))) == text.lower()
 
 
+def having(**values: str | None) -> tuple[Condition, ...]:
+    """Return the conditions that columns, by name, have these values; None means any."""
+    return tuple(rbac_logs.c[name] == value for name, value in values.items() if value is not None)
+
+
 def one_of(column: ColumnElement[Any], values: Iterable[Any]) -> Condition:
     """Return the condition that a column has one of some values; of none, nothing does."""
     return one_holds(column == value for value in values)
@@ -101,7 +112,7 @@ def one_of(column: ColumnElement[Any], values: Iterable[Any]) -> Condition:
 
 def one_holds(conditions: Iterable[Condition]) -> Condition:
     """Return the condition that one of some conditions holds; of none, nothing does."""
-    return or_(false(), *conditions)
+    return or_(NEVER, *conditions)
 
 
 def _decided(rules: Iterable[Rule], columns: Columns, otherwise: ColumnElement[Any]) -> ColumnElement[Any]:

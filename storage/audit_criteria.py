@@ -14,7 +14,7 @@ from sqlalchemy.sql import bindparam
 
 from mappers.audit_event import CLIENT, INTERACTION, KIND_CODINGS, RESTFUL_INTERACTION, ROLE, ROW, USER
 from mappers.audit_kinds import REST
-from storage.audit_conditions import AuditColumns, AuditFilter, Condition, one_holds, one_of
+from storage.audit_conditions import ALWAYS, NEVER, AuditColumns, AuditFilter, Condition, one_holds, one_of
 from storage.audit_people import PERSONS, ids_of_patients
 from storage.audit_search import record_position
 from storage.reading import Reader
@@ -26,6 +26,7 @@ from storage.search.query import (
     InPatient,
     LastUpdated,
     Match,
+    Missing,
     Modifier,
     Prefix,
     Reference,
@@ -91,6 +92,9 @@ async def _narrowed(found: AuditFilter, criterion: Criterion, ground: _Ground) -
             return concerning(found, await ground.ids_of((patient,)), ground.columns)
         case Match():
             return await _matching(found, criterion, ground)
+        case Missing(parameter, missing):
+            has = _has(parameter.code, ground.columns)
+            return _with(found, not_(has) if missing else has)
         case _:
             return None
 
@@ -102,6 +106,8 @@ async def _matching(found: AuditFilter, asked: Match, ground: _Ground) -> AuditF
             return _within(found, values, ground)
         case "patient", Modifier.NONE:
             return concerning(found, await ground.ids_of(_patients(values)), ground.columns)
+        case _ if code in _UNUSED:
+            return _with(found, ALWAYS if asked.modifier in {Modifier.NOT, Modifier.NOT_IN} else NEVER)
         case _, Modifier.NOT if code in _TOKENS:
             met = await _met(_TESTS[code, Modifier.NONE], values, ground)
             return _with(found, not_(func.coalesce(met, false())))
@@ -109,6 +115,22 @@ async def _matching(found: AuditFilter, asked: Match, ground: _Ground) -> AuditF
             return _with(found, await _met(_TESTS[key], values, ground))
         case _:
             return None
+
+
+def _has(code: str, columns: AuditColumns) -> Condition:
+    """Return the condition that an AuditEvent has a value of a parameter."""
+    c = rbac_logs.c
+    if code in _UNUSED:
+        return NEVER
+    known: Mapping[str, Condition] = {
+        "address": and_(c.ip_address.is_not(None), c.ip_address != ""),
+        "agent-role": c.actor_role != "",
+        "altid": columns.is_by_person,
+        "entity": or_(*(each.is_not(None) for each in (c.customer_id, c.patients, c.resource_ids, c.request_id))),
+        "patient": or_(c.customer_id.is_not(None), c.patients.is_not(None)),
+        "subtype": columns.subtype.is_not(None),
+    }
+    return known.get(code, ALWAYS)
 
 
 async def _met(test: _Test, values: Iterable[Value], ground: _Ground) -> Condition:
@@ -194,26 +216,26 @@ async def _kind(value: Value, ground: _Ground) -> Condition:
 
 async def _subtype(value: Value, ground: _Ground) -> Condition:
     if not isinstance(value, Token):
-        return false()
+        return NEVER
     columns = ground.columns
     systems: Mapping[str | None, Condition] = {
         None: true(),
         RESTFUL_INTERACTION: columns.kind == REST,
         INTERACTION: columns.kind != REST,
     }
-    named = systems.get(value.system, false())
+    named = systems.get(value.system, NEVER)
     code = columns.subtype.is_not(None) if value.code is None else func.lower(columns.subtype) == value.code.lower()
     return and_(named, code)
 
 
 async def _action(value: Value, ground: _Ground) -> Condition:
     code = _code(value, _ACTION)
-    return false() if code is None else ground.columns.action == code.upper()
+    return NEVER if code is None else ground.columns.action == code.upper()
 
 
 async def _outcome(value: Value, ground: _Ground) -> Condition:
     code = _code(value, _OUTCOME)
-    return false() if code is None else ground.columns.outcome == code
+    return NEVER if code is None else ground.columns.outcome == code
 
 
 def _code(value: Value, system: str) -> str | None:
@@ -222,7 +244,7 @@ def _code(value: Value, system: str) -> str | None:
 
 async def _role(value: Value, _: _Ground) -> Condition:
     if not isinstance(value, Token) or value.system not in {None, ROLE}:
-        return false()
+        return NEVER
     role = rbac_logs.c.actor_role
     return role != "" if value.code is None else func.lower(role) == value.code.lower()
 
@@ -230,13 +252,13 @@ async def _role(value: Value, _: _Ground) -> Condition:
 async def _alternative_id(value: Value, ground: _Ground) -> Condition:
     """Return the condition on the id of a user; it has no system."""
     if not isinstance(value, Token) or value.system or value.code is None:
-        return false()
+        return NEVER
     return and_(ground.columns.is_by_person, rbac_logs.c.actor_id == value.code)
 
 
 async def _agent(value: Value, ground: _Ground) -> Condition:
     if not isinstance(value, Reference) or value.version is not None:
-        return false()
+        return NEVER
     types = PERSONS if value.resource_type is None else (value.resource_type,)
     users = [user for each in types if each in PERSONS for user in await ground.users_of(f"{each}/{value.id}")]
     return and_(ground.columns.is_by_person, one_of(rbac_logs.c.actor_id, users))
@@ -244,7 +266,7 @@ async def _agent(value: Value, ground: _Ground) -> Condition:
 
 async def _agent_identifier(value: Value, ground: _Ground) -> Condition:
     if not isinstance(value, Token) or value.system not in {None, USER, CLIENT}:
-        return false()
+        return NEVER
     user: Condition = ground.columns.is_by_person
     client: Condition = rbac_logs.c.client_id.is_not(None)
     if value.code is not None:
@@ -255,7 +277,7 @@ async def _agent_identifier(value: Value, ground: _Ground) -> Condition:
 
 async def _entity(value: Value, ground: _Ground) -> Condition:
     if not isinstance(value, Reference) or value.version is not None:
-        return false()
+        return NEVER
     columns, ids = ground.columns, rbac_logs.c.resource_ids
     if value.resource_type == "Patient":
         return columns.concerns(await ground.ids_of((value.id,)))
@@ -272,23 +294,25 @@ async def _entity(value: Value, ground: _Ground) -> Condition:
 async def _entity_identifier(value: Value, ground: _Ground) -> Condition:
     """Return the condition on the id of a request, and on the rows of the internal interfaces."""
     if not isinstance(value, Token) or value.code is None:
-        return false()
+        return NEVER
     if not value.system:
         return rbac_logs.c.request_id == value.code
     resource = value.system.removeprefix(ROW)
     if resource == value.system:
-        return false()
+        return NEVER
     return and_(rbac_logs.c.resource == resource, ground.columns.listed(rbac_logs.c.resource_ids, value.code))
 
 
 async def _address(value: Value, ground: _Ground) -> Condition:
-    return ground.columns.starts(rbac_logs.c.ip_address, value.text) if isinstance(value, Text) else false()
+    return ground.columns.starts(rbac_logs.c.ip_address, value.text) if isinstance(value, Text) else NEVER
 
 
 async def _exact_address(value: Value, _: _Ground) -> Condition:
-    return rbac_logs.c.ip_address == value.text if isinstance(value, Text) else false()
+    return rbac_logs.c.ip_address == value.text if isinstance(value, Text) else NEVER
 
 
+_UNUSED: Final = frozenset({"_profile", "_security", "_source", "_tag"})
+"""What an AuditEvent that is made of a record has no values of."""
 _TOKENS: Final = frozenset({"action", "agent-role", "altid", "outcome", "subtype", "type"})
 _TESTS: Final[Mapping[tuple[str, Modifier], _Test]] = {
     ("action", Modifier.NONE): _action,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from fhir_server.fhir.audit_events.includes import included
 from fhir_server.fhir.audit_events.read import AUDIT_EVENT, audit_events, sees_all
 from fhir_server.fhir.service import Service
 from storage.access import Access, Right
@@ -25,10 +26,10 @@ MARK: Final = "record"
 """What tells a place among records from one among what is stored."""
 STORED_ONLY: Final = (
     "What is on record is found by date, _lastUpdated, patient, entity, agent, altid, agent-role, address, action, "
-    "outcome, type, subtype and _id; this search finds stored AuditEvents only."
+    "outcome, type, subtype and _id, without chains and :text; this search finds stored AuditEvents only."
 )
 UNSORTED: Final = "What is on record comes in the order of date, the newest first unless _sort=date asks otherwise."
-NOT_FOLLOWED: Final = "Includes are followed from stored AuditEvents only."
+NOT_FOLLOWED: Final = "_revinclude and :iterate are followed from stored AuditEvents only."
 STRETCHED: Final = (
     f"One page looks at {STRETCH} records at most: where few of them match it has fewer entries than _count, or none, "
     "and the next link goes on. A narrower date finds more at once."
@@ -64,14 +65,19 @@ async def find_audit_events(search: Search, access: Access, service: Service) ->
             return await _with_total(page, search, access, service, asked)
     room = search.count - len(page.matches)
     found = await records.page(access.organization_id, asked, room, after=after, descending=_is_descending(search))
-    page.matches.extend(await audit_events(found.records, access, service))
+    events = await audit_events(found.records, access, service)
+    there = {each.key for each in (*page.includes, *page.matches)}
+    page.includes.extend(
+        each for each in await included(events, search.includes, access, service) if each.key not in there
+    )
+    page.matches.extend(events)
     following = found.next
     cursor = None
     if following is not None:
         cursor = sealer.make(search, access, [[MARK, following.at, following.id, following.trail]], now)
     elif room == 0 and after is None:
         cursor = sealer.make(search, access, [[MARK]], now) if await _is_any(records, asked, access) else None
-    told = _told(search, fewer=following is not None and len(found.records) < room)
+    told = _told(search, is_any=bool(events), fewer=following is not None and len(found.records) < room)
     page = replace(page, next_cursor=cursor, warnings=(*page.warnings, *told))
     if search.cursor is None and cursor is None and search.total is not Total.NONE:
         return replace(page, total=len(page.matches))
@@ -94,11 +100,11 @@ def _is_descending(search: Search) -> bool:
     return first is None or first.parameter.code not in _DATES or first.descending
 
 
-def _told(search: Search, *, fewer: bool) -> list[str]:
+def _told(search: Search, *, is_any: bool, fewer: bool) -> list[str]:
     """Return what a page does not do for what is on record."""
     sorts_otherwise = any(key.parameter.code not in _DATES for key in search.sort)
-    follows = any(not include.reverse for include in search.includes)
-    said = ((UNSORTED, sorts_otherwise), (NOT_FOLLOWED, follows), (STRETCHED, fewer))
+    follows = any(include.reverse or include.iterate for include in search.includes)
+    said = ((UNSORTED, sorts_otherwise and is_any), (NOT_FOLLOWED, follows and is_any), (STRETCHED, fewer))
     return [text for text, is_so in said if is_so]
 
 

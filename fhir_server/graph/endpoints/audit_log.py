@@ -18,12 +18,11 @@ from fhir_server.graph.route import GraphRoute
 from fhir_server.graph.rules import Owner, guarded
 from fhir_server.graph.windows import PageWindow
 from mappers.audit_event import RecordedAccess
-from storage.audit_conditions import AuditFilter
+from storage.audit_conditions import AuditFilter, having
 from storage.audit_people import ids_of_patients
 from storage.audit_search import AuditReader, record_id
 from storage.disclosures import Disclosures, microseconds
 from storage.repositories.table import Window
-from storage.tables.audit import rbac_logs
 
 router = APIRouter(tags=["Audit"], route_class=GraphRoute)
 ACall = Annotated[Call, Depends(call_of)]
@@ -51,11 +50,10 @@ async def list_audit_log(
 ) -> Response:
     """List who accessed what, newest first. At most the newest 200,000 records of the period are looked at."""
     database, organization = call.service.database, call.caller.organization_id
-    named = {"actor_id": actorId, "resource": resource, "action": action, "outcome": outcome, "request_id": requestId}
     asked = AuditFilter(
         *_period(fromDate, toDate),
         people=None if customerId is None else await ids_of_patients(database, organization, [customerId]),
-        conditions=tuple(rbac_logs.c[name] == value for name, value in named.items() if value is not None),
+        conditions=having(actor_id=actorId, resource=resource, action=action, outcome=outcome, request_id=requestId),
     )
     reader = AuditReader(database, call.service.settings.database_url)
     confined = await reader.horizon(organization, asked, LOOKED_AT)
