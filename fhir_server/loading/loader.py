@@ -44,9 +44,9 @@ from storage.tables.columns import SHARED
 from storage.transaction import Change, UnitOfWork
 
 BATCH: Final = 500
+"""Resources or rows of a unit of work, a transaction Bundle aside, which is one whatever its size."""
 WHOLE_FILE: Final = JsonLimits(nodes=10_000_000)
 """What a file of an operator may hold: one person's export with 700,000 readings."""
-"""Resources or rows of a unit of work, a transaction Bundle aside, which is one whatever its size."""
 AT_ONCE: Final = 3
 """Files that are loaded at a time on PostgreSQL: while it writes for one, the next is parsed."""
 API: Final = "load"
