@@ -160,7 +160,7 @@ def _text(dialect: str, column: Column[Any] | None, lacking: Columns) -> Any:
     if column.type.python_type is str:
         return cast(column, Text)  # a foreign writer may make it a varchar: what is prepared stays valid
     if dialect == "sqlite":
-        return func.substr(column, 1, 10)
+        return func.substr(cast(column, Text), 1, 10)
     day = column if isinstance(column.type, Date) else func.timezone(literal_column("'UTC'"), column)
     return func.to_char(day, literal_column("'YYYY-MM-DD'"))
 

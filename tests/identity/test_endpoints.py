@@ -93,6 +93,15 @@ def test_identity_two_records_are_merged_by_hand_and_a_pair_rejected(graph: Grap
     assert (rejected["status"], rejected["reason"]) == ("rejected", "twins")
     by_hand = {"survivor": record(JANE), "merged": record(JOHN), "reason": "Shown their passport"}
     assert data(staff.post("/identity/merges", json=by_hand), 201)["matchId"] == pair["id"]
+    for person in (JANE, JOHN):
+        asked = {"externalSystem": "stripe", "externalId": f"cus_{person.customer}"}
+        found = data(staff.get("/identity-mappings/resolve", params=asked))
+        assert (found["customerId"], found["survivor"]) == (person.customer, record(JANE))
+    export = graph.client("ORG_ADMIN", checked=False).get(f"/profiles/{JOHN.customer}/export")
+    assert export.status_code == 200
+    assert all(f'"lab_{each.customer}"' in export.text for each in (JANE, JOHN))
+    labs = data(staff.get("/labs", params={"customerId": JANE.customer}))
+    assert [each["id"] for each in labs] == [JANE.row("lab")]
 
 
 @pytest.mark.parametrize(
