@@ -151,13 +151,16 @@ async def _keep_prescription(
 
 
 async def _keep_treatment(unit: UnitOfWork, treatment: Subscription, kept: PatientPrescription) -> None:
-    """Start an approved treatment when its first order is on the way; an earlier shipment that is told later counts."""
+    """Start an approved treatment when its first order is on the way; an earlier shipment that is told later counts.
+
+    What has started stays so, even if it is told later that the order had been cancelled before: nothing leads back.
+    """
     others = [each for each in treatment.patient_prescriptions if each.id != kept.id]
     before, now = _start(treatment.patient_prescriptions), _start((*others, kept))
     treatments = SubscriptionRepository(unit)
     if now is not None and treatment.status == SubscriptionStatus.APPROVED:
         await treatments.update(treatment.id, {"status": SubscriptionStatus.ACTIVE, "started_at": now})
-    elif now != before and before is not None and treatment.started_at == before:
+    elif now not in {None, before} and before is not None and treatment.started_at == before:
         await treatments.update(treatment.id, {"started_at": now})
 
 
