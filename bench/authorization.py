@@ -83,6 +83,8 @@ class Running:
         measured = ask_it()
         after = cpu_seconds(self.pid), cpu_seconds(self.database_pid)
         answers = measured.rate * seconds
+        if not answers:
+            raise BenchFailed(f"Nothing was answered in {seconds} s: measure for longer.")
         return Costed(measured, *((end - start) / answers * 1000 for start, end in zip(before, after, strict=True)))
 
 

@@ -15,7 +15,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -51,9 +51,10 @@ BIOMARKERS: Final = 30
 """Of a laboratory result that is created."""
 DAYS: Final = 4
 """Over which the readings of a customer are spread."""
-BATCH: Final = 500
-"""Readings of one request, all of one customer."""
-BATCHES_A_SECOND: Final = 40
+SENDERS: Final = 4
+BATCH: Final = 250
+"""Readings of one request, all of one customer: most of a day of a sensor."""
+BATCHES_A_SECOND: Final = 60
 CREATIONS_A_SECOND: Final = 600
 """More than will be asked for: each is sent once."""
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)
@@ -165,7 +166,8 @@ class Population:
         return [json.dumps(self._new_lab(next(self._numbers))) for _ in range(number)]
 
     def _new_lab(self, number: int) -> dict[str, Any]:
-        customer = f"c{ASKED + number % max(1, self.profiles - ASKED)}"
+        others = self.profiles - min(ASKED, self.profiles)  # whoever is read grows no longer
+        customer = f"c{self.profiles - 1 - number % max(1, others)}"
         return {
             "customerId": customer, "uploadId": f"upload_{number}", "labDate": "2026-03-15",
             "provider": "Quest Diagnostics", "status": "pending", "biomarkers": biomarkers(number),
@@ -243,19 +245,17 @@ def measure_scenarios(population: Population, running: Running, seconds: int, ro
         lines.append(line(scenario.title, scenario.connections, found, bare, GRAPH_MILLISECONDS[scenario.name]))
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {population.bearers[0]}"}
 
-    def post(path: str, bodies: Callable[[int], Sequence[str]], a_second: int, seconds: int) -> Costed:
-        made = bodies(a_second * seconds)
-        posting = partial(post_each, origin, path, made, seconds, folder, headers=headers, connections=CREATORS)
+    def post(path: str, made: Sequence[str], connections: int) -> Costed:
+        posting = partial(post_each, origin, path, made, seconds, folder, headers=headers, connections=connections)
         return running.costed(seconds, posting)
 
-    post("/graph/labs", population.lab_bodies, CREATIONS_A_SECOND, 1)
-    found = [post("/graph/labs", population.lab_bodies, CREATIONS_A_SECOND, seconds) for _ in range(rounds)]
+    labs = CREATIONS_A_SECOND * seconds
+    found = [post("/graph/labs", population.lab_bodies(labs), CREATORS) for _ in range(rounds + 1)][1:]
     title = f"lab of {BIOMARKERS} biomarkers created"
     lines.append(line(title, CREATORS, found, bare, GRAPH_MILLISECONDS["lab-create"]))
-    path = "/graph/wearables/readings"
-    post(path, population.ingestions, BATCHES_A_SECOND, 1)
-    found = [post(path, population.ingestions, BATCHES_A_SECOND, seconds) for _ in range(rounds)]
-    lines.append(line(f"{BATCH} readings ingested", CREATORS, found, bare, None))
+    path, batches = "/graph/wearables/readings", BATCHES_A_SECOND * seconds
+    found = [post(path, population.ingestions(batches), SENDERS) for _ in range(rounds + 1)][1:]
+    lines.append(line(f"{BATCH} readings ingested", SENDERS, found, bare, None))
     readings = median(found, "rate") * BATCH
     return [*lines, "", f"Readings a second: {readings:,.0f} (goal: {at_least(readings, GRAPH_READINGS)})."]
 

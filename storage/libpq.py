@@ -97,6 +97,13 @@ def _text(value: str) -> bytes:
 
 def array(values: Sequence[Any]) -> bytes:
     """Return an array literal of integers, truth values, text or bytes (postgresql.org arrays.html#ARRAYS-IO)."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return ("{" + ",".join(map(str, values)) + "}").encode()
+    if kinds == {str}:
+        text = '","'.join(values)
+        if "\\" not in text and text.count('"') == 2 * (len(values) - 1):  # nothing within them has to be escaped
+            return _text('{"' + text + '"}')
     return _text("{" + ",".join(map(_element, values)) + "}")
 
 

@@ -22,6 +22,7 @@ from storage.projection.project import Projected, project_rows
 from storage.projection.rerender import note_shown
 from storage.projection.sources import owners_of
 from storage.projection.telemetry import note_due, take_setting
+from storage.rows import among_keys
 from storage.tables.fhir import outbox, projection_failures
 from storage.transaction import UnitOfWork
 from storage.versions import write_versions
@@ -97,7 +98,9 @@ async def note_failures(unit: UnitOfWork, table: str, keys: Sequence[str], proje
     cured = [key for key in keys if key not in projected.failures]
     await unit.connection.execute(
         delete(projection_failures).where(
-            columns.organization_id == unit.organization_id, columns.table_name == table, columns.key.in_(cured)
+            columns.organization_id == unit.organization_id,
+            columns.table_name == table,
+            among_keys(unit.connection, columns.key, cured),
         )
     )
     if not projected.failures:

@@ -264,7 +264,8 @@ def _place(shown: Shown, taken: Mapping[ResourceKey, Stored]) -> tuple[ResourceK
     """Return the id of a resource and what its version supersedes; None when others have both ids it may get."""
     if shown.stored is not None:
         return shown.stored.key, shown.stored
-    for key in (_own_key(shown), _other_key(shown)):
+    for key_of in (_own_key, _other_key):
+        key = key_of(shown)
         stored = taken.get(key)
         if stored is None or stored.deleted:  # deleted: most likely the row is back
             return key, stored

@@ -64,3 +64,7 @@ def test_text_that_libpq_would_cut_off_is_refused(value: Any) -> None:
 def test_arrays_hold_nothing_beside_what_was_given() -> None:
     assert array(['a,b}"\\', None, 1, b"\x01", True]) == b'{"a,b}\\"\\\\",NULL,1,"\\\\x01",True}'
     assert array([]) == b"{}"
+    assert array([1, -2]) == b"{1,-2}"
+    assert array(["a", "", "{,}"]) == b'{"a","","{,}"}'
+    assert array(['"', "b"]) == b'{"\\"","b"}'
+    assert array(["\\"]) == b'{"\\\\"}'
