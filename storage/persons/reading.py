@@ -121,12 +121,20 @@ async def persons_in(
     rows = dict(zip(asked, await driver.fetch_together(list(asked.values())), strict=True))
     told: dict[Record, list[Told]] = {}
     for table, key, *identifier in rows.pop(_TOLD, ()):
-        told.setdefault((table, key), []).append(Told(*identifier))
+        kind, system, value = map(_text_only, identifier)
+        if kind and value:
+            told.setdefault((table, key), []).append(Told(kind, system, value))
     return {
-        (table, key): _person((table, key), dict(zip(_FACTS, facts, strict=True)), told.get((table, key), ()))
+        (table, key): _person(
+            (table, key), dict(zip(_FACTS, map(_text_only, facts), strict=True)), told.get((table, key), ())
+        )
         for table, found in rows.items()
         for key, *facts in found
     }
+
+
+def _text_only(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 async def keys_after(driver: Driver, organization_id: str, table: str, after: str) -> list[str]:
@@ -157,10 +165,10 @@ def _rows(dialect: str, table: str, lacking: Columns) -> Prepared | None:
 def _text(dialect: str, column: Column[Any] | None, lacking: Columns) -> Any:
     if column is None or (column.table.name, column.name) in lacking:
         return null()
+    if dialect == "sqlite":
+        return column  # whatever another program left there; it is no text where it is none
     if column.type.python_type is str:
         return cast(column, Text)  # a foreign writer may make it a varchar: what is prepared stays valid
-    if dialect == "sqlite":
-        return func.substr(cast(column, Text), 1, 10)
     day = column if isinstance(column.type, Date) else func.timezone(literal_column("'UTC'"), column)
     return func.to_char(day, literal_column("'YYYY-MM-DD'"))
 

@@ -136,3 +136,17 @@ async def test_identity_what_is_no_birth_date_is_not_known(world: World, wrong: 
     world.customer("a", **ADA)
     world.customer("b", **{**ADA, "date_of_birth": wrong})
     assert await world.pairs() == {("a", "b"): "possible"}
+
+
+@pytest.mark.parametrize("column", ["last_name", "date_of_birth", "phone_number", "biological_sex"])
+@pytest.mark.parametrize("wrong", ["X'ff00'", "X'616461'", "12", "1.5"])
+async def test_identity_a_row_that_cannot_be_read_keeps_nobody_else_from_being_compared(
+    world: World, column: str, wrong: str
+):
+    if world.url.startswith("postgresql"):
+        pytest.skip("PostgreSQL takes texts only")
+    world.customer("w", **ADA)
+    world.sql(f"UPDATE customer_profiles SET {column} = {wrong}")
+    world.customer("a", **ADA)
+    world.customer("b", **ADA)
+    assert ("a", "b") in await world.pairs()
