@@ -11,6 +11,7 @@ from pathlib import Path
 from capability.markdown import capability_markdown
 from capability.roles import roles_markdown
 from fhir_server.cli.reference import cli_markdown
+from fhir_server.graph.reference import graph_markdown
 from fhir_server.settings import settings_markdown
 from mappers.documentation import mapped_types, mapping_page
 from mappers.registry import mappers_of_type
@@ -25,6 +26,7 @@ def pages() -> Mapping[str, str]:
         "cli.md": cli_markdown(),
         "capability.md": capability_markdown(),
         "roles.md": roles_markdown(),
+        "graph-api.md": graph_markdown(),
         "mapping.md": mapping_index(),
         **{f"mapping/{resource_type}.md": mapping_page(resource_type) for resource_type in mapped_types()},
     }
