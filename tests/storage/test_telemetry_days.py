@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from itertools import count
 from zoneinfo import ZoneInfo
 
@@ -60,9 +61,7 @@ class Clinic:
     def together(self, batches: Sequence[Sequence[Measured]]) -> None:
         async def all_of_them() -> None:
             transact = self.database.transact
-            await asyncio.gather(
-                *(transact(ORGANIZATION, CHANGE, lambda unit, each=each: ingest(unit, each)) for each in batches)
-            )
+            await asyncio.gather(*(transact(ORGANIZATION, CHANGE, partial(ingest, readings=each)) for each in batches))
 
         self.runner.run(all_of_them())
 
@@ -216,7 +215,7 @@ def test_a_day_that_others_spoke_of_changes_with_readings_in_volume_only(clinic:
     assert clinic.rows(customer)[1][0].count == 288
     clinic.ingest([measured(customer, value=Decimal(7))])
     (day,) = clinic.rows(customer)[1]
-    assert (day.count, day.avg_value, day.metadata["by"]) == (1, 7, "the provider")
+    assert (day.count, day.avg_value, day.metadata["by"]) == (1, Decimal(7), "the provider")
 
 
 def test_late_data_of_a_closed_day_correct_it(clinic: Clinic) -> None:

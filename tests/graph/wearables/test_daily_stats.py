@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import NullPool, create_engine, make_url, update
+from sqlalchemy import NullPool, create_engine, make_url, text, update
 
 from storage.tables.patient_graph import patient_wearable_daily_stats
 from tests.graph.kit import JANE, JOHN, GraphSite
@@ -28,13 +28,13 @@ def other(graph_site: GraphSite) -> Iterator[GraphSite]:
         yield GraphSite(site)
 
 
-def ask(client: httpx.Client, **more: object) -> httpx.Response:
+def ask(client: httpx.Client, **more: Any) -> httpx.Response:
     answer = client.get("/wearables/daily-stats", params={**ASKED, **more})
     assert answer.status_code == 200, answer.text
     return answer
 
 
-def kept(client: httpx.Client, **more: object) -> httpx.Response:
+def kept(client: httpx.Client, **more: Any) -> httpx.Response:
     """Ask until a kept page is given: a worker that just began does not listen at once."""
     until = time.monotonic() + SOON
     while time.monotonic() < until:
@@ -129,3 +129,21 @@ def test_every_worker_forgets_a_page_when_another_program_writes_the_day(graph: 
         connection.execute(update(patient_wearable_daily_stats).where(*own).values(count=287))
     for client in (staff, there):
         eventually(client, lambda found: day(found, "2026-03-01")["count"] == 287)
+
+
+def test_a_worker_whose_connection_was_lost_gives_nothing_old(graph: Graph, other: GraphSite) -> None:
+    there = other.client("STAFF")
+    kept(there)
+    url = make_url(other.site.settings.database_url)
+    if url.get_backend_name() == "sqlite":
+        return  # a file is not lost
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    listening = (
+        "datname = current_database() AND pid <> pg_backend_pid() AND query IN ('SELECT 1', 'LISTEN \"fhir_outbox\"')"
+    )
+    with engine.connect() as connection:
+        ended = connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {listening}"))
+        assert ended.all()
+    graph("STAFF").post("/wearables/readings", json=[reading(66, "2026-03-22T14:30:00Z")]).raise_for_status()
+    eventually(there, lambda found: day(found, "2026-03-22").get("avgValue") == 66)
+    assert day(kept(there).json()["data"], "2026-03-22")["avgValue"] == 66  # it listens again
