@@ -18,8 +18,8 @@ def graph_markdown() -> str:
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield "# Endpoints of the patient graph API"
     yield ""
-    yield "What each takes and answers; [the patient graph API](graph.md) says what they have in common, and why they are"
-    yield "as they are. `/graph/openapi.json` says the same for programs, without a token, with the schemas of all bodies."
+    yield "What each takes and answers; [the patient graph API](graph.md) says what they have in common. The same is at"
+    yield "`/graph/openapi.json` for programs, without a token, with the schemas of all bodies."
     yield ""
     yield "| endpoint | requires | what |"
     yield "| --- | --- | --- |"
