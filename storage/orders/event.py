@@ -27,6 +27,8 @@ STATES: Final[Mapping[str, Status | None]] = {
 """Types of events and the state that each brings an order to; of one instant, the earlier line came first."""
 RANKS: Final = {name: rank for rank, name in enumerate(STATES)}
 
+BOM: Final = b"\xef\xbb\xbf"
+"""Some senders begin a body with it; it is signed with the rest."""
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -84,6 +86,6 @@ class OrderEvent:
 
 def order_event(event: WebhookEvent) -> OrderEvent:
     """Return what a stored event of an order says; its body was checked when it came in."""
-    data = _decode(event.body)["data"]
+    data = _decode(event.body.removeprefix(BOM))["data"]
     values = {column: read(data[member]) for member, (column, read) in MEMBERS.items() if data.get(member) is not None}
     return OrderEvent(event.event_id, event.type, event.occurred_at, data["orderId"], data["treatmentId"], values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ from fhir_server.graph.errors import Conflict, GraphError
 from fhir_server.graph.service import GraphService
 from fhir_server.graph.webhooks.payload import Said, read_payload
 from fhir_server.graph.webhooks.signature import Delivery, NotSigned, delivery_of, signer_of
-from fhir_server.oauth.sealed import Sealer
+from fhir_server.oauth.sealed import SealBroken, Sealer
 from fhir_server.settings import Settings
 from storage.orders.applying import RIMO, Applied, apply_event
 from storage.orders.event import order_event
@@ -98,8 +98,7 @@ async def _believed(call: Call, headers: Mapping[str, str], body: bytes) -> Deli
     try:
         delivery = delivery_of(headers, now)
         secrets = {each.id: each for each in await _secrets(service, now)}
-        opened = [(each.id, sealer_of(service.settings).open(each.id, each.secret)) for each in secrets.values()]
-        signer = secrets[signer_of(opened, delivery, body)]
+        signer = secrets[signer_of(_opened(service.settings, secrets.values()), delivery, body)]
     except NotSigned as refused:
         _log.warning("webhook_refused", reason=str(refused), provider=RIMO, request_id=call.origin.request_id)
         raise NotBelieved from None
@@ -120,6 +119,16 @@ async def _believed(call: Call, headers: Mapping[str, str], body: bytes) -> Deli
 async def _secrets(service: GraphService, now: float) -> list[WebhookSecret]:
     async with service.database.platform_read() as connection:
         return await WebhookSecretRepository(connection).usable(RIMO, datetime.fromtimestamp(now, UTC))
+
+
+def _opened(settings: Settings, secrets: Iterable[WebhookSecret]) -> Iterator[tuple[str, bytes]]:
+    """Yield the secrets that can be opened, by their ids; one that cannot keeps nobody else's events out."""
+    sealer = sealer_of(settings)
+    for each in secrets:
+        try:
+            yield each.id, sealer.open(each.id, each.secret)
+        except SealBroken as broken:
+            _log.error("webhook_secret_unreadable", reason=str(broken), organization=each.organization_id)
 
 
 async def _taken(call: Call, unit: UnitOfWork, event: WebhookEvent, said: Said) -> Answer:

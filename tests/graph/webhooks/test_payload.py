@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -60,3 +61,19 @@ def test_amounts_are_numbers_or_words_and_keep_their_digits(pharmacy: Pharmacy, 
     shown = staff.get(f"/prescriptions/{key}")
     assert '"quantity":2.50' in shown.text
     assert (shown.json()["data"]["refills"], shown.json()["data"]["treatmentId"]) == ("as needed", treatment)
+
+
+def test_a_byte_order_mark_is_signed_and_looked_past(pharmacy: Pharmacy, treat: Any) -> None:
+    treat("rimo_bom")
+    body = "\ufeff" + json.dumps(event("created", "10:00", "order_bom", "rimo_bom"))
+    assert pharmacy.post(body.encode(), pharmacy.headers("bom-1", body)).json()["data"]["status"] == "applied"
+
+
+def test_numbers_of_any_size_are_kept(pharmacy: Pharmacy, staff: Any, treat: Any) -> None:
+    treat("rimo_large")
+    large = 10**40
+    what = event("created", "10:00", "order_large", "rimo_large", quantity=large, refills=0)
+    told = pharmacy.tell("large-1", what)
+    assert told.status_code == 200, told.text
+    shown = staff.get(f"/prescriptions/{told.json()['data']['prescriptionId']}")
+    assert f'"quantity":{large}' in shown.text or '"quantity":1E+40' in shown.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
+from fhir_server.cli.installation import open_installation
 from fhir_server.graph.webhooks.signature import (
     NotSigned,
     delivery_of,
@@ -22,6 +24,7 @@ from fhir_server.graph.webhooks.signature import (
     signature_of,
     signer_of,
 )
+from storage.repositories.webhook_secrets import WebhookSecret, WebhookSecretRepository
 from tests.conftest import OTHER_ORGANIZATION
 from tests.graph.kit import JANE, GraphSite, running_graph
 from tests.graph.webhooks.pharmacy import Pharmacy, event, rotated, secret_for
@@ -172,6 +175,20 @@ def test_an_event_is_the_organizations_whose_secret_signed_it(graph_site: GraphS
     assert told.json()["data"]["status"] == "waiting"
     assert graph_site.audit_of(told)["organization_id"] == OTHER_ORGANIZATION
     assert pharmacy.tell("whose-1", what).json()["data"]["status"] == "applied"
+
+
+def test_a_secret_that_cannot_be_opened_keeps_nobody_elses_events_out(
+    graph_site: GraphSite, pharmacy: Pharmacy
+) -> None:
+    settings = graph_site.site.settings
+
+    async def spoil() -> None:
+        async with open_installation(settings) as installation, installation.database.platform() as connection:
+            broken = WebhookSecret("broken", OTHER_ORGANIZATION, "rimo", "v1:0:0:0")
+            await WebhookSecretRepository(connection).insert(broken)
+
+    asyncio.run(spoil())
+    assert pharmacy.tell("spoilt-1", {"type": "pharmacist.greeted"}).status_code == 202
 
 
 def test_an_address_sends_twenty_events_a_minute_and_no_more(fresh_database_url: str) -> None:
