@@ -15,6 +15,8 @@ from bench.processes import BenchFailed, run
 
 CONNECTIONS: Final = 16
 """As many as when the 9,500 reads a second of `goals.BARE_READS` were measured."""
+PATIENCE: Final = 20
+"""Seconds after which an answer is an error; until then it is slow, which the percentiles tell."""
 MARK: Final = "RESULT "
 SCRIPT: Final = """
 local paths = {%(paths)s}
@@ -119,7 +121,8 @@ def _pairs(headers: Mapping[str, str]) -> str:
 
 
 def _measured(script: Path, origin: str, asked: str, seconds: int, connections: int, *arguments: Path) -> Measured:
-    command: list[str | Path] = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, origin]
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={PATIENCE}s"]
+    command: list[str | Path] = ["wrk", *options, "-s", script, origin]
     command += ["--", *arguments] if arguments else []
     lines = [line for line in run(command, os.environ, script.parent).splitlines() if line.startswith(MARK)]
     if not lines:

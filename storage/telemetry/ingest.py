@@ -26,6 +26,8 @@ from storage.tables.patient_graph import patient_wearable_readings
 from storage.telemetry.aggregate import NAMESPACE, READINGS, aggregate, day_of_reading, lock_customers
 from storage.transaction import UnitOfWork
 
+TURN: Final = 1000
+"""Readings that are looked at before others have their turn."""
 STEP: Final = 100
 """Rows that are projected before others have their turn."""
 FACTS: Final = ("value", "unit", "recorded_at", "device_id", "device_type")
@@ -90,11 +92,16 @@ async def ingest(unit: UnitOfWork, readings: Sequence[Measured]) -> Ingested:
     zones = await lock_customers(unit, customers)
     if len(zones) < len(customers):
         raise UnknownCustomers(frozenset(customers - zones.keys()))
-    ids = [reading_id(unit.organization_id, reading) for reading in readings]
+    ids: list[str] = []
+    for start in range(0, len(readings), TURN):
+        ids += [reading_id(unit.organization_id, reading) for reading in readings[start : start + TURN]]
+        await asyncio.sleep(0)
     present: dict[str, WearableReading] = await load_rows(unit.connection, READINGS, unit.organization_id, ids)
     done = Ingested()
     rows: dict[str, WearableReading] = {}
-    for key, reading in zip(ids, readings, strict=True):
+    for number, (key, reading) in enumerate(zip(ids, readings, strict=True)):
+        if number % TURN == 0:
+            await asyncio.sleep(0)
         before = rows.get(key) or present.get(key)
         after = _row(unit.organization_id, key, reading, before)
         if before is None:

@@ -6,7 +6,18 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from fhir_server.graph.models.common import Instant, Key, Sent, Shown, Text
 from storage.tables.enums import WearableDataType
@@ -113,16 +124,35 @@ class NewReading(Sent):
 
 
 class NewReadings(Sent):
-    """Readings of one or several customers; all are taken, or none. A bare list of readings is taken, too."""
+    """Readings of one or several customers; all are taken, or none. A bare list of readings is taken, too.
+
+    The readings themselves are not checked yet: `checked` does that, some at a time.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"readings": [SENT]}]})
 
-    readings: list[NewReading] = Field(min_length=1, max_length=MOST_READINGS)
+    readings: list[SkipValidation[NewReading]] = Field(min_length=1, max_length=MOST_READINGS)
 
     @model_validator(mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return {"readings": value} if isinstance(value, list) else value
+
+
+_CHECK: Final = TypeAdapter(list[NewReading])
+
+
+def checked(sent: NewReadings, start: int, end: int) -> list[NewReading]:
+    """Return some of the readings; raises RequestValidationError, which names the places of all that do not fit."""
+    try:
+        return _CHECK.validate_python(sent.readings[start:end])
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([each | {"loc": _place(start, each["loc"])} for each in found]) from None
+
+
+def _place(start: int, place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    return ("body", "readings", start + int(place[0]), *place[1:])
 
 
 class Ingestion(Shown):
