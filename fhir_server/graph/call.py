@@ -77,7 +77,7 @@ class Call:
 
     def touched(self, customers: Iterable[str] = (), ids: Iterable[str] = (), count: int | None = None) -> None:
         """Note whose rows were read or written, and which."""
-        self.customers += [each for each in customers if each not in self.customers]
+        self.customers += [each for each in dict.fromkeys(customers) if each not in self.customers]
         self.ids += ids
         self.count = count if count is not None else self.count
 
