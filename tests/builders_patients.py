@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mappers.care_rows import CareClinician, Enrollment, Patient, PatientCondition, PatientConsent
+from mappers.lookups import PersonLink
 from tests.builders_values import CUSTOMERS, ORGANIZATION, days, ids, instants, json_objects, json_values, maybe, texts
 
 CARE_PATIENTS = ("cq2d48m0xrgby7vzssc13xrsj", "pat_7", "9f1c8f0e-4a5b-5d0e-9df1-0a6f3f1f7a10")
@@ -119,9 +120,14 @@ class AnyClinician(dict[tuple[str, str, str], Any]):
         return dict.get(self, key, default)
 
 
-class SomeLinks(dict[tuple[str, str], tuple[tuple[str, str], ...]]):
-    """Patients whose key has an even number of characters are customers, too."""
+class SomeLinks(dict[tuple[str, str], tuple[PersonLink, ...]]):
+    """Patients whose key has an even number of characters are customers, too, and were merged with others."""
 
     def get(self, key: tuple[str, str], default: Any = None) -> Any:
-        same_person = (("customer_profiles", CUSTOMERS[0]), ("customer_profiles", CUSTOMERS[1]))
+        same_person = (
+            PersonLink("seealso", "customer_profiles", CUSTOMERS[0]),
+            PersonLink("seealso", "customer_profiles", CUSTOMERS[1]),
+            PersonLink("replaces", "patients", "merged"),
+            PersonLink("replaced-by", "patients", "survivor"),
+        )
         return same_person if key[0] == "patients" and len(key[1]) % 2 == 0 else default
