@@ -16,14 +16,16 @@ import typer
 
 from fhir_server.cli.clients import list_clients
 from fhir_server.cli.demo_apps import Credentials, add_apps
+from fhir_server.cli.demo_webhooks import take_webhooks
 from fhir_server.cli.initialise import initialise
 from fhir_server.cli.installation import Installation, open_installation
 from fhir_server.cli.issuing import Wanted, issue_token
 from fhir_server.cli.loading import POOL_SIZE, load_files
 from fhir_server.cli.output import CommandFailed
 from fhir_server.cli.users import NewUser, add_user, list_users
-from fhir_server.demo.cast import CLIENTS, PASSWORD, SAMPLE_PATIENT, USERS
+from fhir_server.demo.cast import CLIENTS, CUSTOMER, PASSWORD, SAMPLE_PATIENT, TREATMENT, USERS
 from fhir_server.demo.pages import DEMO_APP
+from fhir_server.graph.application import GRAPH_PATH
 from fhir_server.settings import PREFIX, Settings, load_settings
 from storage.addresses import without_password
 
@@ -35,20 +37,31 @@ SAMPLES: Final = ("patient_graph.json", "visit.json", "us_core.json", "care_plat
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """What to tell the person who started it; `key_file` holds the private key of the backend client `demo-backend`."""
+    """What to tell the person who started it; `key_file` holds the private key of the backend client `demo-backend`.
+
+    `token` is the service's, `customer_token` the sample patient's own; the pharmacy signs with `webhook_secret`.
+    """
 
     address: str
     base: str
     database: str
     token: str
+    customer_token: str
+    webhook_secret: str
     portal_secret: str
     key_file: str
+
+    @property
+    def graph(self) -> str:
+        """The address of the patient graph API."""
+        return self.address + GRAPH_PATH
 
     @property
     def facts(self) -> dict[str, Any]:
         """What `--json` prints."""
         return {
             "fhir_base": self.base,
+            "graph_base": self.graph,
             "metadata": f"{self.base}/metadata",
             "database": self.database,
             "sample_app": self.address + DEMO_APP,
@@ -58,7 +71,9 @@ class Demonstration:
             "clients": [client.id for client in CLIENTS],
             "client_secrets": {"demo-portal": self.portal_secret},
             "client_keys": {"demo-backend": self.key_file},
+            "webhook_secrets": {"rimo": self.webhook_secret},
             "access_token": self.token,
+            "customer_access_token": self.customer_token,
             "expires_in": TOKEN_SECONDS,
         }
 
@@ -100,14 +115,18 @@ async def furnish(settings: Settings) -> Demonstration:
         await _load_samples(installation)
         await _add_people(installation)
         await add_apps(installation)
-        wanted = Wanted("system/*.cruds", client="demo-service", lifetime=TOKEN_SECONDS)
-        token = (await issue_token(installation, wanted))["access_token"]
+        service = Wanted("system/*.cruds", client="demo-service", lifetime=TOKEN_SECONDS)
+        customer = Wanted("patient/*.cruds", user=CUSTOMER, lifetime=TOKEN_SECONDS)
+        tokens = [(await issue_token(installation, wanted))["access_token"] for wanted in (service, customer)]
+        webhook_secret = await take_webhooks(installation)
     kept = Credentials.of(settings)
     return Demonstration(
         address=settings.base_url,
         base=settings.fhir_base,
         database=without_password(settings.database_url),
-        token=token,
+        token=tokens[0],
+        customer_token=tokens[1],
+        webhook_secret=webhook_secret,
         portal_secret=kept.secret("demo-portal"),
         key_file=str(kept.key_file("demo-backend")),
     )
@@ -154,15 +173,42 @@ def tell(made: Demonstration) -> None:
 
 
 def _tell_of_tokens(made: Demonstration) -> None:
-    own = f"FHIR_SERVER_BASE_URL={made.address} "
-    command = f"{own if made.address != Settings.model_fields['base_url'].default else ''}{_program()} token"
+    command = f"{_own(made)}{_program()} token"
     record = f"{made.base}/Observation?patient={SAMPLE_PATIENT}&category=laboratory&_sort=-date"
     typer.echo(f"\nA token for an hour; another one: {command} --scope 'system/*.cruds' --client demo-service\n")
     typer.echo(f"  export TOKEN={made.token}\n")
     for address in (f"{made.base}/Patient?name=doe", record):
-        typer.echo(f'  curl -H "Authorization: Bearer $TOKEN" "{address}"')
+        typer.echo(_asked("TOKEN", address))
+    _tell_of_graph(made)
     typer.echo("\nThe care platform and the health hub are organizations of their own; tokens for them:\n")
     for client in ("demo-care", "demo-hub"):
         typer.echo(f"  {command} --scope 'system/*.cruds' --client {client}")
     typer.echo("\nAs a backend service gets it, with its key from the running server (SMART Backend Services):\n")
     typer.echo(f"  {command} --scope 'system/*.rs' --client demo-backend --key {made.key_file}")
+
+
+def _tell_of_graph(made: Demonstration) -> None:
+    """Say how the same record is used at /graph: by the service, by the customer, and by the pharmacy."""
+    own = f"customerId={SAMPLE_PATIENT}"
+    typer.echo("\nThe same record by the patient graph API, for the service, and for Jane, who sees her own alone:\n")
+    typer.echo(f"  export JANE_TOKEN={made.customer_token}\n")
+    typer.echo(_asked("TOKEN", f"{made.graph}/labs?{own}&limit=1"))
+    typer.echo(_asked("JANE_TOKEN", f"{made.graph}/wearables/daily-stats?{own}&limit=3"))
+    typer.echo("\nThe pharmacy ships an order of Jane's: a prescription there, and a MedicationRequest in FHIR:\n")
+    typer.echo(f"  export WEBHOOK_SECRET={made.webhook_secret}")
+    typer.echo(
+        f"  {_own(made)}{_program()} webhook send order.shipped --treatment {TREATMENT} --order my-order"
+        " --medication Levothyroxine --dosage 112mcg"
+    )
+    typer.echo(_asked("JANE_TOKEN", f"{made.graph}/prescriptions?{own}"))
+    typer.echo(_asked("TOKEN", f"{made.base}/MedicationRequest?patient={SAMPLE_PATIENT}&_sort=-_lastUpdated&_count=1"))
+
+
+def _asked(token: str, address: str) -> str:
+    return f'  curl -H "Authorization: Bearer ${token}" "{address}"'
+
+
+def _own(made: Demonstration) -> str:
+    """Return what has to stand before a command that is to find this server, when it is not where it is by default."""
+    is_default = made.address == Settings.model_fields["base_url"].default
+    return "" if is_default else f"FHIR_SERVER_BASE_URL={made.address} "

@@ -6,9 +6,9 @@ from typing import Annotated, Final
 
 import typer
 
-from fhir_server.cli.output import JsonOption, OrganizationOption, print_facts, print_rows
+from fhir_server.cli.output import CommandFailed, JsonOption, OrganizationOption, print_facts, print_rows
 
-app = typer.Typer(help="Secrets of those who send webhooks.", no_args_is_help=True)
+app = typer.Typer(help="Webhooks that are taken: the secrets of who sends them, and one to try.", no_args_is_help=True)
 COLUMNS: Final = ("provider", "organization", "created", "until")
 ProviderOption = Annotated[str, typer.Option(help="Who sends: rimo.")]
 SecretOption = Annotated[
@@ -69,3 +69,28 @@ def remove(
     from fhir_server.cli.webhooks import remove_secrets
 
     print_facts(run(lambda installation: remove_secrets(installation, provider, organization)), as_json=as_json)
+
+
+@app.command(
+    "send", epilog="Example: fhir-server webhook send order.shipped --treatment rimo_456 --order rimo_order_555"
+)
+def send(
+    *,
+    event: Annotated[str, typer.Argument(help="Type of the event.", metavar="TYPE")],
+    treatment: Annotated[str, typer.Option(help="rimoTreatmentId of the treatment.")],
+    order: Annotated[str, typer.Option(help="Number of the order: one prescription.")],
+    secret: Annotated[str | None, typer.Option(envvar="WEBHOOK_SECRET", help="Secret to sign with, whsec_….")] = None,
+    medication: Annotated[str | None, typer.Option(help="What is ordered.")] = None,
+    dosage: Annotated[str | None, typer.Option(help="How it is taken.")] = None,
+    at: Annotated[str | None, typer.Option(help="When it happened, an instant. Default: now.")] = None,
+    event_id: Annotated[str | None, typer.Option("--id", help="webhook-id. Default: a new one.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign and send an event to the running server as the pharmacy does, to try webhooks; the rest is a sample."""
+    from fhir_server.cli.webhook_sending import Sample, send_event
+    from fhir_server.settings import load_settings
+
+    if secret is None:
+        raise CommandFailed("Give the secret with WEBHOOK_SECRET; `fhir-server webhook add` shows a new one.")
+    sample = Sample(event, order, treatment, medication, dosage, at, event_id)
+    print_facts(send_event(load_settings().base_url, secret, sample), as_json=as_json)

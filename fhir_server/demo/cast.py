@@ -8,6 +8,8 @@ from typing import Final
 PASSWORD: Final = "harbour-lantern-demo"  # noqa: S105 of made-up people on a loopback address
 SAMPLE_PATIENT: Final = "46416154-6565-532d-9584-05bbb662ff86"
 """Jane Doe of `patient_graph.json`: profile, labs, wearables, a protocol, a treatment and a prescription."""
+TREATMENT: Final = "rimo_1001"
+"""Her approved treatment, as the pharmacy calls it."""
 MOTHER: Final = "us-core-mara"
 CHILD: Final = "us-core-elio"
 """Mara Lindqvist of `us_core.json`, who has visits, and her son, for whom she acts."""
@@ -48,10 +50,11 @@ class DemoClient:
     has_key: bool = False
 
 
+CUSTOMER: Final = "jane@demo.example"
 USERS: Final = (
     DemoUser("admin@demo.example", "ORG_ADMIN", "Demo Admin"),
     DemoUser("clinician@demo.example", "CLINICIAN", "Dr. Noor Achterberg", fhir_user=f"Practitioner/{DOCTOR}"),
-    DemoUser("jane@demo.example", "PATIENT", "Jane Doe", (SAMPLE_PATIENT,), f"Patient/{SAMPLE_PATIENT}"),
+    DemoUser(CUSTOMER, "PATIENT", "Jane Doe", (SAMPLE_PATIENT,), f"Patient/{SAMPLE_PATIENT}"),
     DemoUser("mara@demo.example", "PATIENT", "Mara Lindqvist", (MOTHER, CHILD), f"Patient/{MOTHER}"),
 )
 """An administrator, a doctor, a patient, and a patient who acts for her child as well."""

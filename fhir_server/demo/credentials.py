@@ -1,4 +1,4 @@
-"""The secret and the key of the demonstration's apps: made once, kept in files that only their owner can read."""
+"""Secrets and keys of the demonstration's apps and pharmacy: made once, in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from joserfc.jwk import ECKey
 
+from fhir_server.graph.webhooks.signature import new_secret
 from fhir_server.oauth.passwords import new_client_secret
 
 ALGORITHM: Final = "ES384"
@@ -19,6 +20,11 @@ _ONLY_OWNER: Final = 0o600
 def kept_secret(path: Path) -> str:
     """Return the client secret in a file, which is made if it is not there; raises OSError."""
     return _kept(path, new_client_secret).strip()
+
+
+def kept_webhook_secret(path: Path) -> str:
+    """Return the secret of webhooks in a file, which is made if it is not there; raises OSError."""
+    return _kept(path, new_secret).strip()
 
 
 def kept_key(path: Path) -> dict[str, Any]:

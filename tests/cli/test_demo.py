@@ -47,13 +47,15 @@ def demo(tmp_path_factory):
     process = subprocess.Popen(
         [*COMMAND, "demo", "--port", str(port)], cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
     )
-    token = ""
+    token, told = "", []
     assert process.stdout is not None
     for line in process.stdout:
+        told.append(line)
         if match := re.search(r"export TOKEN=(\S+)", line):
             token = match[1]
         if line.startswith("Stop with"):
             break
+    (folder / "told").write_text("".join(told), "utf-8")
     address = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -109,6 +111,34 @@ def test_the_readmes_curl_lines_work_against_the_demo(demo):
     assert '"resourceType":"Bundle"' in done.stdout
 
 
+def test_the_lines_that_the_demo_prints_work_as_they_stand(demo):
+    _, _, folder = demo
+    told = (folder / "told").read_text("utf-8").splitlines()
+    lines = [line.removeprefix("  ") for line in told if line.startswith("  ") and "@demo.example" not in line]
+    assert sum(line.startswith("curl ") for line in lines) == 6
+    script = (
+        "\n".join(lines).replace("fhir-server ", " ".join(COMMAND) + " ").replace("curl ", "curl -sS --fail-with-body ")
+    )
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script],
+        cwd=folder, env=environment() | {"FHIR_SERVER_DEV": "1"},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"prescriptionStatus +shipped", done.stdout)
+    assert '"rimoOrderId":"my-order"' in done.stdout
+    assert '"value":"my-order"' in done.stdout
+
+
+def test_the_customers_token_shows_her_own_record_alone(demo):
+    address, _, folder = demo
+    token = re.search(r"export JANE_TOKEN=(\S+)", (folder / "told").read_text("utf-8"))[1]
+    her = {"Authorization": f"Bearer {token}"}
+    own = httpx.get(f"{address}/graph/profiles/{SAMPLE_PATIENT}", headers=her)
+    assert (own.status_code, own.json()["data"]["firstName"]) == (200, "Jane")
+    assert httpx.get(f"{address}/graph/profiles/somebody-else", headers=her).status_code == 403
+
+
 def run(folder: Path, *arguments: str, variables: dict[str, str] | None = None) -> str:
     own = environment() | {"FHIR_SERVER_DEV": "1"} | (variables or {})
     return subprocess.run(
@@ -148,7 +178,7 @@ def test_the_demos_portal_has_the_secret_that_is_kept(demo):
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
 
 
-@pytest.mark.parametrize("name", ["demo-portal.secret", "demo-backend.jwk", "secret"])
+@pytest.mark.parametrize("name", ["demo-portal.secret", "demo-backend.jwk", "demo-rimo.secret", "secret"])
 def test_what_the_demo_keeps_is_for_its_owner_alone(demo, name):
     assert (demo[2] / "var" / name).stat().st_mode & 0o077 == 0
 
@@ -166,6 +196,21 @@ def test_the_apps_are_told_another_address_and_another_key(tmp_path):
     kids = json.loads(run(tmp_path, "client", "show", "demo-backend", "--json"))["keys"]
     assert kids == [json.loads(key.read_text())["kid"]]
     assert kids != [before]
+
+
+def test_the_pharmacys_secret_is_kept_and_another_takes_its_place_when_it_is_no_longer_good(tmp_path):
+    assert prepare(tmp_path, free_port()).returncode == 0
+    kept = tmp_path / "var/demo-rimo.secret"
+    first = kept.read_text()
+    assert prepare(tmp_path, free_port()).returncode == 0
+    assert kept.read_text() == first
+    run(tmp_path, "webhook", "rotate", "--hours", "0")
+    assert prepare(tmp_path, free_port()).returncode == 0
+    second = kept.read_text()
+    assert second != first
+    run(tmp_path, "webhook", "remove")
+    assert prepare(tmp_path, free_port()).returncode == 0
+    assert kept.read_text() not in {first, second}
 
 
 def test_preparing_twice_changes_nothing_and_keeps_what_was_done_since(tmp_path):
@@ -189,11 +234,15 @@ def test_with_json_the_demo_tells_a_token_and_where_to_look(tmp_path):
     assert facts["fhir_base"].endswith("/fhir")
     assert facts["sample_app"].endswith("/demo-app/")
     assert set(facts["client_secrets"]) == {"demo-portal"}
+    assert facts["graph_base"].endswith("/graph")
+    assert facts["webhook_secrets"]["rimo"].startswith("whsec_")
+    assert facts["customer_access_token"].count(".") == 2
     assert facts["client_keys"] == {"demo-backend": "var/demo-backend.jwk"}
 
 
 def test_the_command_it_names_for_other_tokens_can_be_typed_as_it_stands(capsys, monkeypatch):
-    made = Demonstration("http://127.0.0.1:1", "http://127.0.0.1:1/fhir", "sqlite:///x", "token", "secret", "key")
+    address = "http://127.0.0.1:1"
+    made = Demonstration(address, f"{address}/fhir", "sqlite:///x", "token", "hers", "whsec_x", "secret", "key")
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("sys.argv", [".venv/bin/fhir-server", "demo"])
     tell(made)

@@ -28,6 +28,7 @@ NOTHING: Final = {
     "organization list": "shows organizations",
     "keys list": "shows public parts",
     "webhook list": "shows registrations without secrets",
+    "webhook send": "the server that it asks records it",
     "audit verify": "shows counts and where faults are",
     "audit hold list": "shows holds",
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fhir_server.cli.installation import open_installation
 from fhir_server.cli.output import CommandFailed
+from fhir_server.cli.webhook_sending import Sample, send_event
 from fhir_server.cli.webhooks import add_secret, list_secrets, remove_secrets, rotate_secret
 from fhir_server.graph.webhooks.signature import new_secret, secret_bytes
 from fhir_server.settings import Settings
@@ -74,3 +77,21 @@ async def test_mistakes_are_told_with_their_remedy(settings: Settings) -> None:
         await add_secret(installation, "rimo", None, None)
         with pytest.raises(CommandFailed, match="webhook rotate"):
             await add_secret(installation, "rimo", None, None)
+
+
+SAMPLE = Sample("order.shipped", "order-1", "rimo_1")
+
+
+@pytest.mark.parametrize(
+    ("secret", "sample", "told"),
+    [
+        ("whsec_short", SAMPLE, "no secret"),
+        (new_secret(), replace(SAMPLE, type="order.lost"), "order.created"),
+        (new_secret(), replace(SAMPLE, at="yesterday"), "an instant"),
+        (new_secret(), replace(SAMPLE, event_id="a\nb"), "visible ASCII"),
+        (new_secret(), SAMPLE, "No server answers at http://127.0.0.1:1/graph/webhooks/rimo"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_with_what_could_be(secret: str, sample: Sample, told: str) -> None:
+    with pytest.raises(CommandFailed, match=told):
+        send_event("http://127.0.0.1:1", secret, sample)
