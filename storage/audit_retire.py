@@ -1,8 +1,8 @@
 """Removes months of the audit trail whose time is over (AD-5); everything else about the trail only grows.
 
 It runs as the owner of the tables, for all organizations at once, in one transaction a database: on PostgreSQL whole
-partitions are dropped, on SQLite the rows of whole months are deleted, with the trigger that forbids it lifted within
-that transaction. Each organization keeps a retirement (`audit_retirements.py`), its seals, and a record of the removal.
+partitions are dropped, on SQLite (and in the default partition) the rows of whole months are deleted, with the trigger
+that forbids it lifted within that transaction. Each organization keeps a retirement (`audit_retirements.py`), its seals, and a record of the removal.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def retire(trail: Trail, before: date, key: AuditKey, record: AuditRecord) -> li
         if connection.dialect.name == "sqlite":
             _delete(connection, limit)
         else:
-            _drop(connection, months)
+            _drop(connection, months, limit)
         for each in concerned:
             enter(connection, each.organization_id)
             own = msgspec.structs.replace(record, organization_id=each.organization_id, count=each.records)
@@ -222,8 +222,11 @@ def _leaves(connection: Connection, organization_id: str, limit: int, after: int
         yield int(row[0]), leaf(row)
 
 
-def _drop(connection: Connection, months: Sequence[str]) -> None:
-    """Take the partitions out and drop them; nobody's records wait for the lock longer than a moment."""
+def _drop(connection: Connection, months: Sequence[str], limit: int) -> None:
+    """Take the partitions out and drop them; nobody's records wait for the lock longer than a moment.
+
+    What lies in the default partition is of months that were not made when it was written: it goes as rows.
+    """
     connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         try:
@@ -232,6 +235,9 @@ def _drop(connection: Connection, months: Sequence[str]) -> None:
                 for name in months:
                     connection.execute(text(f"ALTER TABLE rbac_logs DETACH PARTITION {name}"))
                     connection.execute(text(f"DROP TABLE {name}"))
+                connection.execute(text("ALTER TABLE rbac_logs_default DISABLE TRIGGER append_only"))
+                connection.execute(text("DELETE FROM rbac_logs_default WHERE at < :limit"), {"limit": limit})
+                connection.execute(text("ALTER TABLE rbac_logs_default ENABLE TRIGGER append_only"))
                 return
         except exc.OperationalError:  # somebody reads the trail: exports and verifications take long
             if attempt == LOCK_ATTEMPTS:

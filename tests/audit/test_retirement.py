@@ -100,6 +100,25 @@ def test_security_AD5_the_removal_is_recorded_and_sealed(old: Trail, owner: Trai
     assert not faults(old)
 
 
+def test_security_AD5_records_of_a_month_that_was_not_made_go_too(fresh_database_url: str, old: Trail, owner: Trail):
+    """They lie in the default partition, like those of a month in which a command ran and no server yet."""
+    if fresh_database_url.startswith("sqlite"):
+        pytest.skip("SQLite has no months")
+    with psycopg.connect(fresh_database_url) as connection:
+        connection.execute("ALTER TABLE rbac_logs DETACH PARTITION rbac_logs_2017_02")
+        connection.execute("INSERT INTO rbac_logs_default SELECT * FROM rbac_logs_2017_02")
+        connection.execute("DROP TABLE rbac_logs_2017_02")
+    (retired,) = retire(owner, date(2017, 4, 1), KEY, RECORD)
+    assert retired.records == 7
+    assert ids(old) == [8]
+    assert not faults(old)
+    with (
+        psycopg.connect(fresh_database_url) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"),
+    ):
+        connection.execute("DELETE FROM rbac_logs_default")
+
+
 def test_security_AD5_one_retirement_follows_the_other(old: Trail, owner: Trail):
     for month, left in ((2, [3, 4, 5, 6, 7, 8]), (3, [4, 6, 7, 8]), (4, [8])):
         retire(owner, date(2017, month, 1), KEY, RECORD)
