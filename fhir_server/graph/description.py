@@ -70,7 +70,7 @@ FAILURES: Final[Mapping[int, Mapping[str, Any]]] = {
         "details": {"allowed": []},
     },
     413: {"message": "The body is too large"},
-    415: {"message": "Send JSON, as it is or as gzip: Content-Type: application/json"},
+    415: {"message": "Send JSON with Content-Type: application/json, as it is, or as gzip unless it is signed"},
     429: {"message": "Too many requests. Try again in 45 seconds.", "retryAfter": 45},
     500: {"message": "An internal error occurred", "requestId": "4ac3fbd37346dbae"},
     503: {"message": "The server cannot answer now. Try again soon.", "retryAfter": 2},

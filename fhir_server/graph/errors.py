@@ -151,7 +151,8 @@ def _not_valid(error: RequestValidationError) -> Refusal:
 
 
 def _message(found: Mapping[str, Any]) -> str:
-    return "Unrecognized member" if found["type"] == "extra_forbidden" else str(found["msg"])
+    """Return what is wrong in plain words; pydantic says of a check of ours that its error was a ValueError."""
+    return "Unrecognized member" if found["type"] == "extra_forbidden" else found["msg"].removeprefix("Value error, ")
 
 
 def _without_place(issue: dict[str, Any]) -> dict[str, Any]:
@@ -203,7 +204,9 @@ def _unauthenticated(error: errors.Unauthenticated) -> Refusal:
 
 
 def _not_json(_error: errors.UnsupportedMediaType) -> Refusal:
-    return Refusal(415, CODES[415], "Send JSON, as it is or as gzip: Content-Type: application/json")
+    return Refusal(
+        415, CODES[415], "Send JSON with Content-Type: application/json, as it is, or as gzip unless it is signed"
+    )
 
 
 def _forbidden(_error: errors.NotAuthorised) -> Refusal:

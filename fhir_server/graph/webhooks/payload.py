@@ -50,7 +50,9 @@ def read_payload(body: bytes, sent_at: int) -> Said:
         event = OrderEventSent.model_validate(value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        return Said(kind, sent, issues=tuple(_issue(each["loc"], each["msg"]) for each in found))
+        return Said(
+            kind, sent, issues=tuple(_issue(each["loc"], each["msg"].removeprefix("Value error, ")) for each in found)
+        )
     occurred = instant_of(event.timestamp)
     if occurred > sent + timedelta(seconds=TOLERANCE_SECONDS):
         return Said(kind, sent, issues=(_issue(("timestamp",), "lies after the delivery"),))
