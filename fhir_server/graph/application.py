@@ -6,6 +6,8 @@ is around every endpoint, and around what is no endpoint.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -35,7 +37,7 @@ from fhir_server.graph.endpoints import (
     webhooks,
 )
 from fhir_server.graph.envelope import refused
-from fhir_server.graph.errors import refusal
+from fhir_server.graph.errors import LimitReached, refusal
 from fhir_server.graph.route import GraphRoute, answered, authenticated, limited, opened
 from fhir_server.graph.service import GraphService
 
@@ -96,6 +98,11 @@ class GraphApplication:
 class GraphApi(FastAPI):
     """The application that finds the endpoint, checks what was sent, and describes it all."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._document: bytes | None = None
+        self._writing = threading.Lock()
+
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, made once: it takes a second or two."""
         if self.openapi_schema is None:
@@ -103,10 +110,24 @@ class GraphApi(FastAPI):
             self.openapi_schema = described(self.title, self.version, self.description, GRAPH_PATH, routes)
         return self.openapi_schema
 
+    def document(self) -> bytes:
+        """Return the OpenAPI document as it is sent, made once however many ask for it at first."""
+        with self._writing:
+            if self._document is None:
+                self._document = encode_json(self.openapi())
+            return self._document
 
-def _describe(request: Request) -> Response:
-    """Answer with the OpenAPI document, to everybody. No coroutine: it is made in a thread, while others are served."""
-    body = encode_json(request.app.openapi())
+
+async def _describe(request: Request) -> Response:
+    """Answer with the OpenAPI document, to everybody within the limit of addresses. It holds nothing of anybody."""
+    call = opened(request, request.app.state.service, None, "")
+    try:
+        await limited(call, "address", call.origin.address, call.service.settings.graph_address_limit)
+    except LimitReached as reached:
+        response = refused(refusal(reached), call.origin.request_id)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    body = await asyncio.to_thread(request.app.document)  # others are served while it is made
     return Response(body, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
 
 
@@ -126,7 +147,7 @@ def graph_api() -> GraphApi:
     for router in ROUTERS:
         if any(not isinstance(route, GraphRoute) for route in router.routes):
             raise TypeError(f"{router.prefix} has routes without the chain: give its router route_class=GraphRoute")
-        api.include_router(router)
+        api.router.routes.extend(router.routes)  # flat: FastAPI asks each included router for its routes anew
     api.add_route("/openapi.json", _describe, methods=["GET"])
     return api
 

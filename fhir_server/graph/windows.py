@@ -1,4 +1,7 @@
-"""Pages of lists: `limit` and `offset` (API document, 'Pagination'), as a dependency of endpoints."""
+"""Pages of lists: `limit` and `offset` (API document, 'Pagination'), as a dependency of endpoints.
+
+Dependencies that wait for nothing are coroutines all the same: FastAPI runs others in a thread, which costs more.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from storage.repositories.table import DEFAULT_LIMIT, MAX_LIMIT, Window
 MAX_OFFSET = 10_000_000
 
 
-def window(
+async def window(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Results per page")] = DEFAULT_LIMIT,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Results to skip")] = 0,
 ) -> Window:
@@ -20,7 +23,7 @@ def window(
     return Window(limit, offset)
 
 
-def conversation_window(
+async def conversation_window(
     limit: Annotated[int, Query(ge=1, le=CONVERSATION_MOST, description="Lines per page")] = CONVERSATION_FIRST.limit,
     offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Lines to skip")] = 0,
 ) -> Window:
