@@ -7,6 +7,7 @@ is counted, after it the user (settled §5).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final
 
@@ -14,13 +15,15 @@ import structlog
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
 from fhir_server.access import graph_extent
 from fhir_server.errors import UnsupportedMediaType
 from fhir_server.fhir.body import ClientGone, read_body, read_decoded
 from fhir_server.fhir.json_body import JsonLimits, parse_json
 from fhir_server.fhir.negotiation import require_json_body
-from fhir_server.fhir.request import joined_headers, origin_of
+from fhir_server.fhir.request import BIG, joined_headers, origin_of
 from fhir_server.graph.call import Call
 from fhir_server.graph.envelope import refused
 from fhir_server.graph.errors import INTERNAL, Forbidden, Invalid, LimitReached, refusal
@@ -54,7 +57,10 @@ class GraphRequest(Request):
         headers = joined_headers(self.scope["headers"])
         require_json_body(headers.get("content-type", ""), headers.get("content-encoding", ""))
         self._whole = await read_decoded(self.receive, headers, limit)
-        self._parsed = parse_json(self._whole, limits)
+        if len(self._whole) > BIG:
+            self._parsed = await asyncio.to_thread(parse_json, self._whole, limits)
+        else:
+            self._parsed = parse_json(self._whole, limits)
 
     async def read_as_sent(self, limit: int) -> None:
         """Read a body that is signed as it is sent, without looking at it; raises what is wrong with its headers."""
@@ -78,7 +84,12 @@ class GraphRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self.rule: Rule = rule_of(endpoint)
+        self._begins = path.partition("{")[0]
         super().__init__(path, endpoint, **options)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Say whether the endpoint is asked for; most are not, which is seen from the beginning of the address."""
+        return super().matches(scope) if scope["path"].startswith(self._begins) else (Match.NONE, {})
 
     def get_route_handler(self) -> Handler:
         """Return the chain around the handler."""
