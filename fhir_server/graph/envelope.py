@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from fhir_server.fhir.json_body import encode_json
 from fhir_server.graph.errors import INTERNAL, Refusal
 from fhir_server.graph.wire import shown
-from storage.repositories.table import Page, Window
+from storage.repositories.table import Page
 
 MEDIA_TYPE: Final = "application/json"
 
@@ -20,22 +20,20 @@ def success(data: Any, status: int = 200) -> Response:
     return answer({"success": True, "data": data}, status)
 
 
-def page(found: Page[Any], shown_as: Any = shown) -> Response:
-    """Return a page of rows, each as `shown_as` gives it."""
-    return listed([shown_as(row) for row in found.rows], found.window, found.total)
+def page(found: Page[Any], shown_as: Callable[[Any], Any] = shown) -> Response:
+    """Return a page of rows, each as `shown_as` gives it: `{success, data, pagination}`."""
+    return answer({"success": True, "data": [shown_as(row) for row in found.rows], "pagination": pagination(found)})
 
 
-def listed(data: Iterable[Any], window: Window, total: int) -> Response:
-    """Return `{success, data, pagination}` (internal_tables.md: always page, limit, offset, total, hasMore)."""
-    items = list(data)
-    pagination = {
-        "page": window.offset // window.limit + 1,
-        "limit": window.limit,
-        "offset": window.offset,
-        "total": total,
-        "hasMore": window.offset + len(items) < total,
+def pagination(found: Page[Any]) -> dict[str, Any]:
+    """Return where a page lies in its list (internal_tables.md: always page, limit, offset, total, hasMore)."""
+    return {
+        "page": found.page,
+        "limit": found.window.limit,
+        "offset": found.window.offset,
+        "total": found.total,
+        "hasMore": found.has_more,
     }
-    return answer({"success": True, "data": items, "pagination": pagination})
 
 
 def refused(refusal: Refusal, request_id: str) -> Response:

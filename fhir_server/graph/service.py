@@ -44,6 +44,10 @@ class GraphService:
     now: Callable[[], float] = field(default=time.time)
     _own: OrderedDict[tuple[str, str, str], tuple[float, str]] = field(default_factory=OrderedDict, repr=False)
 
+    def rows_of(self, organization_id: str) -> Glimpse:
+        """Return the rows of an organization, for repositories that only read."""
+        return Glimpse(organization_id, self.database, self.database.stops)
+
     async def own_customer(self, caller: Caller) -> str | None:
         """Return the customer whom a caller who is bound to one stands for; None: there is no such profile.
 
@@ -54,7 +58,7 @@ class GraphService:
         if known is not None and known[0] > self.now():
             return known[1]
         patient = caller.patient or _own_patient(caller)
-        rows = Glimpse(caller.organization_id, self.database, self.database.stops)
+        rows = self.rows_of(caller.organization_id)
         if patient is not None:
             found = await customer_of_patient(rows, patient)
         else:

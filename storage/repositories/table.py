@@ -39,6 +39,7 @@ class Identified(Protocol):
 
 
 R = TypeVar("R", bound=Identified)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ FIRST: Final = Window()
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[R]):
+class Page(Generic[Item]):
     """Some rows of a list, and how many there are in all."""
 
-    rows: tuple[R, ...]
+    rows: tuple[Item, ...]
     total: int
     window: Window
 

@@ -61,7 +61,7 @@ async def append_lines(call: ACall, sent: NewLine | NewLines) -> Response:
         call.touched((sent.customer_id,), (row.id for row in made), len(made))
         return made
 
-    made = [shown_line(row) for row in await call.service.write(call, work, 201)]
+    made = [shown_line(row) for row in await call.write(work, 201)]
     return success(made if isinstance(sent, NewLines) else made[0], 201)
 
 

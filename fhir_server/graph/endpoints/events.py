@@ -70,4 +70,4 @@ async def create_event(call: ACall, sent: NewEvent) -> Response:
         call.touched((made.customer_id,), (made.id,))
         return made
 
-    return success(shown_event(await call.service.write(call, work, 201)), 201)
+    return success(shown_event(await call.write(work, 201)), 201)

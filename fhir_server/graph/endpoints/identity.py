@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from capability.roles import GraphAction
-from fhir_server.graph.call import Call, call_of
-from fhir_server.graph.envelope import listed, success
+from fhir_server.graph.call import Call
+from fhir_server.graph.envelope import page, success
 from fhir_server.graph.errors import Conflict, NotFound
 from fhir_server.graph.models.common import Listed, Success, answers
 from fhir_server.graph.models.identity import (
@@ -19,6 +19,7 @@ from fhir_server.graph.models.identity import (
     MergePair,
     NewMerge,
 )
+from fhir_server.graph.parameters import ACall, RowId
 from fhir_server.graph.route import GraphRoute
 from fhir_server.graph.rules import Owner, guarded
 from fhir_server.graph.windows import PageWindow
@@ -31,7 +32,6 @@ from storage.tables.enums import MatchOutcome, MatchStatus
 from storage.transaction import UnitOfWork
 
 router = APIRouter(prefix="/identity", tags=["Identity"], route_class=GraphRoute)
-ACall = Annotated[Call, Depends(call_of)]
 T = TypeVar("T")
 
 READ = GraphAction.READ
@@ -71,38 +71,38 @@ async def list_matches(
     async with call.service.database.glance(call.organization_id) as snapshot:
         found = await MatchQueue(snapshot).page(status=status, outcome=outcome, window=window)
     _touched(call, found.rows, found.total)
-    return listed(map(shown_match, found.rows), window, found.total)
+    return page(found, shown_match)
 
 
 @router.get("/matches/{id}", responses=answers(Success[IdentityMatch], errors=(404,)))
 @guarded("profile", READ, Owner.NOBODY)
-async def get_match(call: ACall, id: str) -> Response:  # noqa: A002 the name in the address
+async def get_match(call: ACall, row_id: RowId) -> Response:
     """Return one pair with all that speaks for it and against it."""
     async with call.service.database.glance(call.organization_id) as snapshot:
-        match = await _known(PAIR, MatchQueue(snapshot).find(id))
+        match = await _known(PAIR, MatchQueue(snapshot).find(row_id))
     _touched(call, [match])
     return success(shown_match(match))
 
 
 @router.post("/matches/{id}/merge", status_code=201, responses=answers(Success[IdentityMerge], 201, errors=(404, 409)))
 @guarded("profile", WRITE, Owner.NOBODY)
-async def merge_a_match(call: ACall, id: str, sent: MergePair) -> Response:  # noqa: A002 the name in the address
+async def merge_a_match(call: ACall, row_id: RowId, sent: MergePair) -> Response:
     """Let one record of a pair stand for both."""
     actor = call.caller.subject
-    return await _merged(call, lambda unit: merge_match(unit, id, sent.survivor_id, actor, sent.reason), 201)
+    return await _merged(call, lambda unit: merge_match(unit, row_id, sent.survivor_id, actor, sent.reason), 201)
 
 
 @router.post("/matches/{id}/reject", responses=answers(Success[IdentityMatch], errors=(404, 409)))
 @guarded("profile", WRITE, Owner.NOBODY)
-async def reject_a_match(call: ACall, id: str, sent: Decision) -> Response:  # noqa: A002 the name in the address
+async def reject_a_match(call: ACall, row_id: RowId, sent: Decision) -> Response:
     """Say that the records of a pair are two persons'; it is not proposed again."""
 
     async def work(unit: UnitOfWork) -> Match:
-        match = await _known(PAIR, reject_match(unit, id, call.caller.subject, sent.reason))
+        match = await _known(PAIR, reject_match(unit, row_id, call.caller.subject, sent.reason))
         _touched(call, [match])
         return match
 
-    return success(shown_match(await call.service.write(call, work)))
+    return success(shown_match(await call.write(work)))
 
 
 @router.get("/merges", responses=answers(Listed[IdentityMerge]))
@@ -116,7 +116,7 @@ async def list_merges(
     async with call.service.database.glance(call.organization_id) as snapshot:
         found = await Merges(snapshot).page(ended=ended, window=window)
     _touched(call, found.rows, found.total)
-    return listed(map(shown_merge, found.rows), window, found.total)
+    return page(found, shown_merge)
 
 
 @router.post("/merges", status_code=201, responses=answers(Success[IdentityMerge], 201, errors=(404, 409)))
@@ -130,9 +130,9 @@ async def merge_by_hand(call: ACall, sent: NewMerge) -> Response:
 
 @router.post("/merges/{id}/unmerge", responses=answers(Success[IdentityMerge], errors=(404, 409)))
 @guarded("profile", WRITE, Owner.NOBODY)
-async def end_a_merge(call: ACall, id: str, sent: Decision) -> Response:  # noqa: A002 the name in the address
+async def end_a_merge(call: ACall, row_id: RowId, sent: Decision) -> Response:
     """End a merge: both records are again what they were."""
-    return await _merged(call, lambda unit: unmerge(unit, id, call.caller.subject, sent.reason), 200, MERGE)
+    return await _merged(call, lambda unit: unmerge(unit, row_id, call.caller.subject, sent.reason), 200, MERGE)
 
 
 async def _merged(
@@ -143,7 +143,7 @@ async def _merged(
         _touched(call, [merge])
         return merge
 
-    return success(shown_merge(await call.service.write(call, work, status)), status)
+    return success(shown_merge(await call.write(work, status)), status)
 
 
 async def _known(what: str, found: Awaitable[T]) -> T:

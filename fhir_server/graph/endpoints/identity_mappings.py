@@ -97,7 +97,7 @@ async def create_mapping(call: ACall, sent: NewMapping) -> Response:
     def status(made: IdentityMapping) -> int:
         return 201 if made.id == new else 200
 
-    made = await call.service.write(call, work, status)
+    made = await call.write(work, status)
     return success(shown(made), status(made))
 
 

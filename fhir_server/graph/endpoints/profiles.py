@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from capability.roles import GraphAction
-from fhir_server.graph.call import Call, call_of
-from fhir_server.graph.envelope import listed, success
+from fhir_server.graph.envelope import page, success
 from fhir_server.graph.errors import Forbidden, NotFound
 from fhir_server.graph.models.common import Listed, Success, answers
 from fhir_server.graph.models.profiles import NewProfile, Profile, ProfileChanges
+from fhir_server.graph.parameters import ACall, RowId
 from fhir_server.graph.route import GraphRoute
 from fhir_server.graph.rules import Owner, guarded
 from fhir_server.graph.windows import PageWindow
@@ -23,7 +23,6 @@ from storage.repositories.profiles import ProfileRepository
 from storage.transaction import UnitOfWork
 
 router = APIRouter(prefix="/profiles", tags=["Profiles"], route_class=GraphRoute)
-ACall = Annotated[Call, Depends(call_of)]
 
 
 def shown_profile(row: CustomerProfile) -> dict[str, Any]:
@@ -36,24 +35,24 @@ def shown_profile(row: CustomerProfile) -> dict[str, Any]:
 async def list_profiles(
     call: ACall,
     window: PageWindow,
-    customerId: Annotated[str | None, Query(description="Only this profile")] = None,  # noqa: N803 the name on the wire
+    customer_id: Annotated[str | None, Query(alias="customerId", description="Only this profile")] = None,
     email: Annotated[str | None, Query(description="Exactly this e-mail address")] = None,
 ) -> Response:
     """List profiles, newest first; customers see their own."""
-    wanted = call.own if call.is_bound else customerId
+    wanted = call.own if call.is_bound else customer_id
     if call.is_bound and wanted is None:
         raise Forbidden
     found = await ProfileRepository(call.rows).list(customer_id=wanted, email=email, window=window)
     call.touched((row.id for row in found.rows), (row.id for row in found.rows), found.total)
-    return listed(map(shown_profile, found.rows), window, found.total)
+    return page(found, shown_profile)
 
 
 @router.get("/{id}", responses=answers(Success[Profile], errors=(404,)))
 @guarded("profile", GraphAction.READ, Owner.PATH)
-async def get_profile(call: ACall, id: str) -> Response:  # noqa: A002 the name in the address
+async def get_profile(call: ACall, row_id: RowId) -> Response:
     """Return one profile."""
-    row = await ProfileRepository(call.rows).find(id)
-    call.touched((id,), (id,))
+    row = await ProfileRepository(call.rows).find(row_id)
+    call.touched((row_id,), (row_id,))
     if row is None:
         raise NotFound("Profile")
     return success(shown_profile(row))
@@ -80,31 +79,31 @@ async def create_profile(call: ACall, sent: NewProfile) -> Response:
         call.touched((made.id,), (made.id,))
         return made
 
-    return success(shown_profile(await call.service.write(call, work, 201)), 201)
+    return success(shown_profile(await call.write(work, 201)), 201)
 
 
 @router.patch("/{id}", responses=answers(Success[Profile], errors=(404, 409)))
 @guarded("profile", GraphAction.WRITE, Owner.PATH)
-async def change_profile(call: ACall, id: str, sent: ProfileChanges) -> Response:  # noqa: A002 the name in the address
+async def change_profile(call: ACall, row_id: RowId, sent: ProfileChanges) -> Response:
     """Change what is named of a profile; its timeline tells which members, FHIR shows the Patient at once.
 
     Customers keep their e-mail address: it is the login provider's, and trying others would tell whose is whose.
     """
 
     async def work(unit: UnitOfWork) -> CustomerProfile:
-        call.touched((id,), (id,))
+        call.touched((row_id,), (row_id,))
         profiles = ProfileRepository(unit)
-        row = await profiles.find(id)
+        row = await profiles.find(row_id)
         if row is None:
             raise NotFound("Profile")
         if call.is_bound and "email" in sent.model_fields_set and sent.email != row.email:
             raise Forbidden
         try:
-            return await profiles.change(id, _as_columns(sent.changes()))
+            return await profiles.change(row_id, _as_columns(sent.changes()))
         except ResourceNotFound:
             raise NotFound("Profile") from None
 
-    return success(shown_profile(await call.service.write(call, work)))
+    return success(shown_profile(await call.write(work)))
 
 
 def _as_columns(values: dict[str, Any]) -> dict[str, Any]:

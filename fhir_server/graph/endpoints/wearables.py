@@ -10,14 +10,13 @@ from fastapi import APIRouter, Depends, Query, Response
 from capability.roles import GraphAction
 from fhir_server.graph.call import Call, call_of
 from fhir_server.graph.daily_stats import KeptPage, Question
-from fhir_server.graph.envelope import MEDIA_TYPE, listed, page, success
+from fhir_server.graph.envelope import MEDIA_TYPE, page, success
 from fhir_server.graph.errors import Invalid
 from fhir_server.graph.models.common import Day, EndInstant, Instant, Key, Listed, Success, answers
 from fhir_server.graph.models.wearables import DailyStat, Ingestion, NewReadings, Reading, checked
 from fhir_server.graph.route import GraphRoute
 from fhir_server.graph.rules import Owner, guarded
 from fhir_server.graph.windows import PageWindow
-from fhir_server.graph.wire import shown
 from storage.repositories.wearables import DailyStatRepository, ReadingRepository
 from storage.tables.enums import WearableDataType
 from storage.telemetry.ingest import Ingested, Measured, UnknownCustomers, ingest
@@ -114,7 +113,7 @@ async def list_daily_stats(
         found = await DailyStatRepository(call.rows).list(
             customer_id=customerId, data_type=dataType, since=fromDate, until=toDate, window=window
         )
-        response = listed(map(shown, found.rows), window, found.total)
+        response = page(found)
         ids = tuple(row.id for row in found.rows)
         cache.keep(ticket, question, KeptPage(bytes(response.body), ids, found.total))
     finally:
