@@ -51,17 +51,18 @@ class Sample:
         method, _, template = endpoint.partition(" ")
         unique = f"u{next(_unique)}"
         path = template.replace("{id}", person.row(self.path_row)) if self.path_row else template
-        sent = {"params": _filled(self.params, person, unique), "json": _filled(self.json, person, unique), **changes}
+        sent = {"params": filled(self.params, person, unique), "json": filled(self.json, person, unique), **changes}
         if sent["json"] is None:
             del sent["json"]
         return client.request(method, path, **sent)
 
 
-def _filled(value: Any, person: Person, unique: str) -> Any:
+def filled(value: Any, person: Person, unique: str) -> Any:
+    """Return a value of a sample with its places filled in."""
     if isinstance(value, Mapping):
-        return {name: _filled(each, person, unique) for name, each in value.items()}
+        return {name: filled(each, person, unique) for name, each in value.items()}
     if isinstance(value, list):
-        return [_filled(each, person, unique) for each in value]
+        return [filled(each, person, unique) for each in value]
     if not isinstance(value, str):
         return value
     words = {"customer": person.customer, "unique": unique}

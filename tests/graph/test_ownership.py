@@ -172,3 +172,16 @@ def test_a_customer_without_profile_makes_the_one_of_the_login_and_no_other(grap
     assert made.status_code == 201
     assert new.get(f"/profiles/{made.json()['data']['id']}").status_code == 200
     assert new.post("/profiles", json=profile).status_code == 403
+
+
+def test_a_bound_caller_does_not_learn_which_numbers_others_have_at_the_pharmacy(bound, graph_site: GraphSite):
+    admin, clinician = graph_site.client("ORG_ADMIN"), bound["a clinician in her record"]
+    own, johns = JANE.row("treatment"), JOHN.row("treatment")
+    for key in (own, johns):
+        assert admin.patch(f"/treatments/{key}", json={"status": "approved"}).status_code == 200
+    taken = {"rimoTreatmentId": f"rimo_{JOHN.customer}"}
+    assert admin.patch(f"/treatments/{own}", json=taken).status_code == 409
+    refused = clinician.patch(f"/treatments/{own}", json=taken)
+    elsewhere = clinician.patch(f"/treatments/{johns}", json={"notes": "Seen"})
+    require_same(refused, elsewhere)
+    assert refused.status_code == 403

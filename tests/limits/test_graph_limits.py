@@ -79,6 +79,16 @@ def test_security_RL1_an_address_above_the_limit_is_refused_whoever_asks(strict:
     assert (refused.status_code, told(refused)[:2]) == (429, [5, 0])
 
 
+def test_security_RL1_the_description_counts_for_the_address_too(strict: Callable[..., httpx.Client]) -> None:
+    client = strict("CLINICIAN")
+    answers = [client.get("/openapi.json") for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    refused = client.get("/openapi.json")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "RATE_LIMIT_EXCEEDED")
+    assert refused.headers["cache-control"] == "no-store"
+    assert refused.headers["retry-after"]
+
+
 def test_security_RL1_each_user_has_a_limit_of_their_own(strict: Callable[..., httpx.Client]) -> None:
     assert [strict("CLINICIAN").get("/profiles").status_code for _ in range(3)] == [200] * 3
     assert strict("PATIENT", customer=JANE).get(f"/profiles/{JANE.customer}").status_code == 200

@@ -35,10 +35,13 @@ FILE: Final = {"Content-Disposition": 'attachment; filename="profile-export.json
 async def export_profile(call: ACall, row_id: RowId) -> Response:
     """Export one person's record: the profile, those merged with it, and all rows about them.
 
-    It is on record before the first byte leaves. An export that breaks off is no JSON.
+    Callers who are bound to one customer get the rows of that one alone. The export is on record before its first byte
+    leaves; one that breaks off is no JSON.
     """
     async with call.service.database.glance(call.organization_id) as snapshot:
-        records = await person_of(snapshot, ProfileRepository.table_name, row_id)
+        own = (ProfileRepository.table_name, row_id)
+        # as in FHIR, no reach leads into another patient's rows (security AZ-9)
+        records = [own] if call.is_bound else await person_of(snapshot, *own)
         customers = [key for table, key in records if table == ProfileRepository.table_name]
         core = await core_of(snapshot, customers)
         count = await streamed_count(snapshot, customers) + sum(map(len, core.values()))

@@ -90,7 +90,7 @@ async def change_treatment(call: ACall, row_id: RowId, sent: TreatmentChanges) -
         treatments = SubscriptionRepository(unit)
         _own(call, row_id, await treatments.find(row_id))
         changed = await treatments.update(row_id, sent.changes())
-        await _require_alone(treatments, changed)
+        await _require_alone(call, treatments, changed)
         await settle(unit, [(treatments.table_name, row_id)])
         return await treatments.get(row_id)
 
@@ -107,10 +107,13 @@ def _own(call: Call, row_id: str, row: Subscription | None) -> Subscription:
     return row
 
 
-async def _require_alone(treatments: SubscriptionRepository, row: Subscription) -> None:
-    """Raise Conflict when another approved treatment has the same number at Rimo: whose orders would its events be?"""
+async def _require_alone(call: Call, treatments: SubscriptionRepository, row: Subscription) -> None:
+    """Raise Conflict when another approved treatment has the same number at Rimo: whose orders would its events be?
+
+    Callers who are bound to one customer are refused as ever: the other treatment may be another customer's.
+    """
     if row.rimo_treatment_id is None or not is_approved(row):
         return
     same = await treatments.locked_by_rimo_treatment(row.rimo_treatment_id)
     if any(each.id != row.id and is_approved(each) for each in same):
-        raise Conflict("Another approved treatment has this rimoTreatmentId")
+        raise call.absent(Conflict("Another approved treatment has this rimoTreatmentId"))

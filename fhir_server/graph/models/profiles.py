@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -14,8 +14,12 @@ from storage.tables.enums import BiologicalSex
 Email = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}$")]
 
 
+ZONES: Final = frozenset(available_timezones())
+"""Read once: looking for them opens every file of the time zone database."""
+
+
 def _zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in ZONES:
         raise ValueError("has to be an IANA time zone")
     return name
 

@@ -24,7 +24,7 @@ from storage.store import ResourceStore
 from storage.tables.patient_graph import wearable_data
 from storage.transaction import Change, UnitOfWork
 from tests.conftest import ORGANIZATION
-from tests.graph.kit import JANE, JOHN, GraphSite
+from tests.graph.kit import JANE, JOHN, GraphSite, Person
 
 Clients = Callable[..., httpx.Client]
 TABLES = [table for table in (*CORE, *STREAMED.values()) if table is not wearable_data]
@@ -135,6 +135,12 @@ async def test_records_that_were_merged_are_exported_together(graph: Clients, gr
         assert {each["id"] for each in data["customer_profiles"]} == {one, other}
         assert {each["customerId"] for each in data["patient_events"]} == {one, other}
         assert data["_export"]["customerId"] == asked
+    bound = graph("ORG_ADMIN", patient=Person(one, "", ""), scope="patient/*.cruds")
+    data = bound.get(f"/profiles/{one}/export").json()["data"]
+    assert {each["id"] for each in data["customer_profiles"]} == {one}, "a token for one patient is for no other"
+    assert data["_records"] == [{"table": "customer_profiles", "id": one}]
+    assert {each["customerId"] for each in data["patient_events"]} == {one}
+    assert bound.get(f"/profiles/{other}/export").status_code == 403
     listed = admin.get("/events", params={"customerId": one}).json()["data"]
     assert {each["customerId"] for each in listed} == {one}, "lists are not expanded"
 
