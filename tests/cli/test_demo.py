@@ -96,11 +96,29 @@ def test_without_its_token_the_demo_answers_401(demo):
     assert httpx.get(f"{address}/fhir/Patient").status_code == 401
 
 
+def readme_blocks(language: str, address: str) -> str:
+    """Return what the README says a reader may paste, in that language, for the server at an address."""
+    tried = (REPOSITORY / "README.md").read_text("utf-8").split("<!-- tried by a test -->\n")[1:]
+    blocks = [each.split("```")[1] for each in tried]
+    own = [each.removeprefix(f"{language}\n") for each in blocks if each.startswith(f"{language}\n")]
+    assert own
+    return "\n".join(own).replace("http://127.0.0.1:8000", address)
+
+
+def test_the_readmes_python_lines_work_against_the_demo(demo):
+    address, token, folder = demo
+    done = subprocess.run(
+        [sys.executable, "-c", readme_blocks("python", address)],
+        cwd=folder, env=environment() | {"TOKEN": token}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Quest Diagnostics" in done.stdout
+    assert "NotFound(message='Profile not found')" in done.stdout
+
+
 def test_the_readmes_curl_lines_work_against_the_demo(demo):
     address, token, folder = demo
-    readme = (REPOSITORY / "README.md").read_text()
-    block = readme.split("<!-- tried by a test -->")[1].split("```")[1]
-    script = block.removeprefix("bash").replace("http://127.0.0.1:8000", address)
+    script = readme_blocks("bash", address)
     script = script.replace(".venv/bin/fhir-server", " ".join(COMMAND))
     lines = [line for line in script.splitlines() if not line.startswith("export TOKEN=")]
     done = subprocess.run(
@@ -109,6 +127,8 @@ def test_the_readmes_curl_lines_work_against_the_demo(demo):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"resourceType":"Bundle"' in done.stdout
+    assert '"value":41.50' in done.stdout
+    assert '"avgValue":96.5' in done.stdout
 
 
 def test_the_lines_that_the_demo_prints_work_as_they_stand(demo):
