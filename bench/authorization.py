@@ -36,7 +36,7 @@ from joserfc.jwk import RSAKey
 from bench.footprint import cpu_seconds
 from bench.installation import WORKERS, Installation
 from bench.postgres import postgres
-from bench.processes import BenchFailed, ended_by_signals, free_port, service, wait_until_ok
+from bench.processes import BenchFailed, free_port, printed, service, wait_until_ok
 from bench.wrk import Measured, ask, post_each, require_wrk
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -381,14 +381,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of one round")
     options = parser.parse_args()
-    with ended_by_signals():
-        try:
-            lines = measure(options.seconds, options.rounds)
-        except BenchFailed as failure:
-            print(f"bench: {failure}", file=sys.stderr)
-            return 2
-    print("\n".join(lines))
-    return 0
+    return printed(lambda: measure(options.seconds, options.rounds))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from bench.authorization import Costed, Running, cpu, median
 from bench.goals import GRAPH_AUDITED, GRAPH_MILLISECONDS, GRAPH_READINGS
 from bench.installation import WORKERS, Installation
 from bench.postgres import postgres
-from bench.processes import BenchFailed, ended_by_signals, free_port, service, wait_until_ok
+from bench.processes import free_port, printed, service, wait_until_ok
 from bench.wrk import ask, post_each, require_wrk
 from bench.yardstick import yardstick
 
@@ -341,14 +341,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of one round")
     options = parser.parse_args()
-    with ended_by_signals():
-        try:
-            lines = measure(options.profiles, options.readings, options.seconds, options.rounds)
-        except BenchFailed as failure:
-            print(f"bench: {failure}", file=sys.stderr)
-            return 2
-    print("\n".join(lines))
-    return 0
+    return printed(lambda: measure(options.profiles, options.readings, options.seconds, options.rounds))
 
 
 if __name__ == "__main__":

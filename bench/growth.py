@@ -24,7 +24,7 @@ import psycopg
 from bench.installation import Installation
 from bench.population import LOINC, OBSERVATIONS, write_population
 from bench.postgres import Cluster, postgres
-from bench.processes import BenchFailed, ended_by_signals
+from bench.processes import printed
 from bench.searches import SEARCHES
 from bench.wrk import Measured, ask, require_wrk
 from bench.yardstick import yardstick
@@ -158,14 +158,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of one round")
     options = parser.parse_args()
-    with ended_by_signals():
-        try:
-            lines = measure(options.patients, options.rounds, options.seconds)
-        except BenchFailed as failure:
-            print(f"bench: {failure}", file=sys.stderr)
-            return 2
-    print("\n".join(lines))
-    return 0
+    return printed(lambda: measure(options.patients, options.rounds, options.seconds))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -136,3 +137,15 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def printed(measure: Callable[[], Iterable[str]]) -> int:
+    """Print the lines that a measurement gives, and return the status to end with: 2 when it was not possible."""
+    with ended_by_signals():
+        try:
+            lines = list(measure())
+        except BenchFailed as failure:
+            print(f"bench: {failure}", file=sys.stderr)
+            return 2
+    print("\n".join(lines))
+    return 0

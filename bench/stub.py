@@ -8,13 +8,12 @@ which is why it lies here and nowhere in the server. It listens on loopback only
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import Final
 
-from fhir_server import app, server
+from bench.altered import serve
+from fhir_server import app
 from fhir_server.oauth.authenticate import Authenticator
-from fhir_server.settings import load_settings
 from storage.access import Access
 
 MODULE: Final = "bench.stub"
@@ -36,16 +35,5 @@ def application() -> app.Application:
     return app.application()
 
 
-def main() -> None:
-    """Serve until a signal ends it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--workers", type=int, default=1)
-    options = parser.parse_args()
-    server.FACTORY = f"{MODULE}:application"  # type: ignore[misc]
-    server.APPLICATION = MODULE  # type: ignore[misc]
-    server.run(load_settings(host="127.0.0.1", port=options.port, workers=options.workers))
-
-
 if __name__ == "__main__":
-    main()
+    serve(MODULE, __doc__)
