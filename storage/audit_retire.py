@@ -2,7 +2,8 @@
 
 It runs as the owner of the tables, for all organizations at once, in one transaction a database: on PostgreSQL whole
 partitions are dropped, on SQLite (and in the default partition) the rows of whole months are deleted, with the trigger
-that forbids it lifted within that transaction. Each organization keeps a retirement (`audit_retirements.py`), its seals, and a record of the removal.
+that forbids it lifted within that transaction. Each organization keeps a retirement (`audit_retirements.py`), its
+seals, and a record of the removal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from storage.audit import AuditKey, AuditRecord
 from storage.audit_partitions import partitions
 from storage.audit_retirements import Retirement, retirements
 from storage.audit_seals import FETCH, MAIN, Trail, enter, leaf
-from storage.clock import IdSource
+from storage.clock import IdSource, epoch_microseconds, microseconds_at
 from storage.errors import AuditUnavailable, StorageError
 from storage.legal_holds import Hold, covered_since, holds_in_force
 from storage.tables.audit import audit_retirements, audit_seals, rbac_logs
@@ -193,7 +194,7 @@ def _note(connection: Connection, retired: Retired, limit: int, key: AuditKey) -
         records=retired.records,
         leaves=tuple(_leaves(connection, retired.organization_id, limit, last_id)),
         previous=last.hash if last else b"",
-        retired_at=time.time_ns() // 1000,
+        retired_at=epoch_microseconds(),
     )
     noted = replace(noted, hash=noted.signed(retired.organization_id, key))
     connection.execute(insert(audit_retirements).values(**noted.row(retired.organization_id)))
@@ -262,13 +263,13 @@ def _record(connection: Connection, record: AuditRecord, key: AuditKey) -> None:
     else:
         mine = rbac_logs.c.organization_id == record.organization_id
         latest = connection.scalar(select(func.coalesce(func.max(rbac_logs.c.id), 0)).where(mine)) or 0
-        record_id, at = max(latest + 1, IdSource().surrogate()), time.time_ns() // 1000
+        record_id, at = max(latest + 1, IdSource().surrogate()), epoch_microseconds()
     row = key.row(record, record_id, int(at))
     connection.execute(insert(rbac_logs).values(row))
 
 
 def _instant(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+    return microseconds_at(datetime(day.year, day.month, day.day, tzinfo=UTC))
 
 
 def _day(instant: int) -> date:

@@ -11,7 +11,6 @@ This runs in a thread of its own, on connections of its own.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,6 +35,7 @@ from sqlalchemy import (
 
 from storage.audit import AuditKey
 from storage.audit_sqlite import audit_path
+from storage.clock import epoch_microseconds
 from storage.errors import AuditUnavailable
 from storage.tables.audit import audit_seals, rbac_logs
 from storage.transaction_ids import OLDEST_RUNNING, TRANSACTION_BITS
@@ -162,7 +162,7 @@ def _seal_some(connection: Connection, organization_id: str, key: AuditKey) -> i
     horizon = _horizon(connection)
     if horizon is not None and horizon <= last_id:
         raise AuditUnavailable("transaction ids went back: start the server anew, see 'Restoring' in docs/security.md")
-    since = None if horizon is None or not last else min(last.sealed_at, time.time_ns() // 1000) - SLACK
+    since = None if horizon is None or not last else min(last.sealed_at, epoch_microseconds()) - SLACK
     root = hashlib.sha256()
     first_id, count = None, 0
     for record_id, mac in connection.execute(unsealed(organization_id, last_id, horizon, since)):
@@ -173,7 +173,7 @@ def _seal_some(connection: Connection, organization_id: str, key: AuditKey) -> i
     if first_id is None:
         return 0
     content = (organization_id, sequence + 1, first_id, last_id, count, root.digest(), previous)
-    sealed_at = time.time_ns() // 1000
+    sealed_at = epoch_microseconds()
     connection.execute(insert(audit_seals).values((*content, _signed(key, *content, sealed_at), sealed_at)))
     return count
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Final
 from sqlalchemy import make_url
 
 from storage.audit import AuditKey, AuditRecord, Row, column_names
-from storage.clock import IdSource
+from storage.clock import IdSource, epoch_microseconds
 from storage.errors import AuditUnavailable
 
 PRAGMAS: Final = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA busy_timeout=5000")
@@ -69,7 +68,7 @@ class SqliteAuditStore:
 
     def _rows(self, connection: sqlite3.Connection, records: Sequence[AuditRecord]) -> list[Row]:
         """Number the records above what the file holds; the transaction keeps other writers out meanwhile."""
-        at = time.time_ns() // 1000
+        at = epoch_microseconds()
         latest: dict[str, int] = {}
         rows = []
         for record in records:

@@ -6,16 +6,29 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Final
 from uuid import UUID
 
 _COUNTER_BITS = 21
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def epoch_milliseconds() -> int:
     """Return the wall clock in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
+
+
+def epoch_microseconds() -> int:
+    """Return the wall clock in microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+def microseconds_at(moment: datetime) -> int:
+    """Return an instant, which names its zone, in microseconds since 1970 UTC, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(slots=True)

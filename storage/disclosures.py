@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlalchemy import or_
@@ -17,11 +17,14 @@ from mappers.audit_kinds import FIRST_MINOR
 from storage.audit_conditions import AuditFilter
 from storage.audit_people import records_of_person
 from storage.audit_search import AuditReader, Place, Use
+from storage.clock import epoch_microseconds, microseconds_at
 from storage.reading import Reader
 from storage.tables.audit import rbac_logs
 
 SIX_YEARS: Final = 2192 * 86_400_000_000
 """How far back an individual may ask (164.528(a)(3)), with both leap days; further only where it is asked for."""
+PAGE: Final = 1_000
+_BEGINNING: Final = microseconds_at(datetime.min.replace(tzinfo=UTC))
 _SUCCEEDED: Final = (
     rbac_logs.c.outcome == "allowed",
     or_(rbac_logs.c.status.is_(None), rbac_logs.c.status < FIRST_MINOR),
@@ -81,8 +84,8 @@ class Disclosures:
 
         Without `until` it goes to this moment, without `since` it begins six years before its end.
         """
-        end = microseconds(datetime.now(UTC)) if until is None else until
-        period = (max(end - SIX_YEARS, microseconds(_BEGINNING)) if since is None else since, end)
+        end = epoch_microseconds() if until is None else until
+        period = (max(end - SIX_YEARS, _BEGINNING) if since is None else since, end)
         people = await records_of_person(self._reader, organization_id, patient_id)
         found = Accounting(people, *period, ())
         uses = await self._records.uses(organization_id, found.filter)
@@ -102,9 +105,6 @@ class Disclosures:
         return page.records, page.next
 
 
-PAGE: Final = 1_000
-
-
 def _recipients(uses: Sequence[Use]) -> tuple[Recipient, ...]:
     by_recipient: dict[tuple[str, str, str | None, str | None], list[Use]] = {}
     for use in uses:
@@ -114,12 +114,3 @@ def _recipients(uses: Sequence[Use]) -> tuple[Recipient, ...]:
         for key, of in by_recipient.items()
     ]
     return tuple(sorted(found, key=lambda each: (-each.last, each.actor_id, each.client_id or "")))
-
-
-def microseconds(moment: datetime) -> int:
-    """Return an instant as records have it."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)

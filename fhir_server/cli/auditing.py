@@ -23,6 +23,7 @@ from storage.audit import column_names
 from storage.audit_heads import HeadsUnreadable, read_heads
 from storage.audit_seals import Chosen, Trail, export, open_trails
 from storage.audit_verify import Verification, verify
+from storage.clock import microseconds_at
 from storage.installation import trail_ids
 
 PROGRESS: Final = 100_000
@@ -58,8 +59,7 @@ def _instant(text: str | None) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise CommandFailed(f"{text} is no day or instant: write 2026-01-31 or 2026-01-31T08:00:00Z.") from None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int(aware.timestamp()) * 1_000_000 + aware.microsecond
+    return microseconds_at(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 async def verify_trails(

@@ -22,7 +22,8 @@ from mappers.audit_event import RecordedAccess
 from storage.audit_conditions import AuditFilter, having
 from storage.audit_people import ids_of_patients
 from storage.audit_search import AuditReader, record_id
-from storage.disclosures import Disclosures, microseconds
+from storage.clock import microseconds_at
+from storage.disclosures import Disclosures
 from storage.repositories.table import Page
 
 router = APIRouter(tags=["Audit"], route_class=GraphRoute)
@@ -88,7 +89,7 @@ def _period(since: datetime | None, until: datetime | None) -> tuple[int | None,
     """Return a period in microseconds, whose end is left out; raises Invalid for one that ends before it begins."""
     if since is not None and until is not None and since > until:
         raise Invalid("has to be before toDate", ("query", "fromDate"))
-    return None if since is None else microseconds(since), None if until is None else microseconds(until) + 1
+    return None if since is None else microseconds_at(since), None if until is None else microseconds_at(until) + 1
 
 
 def _touch(call: Call, found: Page[RecordedAccess], customer_id: str | None) -> None:
