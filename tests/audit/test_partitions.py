@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
-from storage import rls
+from storage import rls, schema
 from storage.audit_partitions import MONTHS_AHEAD, make_months, partitions
 from storage.audit_seals import Trail, enter, open_trails, seal, unsealed
 from storage.audit_verify import verify
@@ -139,8 +139,6 @@ def test_nobody_else_may_make_months(url: str):
 
 def test_rows_that_were_there_become_the_first_partition_as_they_are(postgres: PostgresServer):
     """No row is copied: it is the same file on disk."""
-    from storage import schema
-
     url = postgres.fresh("template0")
     schema.upgrade(url, "0017")
     execute(url, ROW.format(1, instant("2024-01-01")), ROW.format(2, instant("2155-05-05")))

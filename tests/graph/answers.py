@@ -56,6 +56,12 @@ def faults(value: Any, where: str) -> list[str]:
     return [f"{each.json_path}: {each.message}" for each in validator(where).iter_errors(value)]
 
 
+def data_of(answer: httpx.Response, status: int = 200) -> Any:
+    """Return what an answer gives; it has to have this status."""
+    assert answer.status_code == status, answer.text
+    return answer.json()["data"]
+
+
 def require_described(answer: httpx.Response) -> None:
     """Fail for an answer that the document does not describe: its status, or what it holds."""
     answer.read()

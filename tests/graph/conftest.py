@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.graph.kit import GraphSite, running_graph
+from tests.graph.webhooks.pharmacy import Pharmacy, secret_for
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +22,17 @@ def graph_site(database_url: str) -> Iterator[GraphSite]:
 def graph(graph_site: GraphSite) -> Callable[..., httpx.Client]:
     """Clients below `/graph`: `graph("CLINICIAN")`, `graph("PATIENT", customer=JANE)`, `graph("STAFF", scope="…")`."""
     return graph_site.client
+
+
+@pytest.fixture(scope="module")
+def staff(graph_site: GraphSite) -> httpx.Client:
+    return graph_site.client("STAFF")
+
+
+@pytest.fixture(scope="module")
+def pharmacy(graph_site: GraphSite) -> Iterator[Pharmacy]:
+    """A pharmacy with a secret for the organization."""
+    settings = graph_site.site.settings
+    made = Pharmacy(settings.base_url, secret_for(settings))
+    yield made
+    made.client.close()

@@ -222,12 +222,16 @@ class GraphSite:
 
     def rows(self, statement: Any, url: str | None = None) -> list[Mapping[str, Any]]:
         """Return what a statement selects, past row-level security."""
+        with self.engine(url).connect() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
+
+    def engine(self, url: str | None = None) -> Engine:
+        """Return what connects to the database as other programs do, past the server."""
         at = make_url(url or self.site.settings.database_url)
         if at not in self.engines:
             driver = "sqlite" if at.get_backend_name() == "sqlite" else "postgresql+psycopg"
             self.engines[at] = create_engine(at.set(drivername=driver))
-        with self.engines[at].connect() as connection:
-            return [dict(row) for row in connection.execute(statement).mappings()]
+        return self.engines[at]
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.graph.answers import data_of
 from tests.graph.kit import JANE, JOHN, GraphSite, running_graph
 
 ENDPOINTS = [
@@ -36,11 +36,6 @@ def record(person: Any) -> dict[str, str]:
     return {"table": "customer_profiles", "id": person.customer}
 
 
-def data(answer: httpx.Response, status: int = 200) -> Any:
-    assert answer.status_code == status, answer.text
-    return answer.json()["data"]
-
-
 def patient(graph: GraphSite, person: Any) -> dict[str, Any]:
     answer = graph.site.client().get(f"/Patient/{graph.patient_of(person)}")
     assert answer.status_code == 200, answer.text
@@ -54,15 +49,15 @@ def but_meta(resource: dict[str, Any]) -> dict[str, Any]:
 
 def test_identity_a_pair_is_reviewed_merged_and_unmerged_over_http(shared: GraphSite):
     staff = shared.client()
-    (pair,) = data(staff.get("/identity/matches", params={"status": "open"}))
+    (pair,) = data_of(staff.get("/identity/matches", params={"status": "open"}))
     assert (pair["first"], pair["second"], pair["outcome"]) == (record(JANE), record(JOHN), "possible")
     assert {each["trait"] for each in pair["evidence"]["comparisons"]} >= {"birth date", "telephone"}
-    assert data(staff.get(f"/identity/matches/{pair['id']}")) == pair
+    assert data_of(staff.get(f"/identity/matches/{pair['id']}")) == pair
     before = [but_meta(patient(shared, each)) for each in (JANE, JOHN)]
 
     body = {"survivorId": JOHN.customer, "reason": "one person"}
     answer = staff.post(f"/identity/matches/{pair['id']}/merge", json=body)
-    merge = data(answer, 201)
+    merge = data_of(answer, 201)
     assert (merge["survivor"], merge["merged"], merge["matchId"]) == (record(JOHN), record(JANE), pair["id"])
     assert (merge["mergedBy"], merge["reason"], merge["unmergedAt"]) == ("tester-staff", "one person", None)
     on_record = shared.audit_of(answer)
@@ -70,7 +65,7 @@ def test_identity_a_pair_is_reviewed_merged_and_unmerged_over_http(shared: Graph
     assert all(each.customer in str(on_record) for each in (JANE, JOHN))
     assert [each["type"] for each in patient(shared, JANE)["link"]] == ["replaced-by"]
     assert [each["type"] for each in patient(shared, JOHN)["link"]] == ["replaces"]
-    assert data(staff.get("/identity/matches", params={"status": "merged"}))[0]["reviewedBy"] == "tester-staff"
+    assert data_of(staff.get("/identity/matches", params={"status": "merged"}))[0]["reviewedBy"] == "tester-staff"
 
     again = staff.post("/identity/merges", json={"survivor": record(JOHN), "merged": record(JANE)})
     assert again.status_code == 409
@@ -78,29 +73,29 @@ def test_identity_a_pair_is_reviewed_merged_and_unmerged_over_http(shared: Graph
     decided = staff.post(f"/identity/matches/{pair['id']}/reject", json={})
     assert (decided.status_code, decided.json()["error"]["details"]) == (409, {"status": "merged"})
 
-    ended = data(staff.post(f"/identity/merges/{merge['id']}/unmerge", json={"reason": "two persons"}))
+    ended = data_of(staff.post(f"/identity/merges/{merge['id']}/unmerge", json={"reason": "two persons"}))
     assert (ended["unmergedBy"], ended["unmergeReason"]) == ("tester-staff", "two persons")
     assert [but_meta(patient(shared, each)) for each in (JANE, JOHN)] == before
     assert staff.post(f"/identity/merges/{merge['id']}/unmerge", json={}).status_code == 409
-    assert [each["id"] for each in data(staff.get("/identity/merges", params={"ended": "true"}))] == [merge["id"]]
-    assert data(staff.get("/identity/merges", params={"ended": "false"})) == []
+    assert [each["id"] for each in data_of(staff.get("/identity/merges", params={"ended": "true"}))] == [merge["id"]]
+    assert data_of(staff.get("/identity/merges", params={"ended": "false"})) == []
 
 
 def test_identity_two_records_are_merged_by_hand_and_a_pair_rejected(graph: GraphSite):
     staff = graph.client()
-    (pair,) = data(staff.get("/identity/matches"))
-    rejected = data(staff.post(f"/identity/matches/{pair['id']}/reject", json={"reason": "twins"}))
+    (pair,) = data_of(staff.get("/identity/matches"))
+    rejected = data_of(staff.post(f"/identity/matches/{pair['id']}/reject", json={"reason": "twins"}))
     assert (rejected["status"], rejected["reason"]) == ("rejected", "twins")
     by_hand = {"survivor": record(JANE), "merged": record(JOHN), "reason": "Shown their passport"}
-    assert data(staff.post("/identity/merges", json=by_hand), 201)["matchId"] == pair["id"]
+    assert data_of(staff.post("/identity/merges", json=by_hand), 201)["matchId"] == pair["id"]
     for person in (JANE, JOHN):
         asked = {"externalSystem": "stripe", "externalId": f"cus_{person.customer}"}
-        found = data(staff.get("/identity-mappings/resolve", params=asked))
+        found = data_of(staff.get("/identity-mappings/resolve", params=asked))
         assert (found["customerId"], found["survivor"]) == (person.customer, record(JANE))
     export = graph.client("ORG_ADMIN", checked=False).get(f"/profiles/{JOHN.customer}/export")
     assert export.status_code == 200
     assert all(f'"lab_{each.customer}"' in export.text for each in (JANE, JOHN))
-    labs = data(staff.get("/labs", params={"customerId": JANE.customer}))
+    labs = data_of(staff.get("/labs", params={"customerId": JANE.customer}))
     assert [each["id"] for each in labs] == [JANE.row("lab")]
 
 
@@ -137,9 +132,9 @@ def test_identity_reading_and_deciding_take_the_rights_of_profiles(shared, metho
 
 def test_TN_pairs_and_merges_of_another_organization_are_not_there(shared: GraphSite):
     other = shared.client(organization="health-hub")
-    assert data(other.get("/identity/matches")) == []
-    assert data(other.get("/identity/merges")) == []
-    pairs = data(shared.client().get("/identity/matches"))
+    assert data_of(other.get("/identity/matches")) == []
+    assert data_of(other.get("/identity/merges")) == []
+    pairs = data_of(shared.client().get("/identity/matches"))
     assert other.get(f"/identity/matches/{pairs[0]['id']}").status_code == 404
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.engine import Database
 from storage.errors import ReferenceConflict, ResourceNotFound
 from storage.persons.errors import AlreadyMerged, MergeRefused, NotOpen
 from storage.persons.matches import MatchQueue
@@ -18,11 +17,6 @@ from storage.projection.reconcile import reconcile
 from storage.resources import ResourceKey, Write
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.identity.world import ADA, CHANGE, C, F, P, World
-
-
-@pytest.fixture
-def world(fresh_database: Database, fresh_database_url: str) -> World:
-    return World(fresh_database, fresh_database_url, ORGANIZATION)
 
 
 def but_meta(resource: dict[str, Any]) -> dict[str, Any]:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mappers.rows import CustomerProfile, IdentityMapping
-from storage.engine import Database
 from storage.persons.matches import MatchQueue
 from storage.persons.merges import merge_match, reject_match
 from storage.repositories.identity_mappings import IdentityMappingRepository
 from storage.repositories.profiles import ProfileRepository
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
 from tests.identity.world import ADA, World
-
-
-@pytest.fixture
-def world(fresh_database: Database, fresh_database_url: str) -> World:
-    return World(fresh_database, fresh_database_url, ORGANIZATION)
 
 
 async def test_identity_records_that_are_alike_are_proposed_with_the_reasons(world: World):

@@ -6,16 +6,10 @@ import random
 
 import pytest
 
-from storage.engine import Database
 from storage.persons.blocks import LARGEST_BLOCK
 from storage.persons.search import search_all, write_search
 from tests.conftest import ORGANIZATION
 from tests.identity.world import ADA, World
-
-
-@pytest.fixture
-def world(fresh_database: Database, fresh_database_url: str) -> World:
-    return World(fresh_database, fresh_database_url, ORGANIZATION)
 
 
 def fill(world: World, count: int, seed: int) -> None:

@@ -1,31 +1,16 @@
-"""A pharmacy that a server believes."""
+"""Orders and treatments that nobody knows yet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 
 import httpx
 import pytest
 
-from tests.graph.kit import JANE, GraphSite, Person
-from tests.graph.webhooks.pharmacy import Pharmacy, secret_for
+from tests.graph.kit import JANE, Person
 
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def pharmacy(graph_site: GraphSite) -> Iterator[Pharmacy]:
-    """A pharmacy with a secret for the organization."""
-    settings = graph_site.site.settings
-    made = Pharmacy(settings.base_url, secret_for(settings))
-    yield made
-    made.client.close()
-
-
-@pytest.fixture(scope="module")
-def staff(graph_site: GraphSite) -> httpx.Client:
-    return graph_site.client("STAFF")
 
 
 @pytest.fixture

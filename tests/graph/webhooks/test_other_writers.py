@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import httpx
-from sqlalchemy import Connection, create_engine, delete, insert, make_url, update
+from sqlalchemy import delete, insert, update
 
 from storage.tables.patient_graph import patient_prescriptions, subscriptions
 from tests.conftest import ORGANIZATION
@@ -23,17 +22,6 @@ def request_of(emr: httpx.Client, order: str) -> dict[str, Any]:
     """Return the MedicationRequest of an order."""
     found = emr.get("/MedicationRequest", params={"identifier": order}).json()
     return dict(found["entry"][0]["resource"])
-
-
-@contextmanager
-def by_hand(graph_site: GraphSite) -> Iterator[Connection]:
-    """Give a connection past the server, as other programs have."""
-    url = make_url(graph_site.site.settings.database_url)
-    driver = "sqlite" if url.get_backend_name() == "sqlite" else "postgresql+psycopg"
-    engine = create_engine(url.set(drivername=driver))
-    with engine.begin() as connection:
-        yield connection
-    engine.dispose()
 
 
 def prescription(staff: httpx.Client, key: str) -> dict[str, Any]:
@@ -82,9 +70,9 @@ def test_a_treatment_that_another_program_approves_takes_up_what_waits(
         assert pharmacy.tell(event_id, what).status_code == 202
     row = {"organization_id": ORGANIZATION, "id": f"foreign_{order}", "customer_id": JANE.customer}
     row |= {"product_id": "glp1", "product_name": "GLP-1", "rimo_treatment_id": rimo, "status": "pending"}
-    with by_hand(graph_site) as connection:
+    with graph_site.engine().begin() as connection:
         connection.execute(insert(subscriptions).values(row))
-    with by_hand(graph_site) as connection:
+    with graph_site.engine().begin() as connection:
         connection.execute(update(subscriptions).where(subscriptions.c.id == row["id"]).values(status="approved"))
     asked = {"customerId": JANE.customer, "treatmentId": row["id"]}
     until = time.monotonic() + 30
@@ -100,7 +88,7 @@ def test_a_prescription_that_was_deleted_comes_back_whole_with_the_next_event(
     treat(rimo)
     first = event("created", "10:00", order, rimo, pharmacyName="Rimo Pharmacy")
     key = pharmacy.tell(f"{order}-1", first).json()["data"]["prescriptionId"]
-    with by_hand(graph_site) as connection:
+    with graph_site.engine().begin() as connection:
         connection.execute(delete(patient_prescriptions).where(patient_prescriptions.c.id == key))
     again = pharmacy.tell(f"{order}-2", event("shipped", "12:00", order, rimo)).json()["data"]
     row = prescription(staff, again["prescriptionId"])

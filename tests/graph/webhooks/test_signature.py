@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from fhir_server.graph.webhooks.signature import (
     signature_of,
     signer_of,
 )
+from fhir_server.limits.limit import Limit
 from storage.repositories.webhook_secrets import WebhookSecret, WebhookSecretRepository
 from tests.conftest import OTHER_ORGANIZATION
 from tests.graph.kit import JANE, GraphSite, running_graph
@@ -49,8 +51,6 @@ def test_the_published_example_is_signed_as_published() -> None:
 @given(st.binary(max_size=200).map(lambda data: data.decode("latin-1")), st.integers(0, 10**11))
 def test_what_the_library_signs_is_believed_and_nothing_else(body: str, at: int) -> None:
     secret = new_secret()
-    from datetime import UTC, datetime
-
     signature = Webhook(secret).sign("msg_1", datetime.fromtimestamp(at, UTC), body)
     delivery = delivery_of(headers(signature, at=at), float(at))
     assert is_signed_with(secret_bytes(secret), delivery, body.encode())
@@ -192,8 +192,6 @@ def test_a_secret_that_cannot_be_opened_keeps_nobody_elses_events_out(
 
 
 def test_an_address_sends_twenty_events_a_minute_and_no_more(fresh_database_url: str) -> None:
-    from fhir_server.limits.limit import Limit
-
     with running_graph(fresh_database_url, graph_webhook_limit=Limit(20, 60), graph_address_limit=Limit(1, 60)) as made:
         told: list[Any] = [httpx.post(f"{made.site.settings.base_url}/graph/webhooks/rimo", json={}) for _ in range(21)]
     assert [each.status_code for each in told] == [401] * 20 + [429]

@@ -1,8 +1,8 @@
-"""The people of the workflows, a pharmacy, and an EMR that reads FHIR."""
+"""The people of the workflows, and an EMR that reads FHIR."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -10,22 +10,8 @@ import httpx
 import pytest
 
 from tests.graph.kit import GraphSite, Person
-from tests.graph.webhooks.pharmacy import Pharmacy, secret_for
 
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def pharmacy(graph_site: GraphSite) -> Iterator[Pharmacy]:
-    settings = graph_site.site.settings
-    made = Pharmacy(settings.base_url, secret_for(settings))
-    yield made
-    made.client.close()
-
-
-@pytest.fixture(scope="module")
-def staff(graph_site: GraphSite) -> httpx.Client:
-    return graph_site.client("STAFF")
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +48,3 @@ def shows(emr: httpx.Client) -> Callable[..., list[dict[str, Any]]]:
         return [each["resource"] for each in entries if each["search"]["mode"] == "match"]
 
     return search
-
-
-def data_of(answer: httpx.Response, status: int = 200) -> Any:
-    """Return what an answer gives; it has to have this status."""
-    assert answer.status_code == status, answer.text
-    return answer.json()["data"]

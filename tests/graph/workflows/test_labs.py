@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from tests.graph.answers import data_of
 from tests.graph.kit import GraphSite, Person
-from tests.graph.workflows.conftest import data_of
 
 Shows = Callable[..., list[dict[str, Any]]]
 

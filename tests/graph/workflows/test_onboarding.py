@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from tests.graph.answers import data_of
 from tests.graph.kit import GraphSite
-from tests.graph.workflows.conftest import data_of
 
 Shows = Callable[..., list[dict[str, Any]]]
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.graph.answers import data_of
 from tests.graph.kit import GraphSite, Person
 from tests.graph.webhooks.pharmacy import Pharmacy, event, life
-from tests.graph.workflows.conftest import data_of
 
 Shows = Callable[..., list[dict[str, Any]]]
 TREATMENT = "treatment"

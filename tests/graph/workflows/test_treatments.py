@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.graph.answers import data_of
 from tests.graph.kit import ABSENT, JANE, JOHN, GraphSite, Person
-from tests.graph.workflows.conftest import data_of
 
 DOCUMENTED: dict[str, Any] = {
     "rimoTreatmentId": "rimo_456",
