@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 from dataclasses import fields
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final, cast
 
@@ -33,7 +34,9 @@ def shown(row: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
 
 
 def json_value(value: Any) -> Any:
-    """Return a column's value as JSON has it."""
+    """Return a column's value as JSON has it, which knows neither NaN nor infinity: other programs may leave these."""
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
     if isinstance(value, datetime):
         return instant(value)
     if isinstance(value, date):

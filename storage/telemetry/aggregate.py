@@ -25,7 +25,7 @@ from storage.tables.patient_graph import customer_profiles, patient_wearable_dai
 from storage.tables.types import later_than, now
 from storage.telemetry.days import bounds, day_of
 from storage.telemetry.signals import DAILY, announce
-from storage.telemetry.statistics import EXACT, OfUnit, day_statistics
+from storage.telemetry.statistics import EXACT, OfUnit, day_statistics, is_usable
 from storage.transaction import UnitOfWork
 
 READINGS: Final = "patient_wearable_readings"
@@ -113,12 +113,15 @@ async def aggregate(unit: UnitOfWork, days: Iterable[Day], zones: Mapping[str, s
 
 
 PER_UNIT: Final = text(
-    "SELECT asked.n, found.unit, count(*), sum(found.value), min(found.value), max(found.value)"
+    "SELECT asked.n, found.unit, count(*) FILTER (WHERE usable), coalesce(sum(found.value) FILTER (WHERE usable), 0),"
+    " coalesce(min(found.value) FILTER (WHERE usable), 0), coalesce(max(found.value) FILTER (WHERE usable), 0),"
+    " count(*) FILTER (WHERE NOT usable)"
     " FROM unnest(CAST(:customers AS text[]), CAST(:types AS text[]), CAST(:starts AS timestamptz[]),"
     " CAST(:ends AS timestamptz[])) WITH ORDINALITY AS asked (customer, data_type, first, last, n)"
     " JOIN patient_wearable_readings AS found ON found.organization_id = :organization_id"
     " AND found.customer_id = asked.customer AND found.data_type = asked.data_type"
-    " AND found.recorded_at >= asked.first AND found.recorded_at < asked.last AND found.status <> :wrong"
+    " AND found.recorded_at >= asked.first AND found.recorded_at < asked.last AND found.status <> :wrong,"
+    " LATERAL (SELECT found.value > -1e100 AND found.value < 1e100 AND scale(found.value) <= 100) AS told (usable)"
     " GROUP BY asked.n, found.unit"
 )
 
@@ -138,8 +141,8 @@ async def _measured(
             "ends": [end for _, end in limits],
             "wrong": ReadingStatus.ENTERED_IN_ERROR.value,
         }
-        for number, name, count, total, least, most in await unit.connection.execute(PER_UNIT, asked):
-            found[days[number - 1]].append(OfUnit(name, count, total, least, most))
+        for number, *of_unit in await unit.connection.execute(PER_UNIT, asked):
+            found[days[number - 1]].append(OfUnit(*of_unit))
         return found
     columns = patient_wearable_readings.c
     for day, (start, end) in zip(days, limits, strict=True):
@@ -159,10 +162,13 @@ async def _measured(
 
 
 def _of_unit(name: str, values: Sequence[Decimal]) -> OfUnit:
+    usable = [value for value in values if is_usable(value)]
     total = Decimal(0)
-    for value in values:
+    for value in usable:
         total = EXACT.add(total, value)
-    return OfUnit(name, len(values), total, min(values), max(values))
+    none = Decimal(0)
+    least, most = min(usable, default=none), max(usable, default=none)
+    return OfUnit(name, len(usable), total, least, most, len(values) - len(usable))
 
 
 async def _present(unit: UnitOfWork, days: Sequence[Day]) -> dict[Day, WearableDailyStat]:

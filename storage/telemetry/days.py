@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 from mappers.observation import DEFAULT_ZONE
 
 ONE_DAY = timedelta(days=1)
+FIRST = datetime.min.replace(tzinfo=UTC)
+LAST = datetime.max.replace(tzinfo=UTC)
+"""Where time zones do not reach beyond: the first and the last day begin and end there in all of them."""
 
 
 @lru_cache(maxsize=1024)
@@ -22,11 +25,18 @@ def zone_named(name: str | None) -> ZoneInfo:
 
 def day_of(moment: datetime, zone: str | None) -> date:
     """Return the day on which something was measured."""
-    return moment.astimezone(zone_named(zone)).date()
+    try:
+        return moment.astimezone(zone_named(zone)).date()
+    except OverflowError:  # other programs write any instant
+        return moment.date()
 
 
 def bounds(day: date, zone: str | None) -> tuple[datetime, datetime]:
     """Return when a day begins, and when the next one does, in UTC."""
     place = zone_named(zone)
-    start, end = (datetime(each.year, each.month, each.day, tzinfo=place) for each in (day, day + ONE_DAY))
-    return start.astimezone(UTC), end.astimezone(UTC)
+    start = FIRST if day == date.min else _midnight(day, place)
+    return start, LAST if day == date.max else _midnight(day + ONE_DAY, place)
+
+
+def _midnight(day: date, place: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=place).astimezone(UTC)

@@ -51,7 +51,7 @@ def told(database_url: str, logged: io.StringIO) -> Iterator[tuple[GraphSite, li
     """A server that was asked everything, with the answers."""
     with running_graph(database_url) as made:
         clients = [
-            made.client("ADMIN", checked=False),
+            made.client("ORG_ADMIN", checked=False),
             made.client("STAFF", checked=False),
             made.client("PATIENT", customer=JANE, checked=False),
         ]

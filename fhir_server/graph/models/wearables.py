@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from fhir_server.graph.models.common import Instant, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import FreeObject, Instant, Key, Sent, Shown, Text
 from storage.tables.enums import WearableDataType
 from storage.telemetry.ingest import Measured
 
@@ -104,7 +104,7 @@ class NewReading(Sent):
     status: Literal["final", "entered-in-error"] = Field(
         "final", description="entered-in-error: it should never have been there"
     )
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
     def measured(self) -> Measured:
         """Return the reading as storage takes it."""
@@ -176,7 +176,7 @@ class Reading(Shown):
     id: str
     customer_id: str
     data_type: str
-    value: Number
+    value: Number | None = Field(description="null: another program left what is no number")
     unit: str
     device_id: str | None
     device_type: str | None
