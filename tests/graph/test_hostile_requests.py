@@ -368,3 +368,33 @@ def test_security_IN2_requests_that_are_wrong_in_every_way_are_refused_and_nothi
                 faults.append(f"{number}: {fault}: {said}: {method} {address[:200]} {headers[1:]} {body[:400]!r}")
     assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:20])
     assert {200, 201, 400, 401, 403, 404, 405, 415} <= statuses.keys()
+
+
+MANY: Final = 20_000
+LONG: Final = {f"m{number}": 1 for number in range(MANY)}
+OWN: Final = {"customerId": JANE.customer}
+LARGE: Final[Mapping[str, tuple[str, str, Any]]] = {
+    "unknown members": ("POST", "/events", {**OWN, **LONG}),
+    "unknown members of a line": ("POST", "/conversation-history", {**OWN, "messages": [LONG]}),
+    "unknown members of a reading": ("POST", "/wearables/readings", {"readings": [LONG]}),
+    "unknown members of a record": ("POST", "/identity/merges", {"survivor": LONG, "merged": LONG}),
+    "conditions": ("PATCH", f"/profiles/{JANE.customer}", {"conditions": [1] * MANY}),
+    "conditions that are texts": ("PATCH", f"/profiles/{JANE.customer}", {"conditions": ["c"] * 201}),
+    "tags": ("PATCH", f"/profiles/{JANE.customer}", {"tags": [1] * MANY}),
+    "metadata": ("PATCH", f"/profiles/{JANE.customer}", {"metadata": {"m": "x" * 300_000}}),
+    "biomarkers": ("POST", "/labs", {**OWN, "biomarkers": LONG}),
+    "compounds": ("POST", "/protocols", {**OWN, "name": "n", "compounds": [1] * MANY}),
+    "goals": ("POST", "/protocols", {**OWN, "name": "n", "goals": ["x" * 300_000]}),
+    "data of an event": ("POST", "/events", {**OWN, "type": "note_added", "data": {"d": "x" * 300_000}}),
+    "messages": ("POST", "/conversation-history", {**OWN, "messages": [1] * MANY}),
+    "readings": ("POST", "/wearables/readings", {"readings": [1] * MANY}),
+}
+"""Bodies with much that is wrong, or more of something than any reader could bear."""
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_security_RL3_what_is_wrong_with_a_large_body_is_told_in_few_words(graph_site: GraphSite, what: str):
+    method, path, body = LARGE[what]
+    answer = graph_site.client("ORG_ADMIN").request(method, path, json=body)
+    assert answer.status_code == 400
+    assert len(answer.content) < 1000

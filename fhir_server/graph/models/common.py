@@ -7,13 +7,28 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+
+from fhir_server.fhir.json_body import encode_json
 
 T = TypeVar("T")
 
 LONGEST_KEY: Final = 255
 LONGEST_TEXT: Final = 65_536
+MOST_MEMBERS: Final = 100
+"""Of an object whose members are known: every unknown one is told by name, so of what has more only that it has."""
+LONGEST_FREE: Final = 262_144
+"""Bytes of JSON: a page of a list has a hundred of them."""
 DATE_LENGTH: Final = 10
 _DATED: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -58,10 +73,44 @@ AsSent: Final = WrapValidator(_as_sent)
 """Marks JSON that is checked against its type, and kept as it was sent: unknown members, and digits of numbers."""
 
 
+def at_most(most: int) -> BeforeValidator:
+    """Return what refuses an object or a list of more, before what is in it is looked at.
+
+    Every fault is told with its place: those of a body of some megabytes would take seconds to find, and far more room
+    than the body.
+    """
+
+    def require_few(value: Any) -> Any:
+        if isinstance(value, dict | list) and len(value) > most:
+            raise ValueError(f"has to have {most} at most")
+        return value
+
+    return BeforeValidator(require_few)
+
+
+def _of_bearable_size(value: Any) -> Any:
+    if isinstance(value, dict | list) and len(encode_json(value)) > LONGEST_FREE:
+        raise ValueError(f"has to be of {LONGEST_FREE:,} bytes at most")
+    return value
+
+
+Free = Annotated[Any, AfterValidator(_of_bearable_size)]
+"""Any JSON: what it says is the client's affair, how much of it there is every reader's."""
+FreeObject = Annotated[dict[str, Any], AfterValidator(_of_bearable_size)]
+"""An object whose members are the client's affair."""
+
+
 class Sent(BaseModel):
     """What a client sends; unknown members are refused. `changes` gives what it says, by column."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_small(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MOST_MEMBERS:
+            raise ValueError("has far more members than there are")
+        return value
 
     def changes(self) -> dict[str, Any]:
         """Return the columns that the client named, with the values that it gave."""

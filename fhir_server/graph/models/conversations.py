@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from fhir_server.graph.models.common import Instant, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import FreeObject, Instant, Key, Sent, Shown, Text
 from storage.tables.enums import ConversationRole
 
 MOST_LINES = 100
@@ -41,7 +41,7 @@ class Said(Sent):
     content: Text
     token_count: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
     occurred_at: Instant | None = Field(None, description="When it was said; now, if not said")
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
 
 class NewLine(Said):

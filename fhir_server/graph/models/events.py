@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from fhir_server.graph.models.common import Instant, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import FreeObject, Instant, Key, Sent, Shown, Text
 from storage.tables.enums import PatientEventType
 
 NEW: dict[str, Any] = {
@@ -36,10 +36,10 @@ class NewEvent(Sent):
     customer_id: Key
     type: PatientEventType
     description: Text | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: FreeObject = Field(default_factory=dict)
     occurred_at: Instant | None = Field(None, description="When it happened; now, if not said")
     protocol_id: Key | None = Field(None, description="A protocol of the same customer")
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
 
 class Event(Shown):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from fhir_server.graph.models.common import Key, Sent, Shown, Text
+from fhir_server.graph.models.common import MOST_MEMBERS, Key, Sent, Shown, Text, at_most
 from storage.tables.enums import MatchOutcome, MatchStatus
 
 FIRST: dict[str, Any] = {"table": "customer_profiles", "id": "123e4567-e89b-12d3-a456-426614174000"}
@@ -68,6 +68,10 @@ class PersonRecord(Shown):
     id: Key
 
 
+Named = Annotated[PersonRecord, at_most(MOST_MEMBERS)]
+"""A record as it is sent."""
+
+
 class MergePair(Sent):
     """Which record of a pair stands for both from now on."""
 
@@ -86,8 +90,8 @@ class NewMerge(Sent):
         json_schema_extra={"examples": [{"survivor": FIRST, "merged": SECOND, "reason": "Shown their passport"}]}
     )
 
-    survivor: PersonRecord
-    merged: PersonRecord
+    survivor: Named
+    merged: Named
     reason: Text | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from fhir_server.graph.models.common import Instant, Key, Sent, Shown
+from fhir_server.graph.models.common import FreeObject, Instant, Key, Sent, Shown
 
 NEW: dict[str, Any] = {
     "customerId": "123e4567-e89b-12d3-a456-426614174000",
@@ -35,7 +35,7 @@ class NewMapping(Sent):
     identifier_type: Key | None = Field(None, description="clerk_user_id, stripe_customer_id, …")
     external_id: Key
     verified_at: Instant | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
 
 class Mapping(Shown):

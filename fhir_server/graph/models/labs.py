@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from fhir_server.graph.models.common import AsSent, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import AsSent, FreeObject, Key, Sent, Shown, Text, at_most
 from mappers.isos import is_date_time
 from storage.tables.enums import LabStatus
 
@@ -79,7 +79,7 @@ class Biomarker(BaseModel):
     status: Text | None = Field(None, description="low, normal, high, critical_low, critical_high")
 
 
-Biomarkers = Annotated[dict[Key, Biomarker], Field(max_length=MOST_BIOMARKERS), AsSent]
+Biomarkers = Annotated[dict[Key, Biomarker], Field(max_length=MOST_BIOMARKERS), AsSent, at_most(MOST_BIOMARKERS)]
 
 
 class NewLab(Sent):
@@ -95,7 +95,7 @@ class NewLab(Sent):
     biomarkers: Biomarkers = Field(description="By key")
     file_url: Text | None = None
     notes: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
 
 class LabChanges(Sent):
@@ -105,7 +105,7 @@ class LabChanges(Sent):
 
     status: LabStatus = Field(default=LabStatus.PENDING, description="pending → reviewed → archived")
     notes: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
 
 class Lab(Shown):

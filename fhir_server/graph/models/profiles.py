@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from fhir_server.graph.models.common import Day, Key, Sent, Shown, Text, Word
+from fhir_server.graph.models.common import Day, Free, FreeObject, Key, Sent, Shown, Text, Word, at_most
 from storage.tables.enums import BiologicalSex
 
 Email = Annotated[str, StringConstraints(max_length=320, pattern=r"^[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}$")]
@@ -25,6 +25,10 @@ def _zone(name: str) -> str:
 
 
 Zone = Annotated[str, AfterValidator(_zone)]
+
+MOST_ENTRIES: Final = 200
+"""Each is a resource in FHIR: a thousand take a second and a half to write."""
+Entries = Annotated[list[Text], Field(max_length=MOST_ENTRIES), at_most(MOST_ENTRIES)]
 
 NEW: dict[str, Any] = {
     "externalId": "user_2abc123",
@@ -66,11 +70,11 @@ class NewProfile(Sent):
     phone_number: Word | None = None
     timezone: Zone | None = None
     subscription_tier: Word | None = None
-    conditions: list[Text] = Field(default_factory=list)
-    medications: list[Text] = Field(default_factory=list)
-    allergies: list[Text] = Field(default_factory=list)
-    tags: Any = None
-    metadata: dict[str, Any] | None = None
+    conditions: Entries = Field(default_factory=list)
+    medications: Entries = Field(default_factory=list)
+    allergies: Entries = Field(default_factory=list)
+    tags: Annotated[Free, at_most(MOST_ENTRIES)] = None
+    metadata: FreeObject | None = None
 
 
 class ProfileChanges(Sent):
@@ -88,11 +92,11 @@ class ProfileChanges(Sent):
     phone_number: Word | None = None
     timezone: Zone | None = None
     subscription_tier: Word | None = None
-    conditions: list[Text] | None = None
-    medications: list[Text] | None = None
-    allergies: list[Text] | None = None
-    tags: Any = None
-    metadata: dict[str, Any] | None = None
+    conditions: Entries | None = None
+    medications: Entries | None = None
+    allergies: Entries | None = None
+    tags: Annotated[Free, at_most(MOST_ENTRIES)] = None
+    metadata: FreeObject | None = None
 
 
 class Profile(Shown):

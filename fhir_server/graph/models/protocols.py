@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fhir_server.graph.models.common import AsSent, Day, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import AsSent, Day, Free, FreeObject, Key, Sent, Shown, Text
 from storage.tables.enums import ProtocolStatus
 
 MOST_COMPOUNDS = 200
@@ -73,10 +73,10 @@ class NewProtocol(Sent):
     compounds: Compounds = Field(default_factory=list)
     start_date: Day | None = None
     end_date: Day | None = None
-    goals: Any = None
+    goals: Free = None
     created_by: Key | None = Field(None, description="The clinician who wrote it; a provider's own id where not said")
     notes: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
 
 class ProtocolChanges(Sent):
@@ -92,9 +92,9 @@ class ProtocolChanges(Sent):
     compounds: Compounds | None = None
     start_date: Day | None = None
     end_date: Day | None = None
-    goals: Any = None
+    goals: Free = None
     notes: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
 
 class Protocol(Shown):

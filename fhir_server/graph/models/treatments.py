@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from fhir_server.graph.models.common import Instant, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import FreeObject, Instant, Key, Sent, Shown, Text
 from storage.tables.enums import SubscriptionInterval, SubscriptionStatus
 
 Said = Annotated[Text, Field(min_length=1)]
@@ -67,7 +67,7 @@ class NewTreatment(Sent):
     monthly_price_cents: Cents | None = None
     interval: SubscriptionInterval = SubscriptionInterval.MONTHLY
     notes: Text | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: FreeObject | None = None
 
     @model_validator(mode="after")
     def _is_named(self) -> Self:
@@ -109,7 +109,7 @@ class TreatmentChanges(Sent):
     interval: SubscriptionInterval = Field(default=SubscriptionInterval.MONTHLY)
     next_order_date: Instant | None = None
     last_order_date: Instant | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: FreeObject = Field(default_factory=dict)
 
 
 class Treatment(Shown):
