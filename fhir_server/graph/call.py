@@ -25,6 +25,9 @@ T = TypeVar("T")
 R = TypeVar("R", bound="OfCustomer")
 
 API: Final = "graph"
+IDLIKE: Final = re.compile(r"[A-Za-z0-9._:|-]{1,64}")
+"""What may be on record as an id although no row was found that has it: a name or an address is none."""
+FAILURES: Final = 400
 
 
 class OfCustomer(Protocol):
@@ -34,10 +37,6 @@ class OfCustomer(Protocol):
     def customer_id(self) -> str:
         """Whose row it is."""
         ...
-
-IDLIKE: Final = re.compile(r"[A-Za-z0-9._:|-]{1,64}")
-"""What may be on record as an id although no row was found that has it: a name or an address is none."""
-FAILURES: Final = 400
 
 
 @dataclass

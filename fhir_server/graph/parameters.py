@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import Depends, Path, Query
 
 from fhir_server.graph.call import Call, call_of
-from fhir_server.graph.models.common import EndInstant, Instant
+from fhir_server.graph.models.common import EndInstant, Instant, Key
 
 ACall = Annotated[Call, Depends(call_of)]
-CustomerId = Annotated[str, Query(alias="customerId", description="Whose rows")]
+CustomerId = Annotated[Key, Query(alias="customerId", description="Whose rows")]
 RowId = Annotated[str, Path(alias="id", description="Id of the row")]
 FromDate = Annotated[Instant | None, Query(alias="fromDate", description="Not before this instant, or day in UTC")]
 ToDate = Annotated[EndInstant | None, Query(alias="toDate", description="Not after this instant, or day in UTC")]

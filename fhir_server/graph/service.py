@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final
 
 from fhir_server.access import Caller
 from fhir_server.graph.daily_stats import DailyStatsCache
@@ -17,14 +17,7 @@ from storage.audit_trail import AuditTrail
 from storage.engine import Database
 from storage.repositories.customers import customer_of_login, customer_of_patient
 from storage.repositories.quick import Glimpse
-from storage.transaction import Change, UnitOfWork
 
-if TYPE_CHECKING:
-    from fhir_server.graph.call import Call
-
-T = TypeVar("T")
-
-API: Final = "graph"
 OWN_SECONDS: Final = 5.0
 """How long it is remembered who a customer is: a profile that is given another login is followed that soon."""
 MOST_OWN: Final = 10_000
@@ -68,26 +61,6 @@ class GraphService:
             if len(self._own) > MOST_OWN:
                 self._own.popitem(last=False)
         return found
-
-    async def write(
-        self, call: Call, work: Callable[[UnitOfWork], Awaitable[T]], status: int | Callable[[T], int] = 200
-    ) -> T:
-        """Run a change, repeatable, and insert the record of the call in the same transaction (security AD-2).
-
-        `status` is that of the answer, or says which it is by what the change gave.
-        """
-
-        async def on_record(unit: UnitOfWork) -> T:
-            call.forget()
-            done = await work(unit)
-            await self.audit.insert(unit, [call.record(status(done) if callable(status) else status)])
-            return done
-
-        caller = call.caller
-        change = Change(caller.subject, caller.client_id, API, call.origin.request_id)
-        done = await self.database.transact(caller.organization_id, change, on_record)
-        call.recorded = True
-        return done
 
 
 def _own_patient(caller: Caller) -> str | None:

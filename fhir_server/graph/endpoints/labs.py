@@ -46,11 +46,7 @@ async def list_labs(
 async def get_lab(call: ACall, row_id: RowId) -> Response:
     """Return one laboratory result."""
     row = await LabRepository(call.rows).find(row_id)
-    if row is None:
-        raise call.absent(NotFound(WHAT))
-    call.touched((row.customer_id,), (row.id,))
-    call.require_own(row.customer_id)
-    return success(shown(row))
+    return success(shown(call.require_row(row_id, row, WHAT)))
 
 
 @router.post("", status_code=201, responses=answers(Success[Lab], 201, errors=(404, 409)) | CORRECTED)
@@ -68,7 +64,7 @@ async def create_lab(call: ACall, sent: NewLab) -> Response:
     def status(made: LabResult) -> int:
         return 201 if made.id == new else 200
 
-    made = await call.service.write(call, work, status)
+    made = await call.write(work, status)
     return success(shown(made), status(made))
 
 
@@ -79,14 +75,10 @@ async def change_lab(call: ACall, row_id: RowId, sent: LabChanges) -> Response:
 
     async def work(unit: UnitOfWork) -> LabResult:
         labs = LabRepository(unit)
-        row = await labs.find(row_id)
-        if row is None:
-            raise call.absent(NotFound(WHAT))
-        call.touched((row.customer_id,), (row.id,))
-        call.require_own(row.customer_id)
+        call.require_row(row_id, await labs.find(row_id), WHAT)
         try:
             return await labs.process(row_id, sent.changes())
         except ResourceNotFound:
             raise call.absent(NotFound(WHAT)) from None
 
-    return success(shown(await call.service.write(call, work)))
+    return success(shown(await call.write(work)))

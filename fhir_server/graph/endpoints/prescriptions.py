@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Response
 
 from capability.roles import GraphAction
 from fhir_server.graph.envelope import page, success
-from fhir_server.graph.errors import NotFound
 from fhir_server.graph.models.common import Key, Listed, Success, answers
 from fhir_server.graph.models.prescriptions import Prescription
 from fhir_server.graph.parameters import ACall, CustomerId, RowId
@@ -44,9 +43,4 @@ async def list_prescriptions(
 async def get_prescription(call: ACall, row_id: RowId) -> Response:
     """Return one prescription."""
     row = await PrescriptionRepository(call.rows).find(row_id)
-    call.touched((), (row_id,))
-    if row is None:
-        raise call.absent(NotFound("Prescription"))
-    call.touched((row.customer_id,))
-    call.require_own(row.customer_id)
-    return success(shown(row))
+    return success(shown(call.require_row(row_id, row, "Prescription")))

@@ -48,11 +48,7 @@ async def list_protocols(
 async def get_protocol(call: ACall, row_id: RowId) -> Response:
     """Return one protocol."""
     row = await ProtocolRepository(call.rows).find(row_id)
-    if row is None:
-        raise call.absent(NotFound(WHAT))
-    call.touched((row.customer_id,), (row.id,))
-    call.require_own(row.customer_id)
-    return success(shown(row))
+    return success(shown(call.require_row(row_id, row, WHAT)))
 
 
 @router.post("", status_code=201, responses=answers(Success[models.Protocol], 201, errors=(404, 409)))
@@ -67,7 +63,7 @@ async def create_protocol(call: ACall, sent: models.NewProtocol) -> Response:
         call.touched((made.customer_id,), (made.id,))
         return made
 
-    return success(shown(await call.service.write(call, work, 201)), 201)
+    return success(shown(await call.write(work, 201)), 201)
 
 
 def _author(call: Call, sent: models.NewProtocol) -> Any:
@@ -85,14 +81,10 @@ async def change_protocol(call: ACall, row_id: RowId, sent: models.ProtocolChang
 
     async def work(unit: UnitOfWork) -> Protocol:
         protocols = ProtocolRepository(unit)
-        row = await protocols.find(row_id)
-        if row is None:
-            raise call.absent(NotFound(WHAT))
-        call.touched((row.customer_id,), (row.id,))
-        call.require_own(row.customer_id)
+        call.require_row(row_id, await protocols.find(row_id), WHAT)
         try:
             return await protocols.update(row_id, sent.changes())
         except ResourceNotFound:
             raise call.absent(NotFound(WHAT)) from None
 
-    return success(shown(await call.service.write(call, work)))
+    return success(shown(await call.write(work)))

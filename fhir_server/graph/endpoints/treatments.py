@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from capability.roles import GraphAction
 from fhir_server.graph.call import Call
 from fhir_server.graph.envelope import page, success
-from fhir_server.graph.errors import Conflict, Forbidden, NotFound
+from fhir_server.graph.errors import Conflict, Forbidden
 from fhir_server.graph.models.common import Key, Listed, Success, answers
 from fhir_server.graph.models.treatments import NewTreatment, Treatment, TreatmentChanges
 from fhir_server.graph.parameters import ACall, CustomerId, RowId
@@ -25,6 +25,7 @@ from storage.tables.enums import SubscriptionStatus
 from storage.transaction import UnitOfWork
 
 router = APIRouter(prefix="/treatments", tags=["Treatments"], route_class=GraphRoute)
+WHAT: Final = "Treatment"
 WRITTEN_AS_TEXT: Final = ("interval_count", "discount_percentage", "converted_from_reorders")
 """Numbers that the source keeps as text, and shows as such (internal_tables.md)."""
 
@@ -59,7 +60,7 @@ async def list_treatments(
 async def get_treatment(call: ACall, row_id: RowId) -> Response:
     """Return one treatment."""
     row = await SubscriptionRepository(call.rows).find(row_id)
-    return success(shown_treatment(_own(call, row_id, row)))
+    return success(shown_treatment(call.require_row(row_id, row, WHAT)))
 
 
 @router.post("", status_code=201, responses=answers(Success[Treatment], 201, errors=(404,)))
@@ -73,7 +74,7 @@ async def create_treatment(call: ACall, sent: NewTreatment) -> Response:
         call.touched((made.customer_id,), (made.id,))
         return made
 
-    return success(shown_treatment(await call.service.write(call, work, 201)), 201)
+    return success(shown_treatment(await call.write(work, 201)), 201)
 
 
 @router.patch("/{id}", responses=answers(Success[Treatment], errors=(404, 409)))
@@ -88,23 +89,13 @@ async def change_treatment(call: ACall, row_id: RowId, sent: TreatmentChanges) -
 
     async def work(unit: UnitOfWork) -> Subscription:
         treatments = SubscriptionRepository(unit)
-        _own(call, row_id, await treatments.find(row_id))
+        call.require_row(row_id, await treatments.find(row_id), WHAT)
         changed = await treatments.update(row_id, sent.changes())
         await _require_alone(call, treatments, changed)
         await settle(unit, [(treatments.table_name, row_id)])
         return await treatments.get(row_id)
 
-    return success(shown_treatment(await call.service.write(call, work)))
-
-
-def _own(call: Call, row_id: str, row: Subscription | None) -> Subscription:
-    """Return a row that the caller may name; raises NotFound and Forbidden."""
-    call.touched((), (row_id,))
-    if row is None:
-        raise call.absent(NotFound("Treatment"))
-    call.touched((row.customer_id,))
-    call.require_own(row.customer_id)
-    return row
+    return success(shown_treatment(await call.write(work)))
 
 
 async def _require_alone(call: Call, treatments: SubscriptionRepository, row: Subscription) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from capability.roles import GraphAction
-from fhir_server.graph.call import Call, call_of
+from fhir_server.graph.call import Call
 from fhir_server.graph.daily_stats import KeptPage, Question
 from fhir_server.graph.envelope import MEDIA_TYPE, page, success
 from fhir_server.graph.errors import Invalid
-from fhir_server.graph.models.common import Day, EndInstant, Instant, Key, Listed, Success, answers
+from fhir_server.graph.models.common import Day, Listed, Success, answers
 from fhir_server.graph.models.wearables import DailyStat, Ingestion, NewReadings, Reading, checked
+from fhir_server.graph.parameters import ACall, CustomerId, FromDate, ToDate
 from fhir_server.graph.route import GraphRoute
 from fhir_server.graph.rules import Owner, guarded
 from fhir_server.graph.windows import PageWindow
@@ -23,11 +24,9 @@ from storage.telemetry.ingest import Ingested, Measured, UnknownCustomers, inges
 from storage.transaction import UnitOfWork
 
 router = APIRouter(prefix="/wearables", tags=["Wearables"], route_class=GraphRoute)
-ACall = Annotated[Call, Depends(call_of)]
-CustomerId = Annotated[Key, Query(description="Whose")]
 AT_ONCE: Final = 500
 """Readings that are checked before other requests have their turn."""
-DataType = Annotated[WearableDataType | None, Query(description="Only this metric")]
+DataType = Annotated[WearableDataType | None, Query(alias="dataType", description="Only this metric")]
 
 
 @router.get("/readings", responses=answers(Listed[Reading]))
@@ -36,20 +35,16 @@ async def list_readings(
     *,
     call: ACall,
     window: PageWindow,
-    customerId: CustomerId,  # noqa: N803 the name on the wire
-    dataType: DataType = None,  # noqa: N803
-    fromDate: Annotated[  # noqa: N803
-        Instant | None, Query(description="Measured then or later; a day alone is its beginning in UTC")
-    ] = None,
-    toDate: Annotated[  # noqa: N803
-        EndInstant | None, Query(description="Measured then or earlier; a day alone is its end in UTC")
-    ] = None,
+    customer_id: CustomerId,
+    data_type: DataType = None,
+    since: FromDate = None,
+    until: ToDate = None,
 ) -> Response:
     """List the readings of a customer, newest measurement first."""
     found = await ReadingRepository(call.rows).list(
-        customer_id=customerId, data_type=dataType, since=fromDate, until=toDate, window=window
+        customer_id=customer_id, data_type=data_type, since=since, until=until, window=window
     )
-    call.touched((customerId,), (row.id for row in found.rows), found.total)
+    call.touched((customer_id,), (row.id for row in found.rows), found.total)
     return page(found)
 
 
@@ -70,7 +65,7 @@ async def ingest_readings(call: ACall, sent: NewReadings) -> Response:
         return await ingest(unit, readings)
 
     try:
-        done = await call.service.write(call, work)
+        done = await call.write(work)
     except UnknownCustomers as unknown:
         first = next(at for at, each in enumerate(readings) if each.customer_id in unknown.customers)
         raise Invalid("There is no such customer", ("readings", first, "customerId")) from None
@@ -96,28 +91,28 @@ async def list_daily_stats(
     *,
     call: ACall,
     window: PageWindow,
-    customerId: CustomerId,  # noqa: N803 the name on the wire
-    dataType: DataType = None,  # noqa: N803
-    fromDate: Annotated[Day | None, Query(description="This day, or later ones")] = None,  # noqa: N803
-    toDate: Annotated[Day | None, Query(description="This day, or earlier ones")] = None,  # noqa: N803
+    customer_id: CustomerId,
+    data_type: DataType = None,
+    since: Annotated[Day | None, Query(alias="fromDate", description="This day, or later ones")] = None,
+    until: Annotated[Day | None, Query(alias="toDate", description="This day, or earlier ones")] = None,
 ) -> Response:
     """List the statistics of a customer's days, newest day first; kept for five minutes, unless they change."""
-    cache, whose = call.service.days, (call.organization_id, customerId)
-    question = Question(dataType, fromDate, toDate, window)
+    cache, whose = call.service.days, (call.organization_id, customer_id)
+    question = Question(data_type, since, until, window)
     kept = cache.find(whose, question)
     if kept is not None:
-        call.touched((customerId,), kept.ids, kept.total)
+        call.touched((customer_id,), kept.ids, kept.total)
         return Response(kept.body, media_type=MEDIA_TYPE, headers={"X-Cache": "hit"})
     ticket = cache.open(whose)
     try:
         found = await DailyStatRepository(call.rows).list(
-            customer_id=customerId, data_type=dataType, since=fromDate, until=toDate, window=window
+            customer_id=customer_id, data_type=data_type, since=since, until=until, window=window
         )
         response = page(found)
         ids = tuple(row.id for row in found.rows)
         cache.keep(ticket, question, KeptPage(bytes(response.body), ids, found.total))
     finally:
         cache.close(ticket)
-    call.touched((customerId,), ids, found.total)
+    call.touched((customer_id,), ids, found.total)
     response.headers["X-Cache"] = "miss"
     return response

@@ -88,7 +88,7 @@ async def receive(call: Call, headers: Mapping[str, str], body: bytes) -> Answer
     async def work(unit: UnitOfWork) -> Answer:
         return await _taken(call, unit, event, said)
 
-    return await call.service.write(call, work, lambda answer: answer.status)
+    return await call.write(work, lambda answer: answer.status)
 
 
 async def _believed(call: Call, headers: Mapping[str, str], body: bytes) -> Delivery:
