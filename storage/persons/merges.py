@@ -6,7 +6,7 @@ was merged into a record that is merged later leads on to that one's survivor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -14,11 +14,11 @@ from hashlib import blake2b
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from storage.errors import ResourceNotFound
 from storage.persons.errors import AlreadyMerged, MergeRefused, NotOpen
-from storage.persons.matches import Match, MatchQueue, pair_of, propose
+from storage.persons.matches import AT_ONCE, Match, MatchQueue, pair_of, propose
 from storage.persons.reading import persons_in
 from storage.persons.verdict import judge
 from storage.projection.person_records import PERSON_TABLES, Record
@@ -99,8 +99,10 @@ class Merges:
         keys: dict[str, list[str]] = {}
         for each, of_record in records:
             keys.setdefault(each, []).append(of_record)
-        named = [and_(table == each, key.in_(sorted(some))) for each, some in sorted(keys.items())]
-        return await self._rows(columns.unmerged_at.is_(None), or_(*named)) if named else []
+        found: list[Merge] = []
+        for each, some in _portions(keys):
+            found += await self._rows(columns.unmerged_at.is_(None), table == each, key.in_(some))
+        return found
 
     async def _rows(self, *conditions: Any, window: Window | None = None) -> list[Merge]:
         columns = identity_merges.c
@@ -164,11 +166,19 @@ async def existing(opened: UnitOfWork | Snapshot, records: Iterable[Record]) -> 
     for table, key in records:
         keys.setdefault(table, []).append(key)
     found: set[Record] = set()
-    for table, some in sorted(keys.items()):
+    for table, some in _portions(keys):
         columns = metadata.tables[table].c
-        own = (columns.organization_id == opened.organization_id, columns.id.in_(sorted(some)))
+        own = (columns.organization_id == opened.organization_id, columns.id.in_(some))
         found |= {(table, key) for key in await opened.connection.scalars(select(columns.id).where(*own))}
     return found
+
+
+def _portions(keys: Mapping[str, Collection[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield tables with some of their keys, as many as one statement takes."""
+    for table, every in sorted(keys.items()):
+        ordered = sorted(every)
+        for start in range(0, len(ordered), AT_ONCE):
+            yield table, ordered[start : start + AT_ONCE]
 
 
 # ---- deciding -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from storage.errors import ReferenceConflict, ResourceNotFound
 from storage.persons.errors import AlreadyMerged, MergeRefused, NotOpen
 from storage.persons.matches import MatchQueue
-from storage.persons.merges import Merges, merge_match, merge_records, person_of, reject_match, unmerge
+from storage.persons.merges import (
+    Merges,
+    existing,
+    merge_match,
+    merge_records,
+    person_of,
+    reject_match,
+    survivors_of,
+    unmerge,
+)
 from storage.projection.reconcile import reconcile
 from storage.resources import ResourceKey, Write
 from tests.conftest import ORGANIZATION, OTHER_ORGANIZATION
@@ -251,3 +260,17 @@ async def test_identity_whatever_is_merged_and_unmerged_the_end_of_all_is_the_be
         assert (("replaced-by", into.get(key)) in await world.links(key)) == (key in into)
     await world.work(end)
     assert [but_meta(await world.patient_shown(key)) for key in KEYS] == before
+
+
+async def test_identity_as_many_records_are_looked_up_as_an_organization_has(world: World):
+    """PostgreSQL takes 65,535 parameters in a statement."""
+    world.customer("a")
+    world.patient("b")
+    await world.settle()
+    await world.merge((C, "a"), (P, "b"))
+    records = [(P, "b"), *((C, f"nobody-{n}") for n in range(70_000))]
+    async with world.database.glance(ORGANIZATION) as snapshot:
+        found = await survivors_of(snapshot, records)
+        assert await existing(snapshot, [*records, (C, "a")]) == {(P, "b"), (C, "a")}
+    assert found.pop((P, "b")) == (C, "a")
+    assert all(record == survivor for record, survivor in found.items())

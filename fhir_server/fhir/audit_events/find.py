@@ -65,7 +65,7 @@ async def find_audit_events(search: Search, access: Access, service: Service) ->
             return await _with_total(page, search, access, service, asked)
     room = search.count - len(page.matches)
     found = await records.page(access.organization_id, asked, room, after=after, descending=_is_descending(search))
-    events = await audit_events(found.records, access, service)
+    events = await audit_events(found.records, access, service, Right.SEARCH)
     there = {each.key for each in (*page.includes, *page.matches)}
     page.includes.extend(
         each for each in await included(events, search.includes, access, service) if each.key not in there

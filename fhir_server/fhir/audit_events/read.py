@@ -25,7 +25,7 @@ async def read_audit_event(resource_id: str, access: Access, service: Service) -
     (record,) = await _with_patients([record], access, service)
     if not sees_all(access.reach(AUDIT_EVENT, Right.READ)) and access.patient not in record.concerned:
         return None
-    (version,) = await audit_events([record], access, service)
+    (version,) = await audit_events([record], access, service, Right.READ)
     return version
 
 
@@ -34,9 +34,13 @@ def sees_all(reach: Reach) -> bool:
     return any(way.extent is Extent.ORGANIZATION and not way.tests for way in reach.ways)
 
 
-async def audit_events(records: Sequence[RecordedAccess], access: Access, service: Service) -> list[Version]:
-    """Return the AuditEvents of records, in their order."""
+async def audit_events(
+    records: Sequence[RecordedAccess], access: Access, service: Service, right: Right
+) -> list[Version]:
+    """Return the AuditEvents of records, in their order, as far as the caller may see them by this right."""
     records = await _with_patients(records, access, service)
+    if not sees_all(access.reach(AUDIT_EVENT, right)):
+        records = [_narrowed(each, access.patient) for each in records]
     people = await persons_of(service.database, access.organization_id, [each.actor_id for each in records])
     return [_version(each, people, service.base_url) for each in records]
 
@@ -54,6 +58,13 @@ def _renamed(record: RecordedAccess, known: Mapping[str, str]) -> RecordedAccess
     one = None if record.customer_id is None else known.get(record.customer_id, record.customer_id)
     several = dict.fromkeys(known.get(each, each) for each in record.patients)
     return replace(record, customer_id=one, patients=tuple(several))
+
+
+def _narrowed(record: RecordedAccess, patient: str | None) -> RecordedAccess:
+    """Return what a record tells of one patient: who the others were, and what is theirs, is not told."""
+    if record.concerned == (patient,):
+        return record
+    return replace(record, customer_id=patient, patients=(), resource_ids=(), count=None)
 
 
 def _version(record: RecordedAccess, people: Mapping[str, str], base_url: str) -> Version:
