@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 
-from fhir_server.logging import configure_logging
 from storage.audit_seals import export, open_trails
 from storage.rls import ROLE
 from tests.conftest import ORGANIZATION
@@ -26,20 +23,6 @@ WORD = "Canary-4711"
 OWN = "of-canary"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
-
-
-@pytest.fixture(scope="module")
-def logged() -> Iterator[io.StringIO]:
-    """Everything that is logged, at the level that says most."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    written = io.StringIO()
-    configure_logging("debug", written)
-    yield written
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-    logging.getLogger("uvicorn.access").disabled = False
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,10 @@ from fhir_server.settings import Settings
 from storage.audit import AuditKey
 from storage.audit_heads import Head, HeadsUnreadable, append_heads, read_heads
 from storage.audit_seals import Trail, newest_seal, seal
-from storage.audit_verify import Fault, verify
+from storage.audit_verify import Fault
 from storage.engine import Database
-from tests.audit.conftest import KEY, a_record
-from tests.audit.test_seals import tamper
+from tests.audit.conftest import KEY, a_record, faults
 
-assert tamper  # a fixture
 TEN = datetime(2026, 11, 22, 10, 0, 1, tzinfo=UTC)
 ELEVEN = TEN.replace(hour=11)
 HEAD = Head("loop-health", "main", 7, "ab" * 32)
@@ -92,10 +90,6 @@ async def heads(store, trail: Trail) -> dict[int, str]:
         sequence, digest = newest_seal(trail, "loop-health")
         kept[sequence] = digest
     return kept
-
-
-def faults(trail: Trail, heads: dict[int, str]) -> set[Fault]:
-    return {finding.fault for finding in verify(trail, "loop-health", KEY, heads).findings}
 
 
 async def test_security_AD4_what_was_cut_off_the_end_with_its_seal_is_found_by_a_head(

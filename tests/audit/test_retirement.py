@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import psycopg
 import pytest
@@ -17,7 +19,7 @@ from storage.legal_holds import Hold, holds_of, place, release
 from storage.rls import ROLE
 from storage.transaction import Change
 from tests.audit.ages import age, instant, write
-from tests.audit.conftest import KEY, a_record
+from tests.audit.conftest import KEY, a_record, faults, intrude
 
 RECORD = a_record(99, resource="audit_log", action="delete", interaction="retire", customer_id=None)
 MARCH = date(2017, 3, 1)
@@ -54,31 +56,14 @@ def owner(fresh_database_url: str, old: Trail) -> Trail:
 
 
 @pytest.fixture
-def tamper(fresh_database_url: str):
-    """Run SQL past triggers and row-level security."""
-
-    def run(*statements: str) -> None:
-        if fresh_database_url.startswith("postgresql"):
-            with psycopg.connect(fresh_database_url) as connection:
-                connection.execute("SET session_replication_role = replica")
-                for statement in statements:
-                    assert connection.execute(statement).rowcount > 0
-            return
-        with sqlite3.connect(str(make_url(fresh_database_url).database)) as connection:
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-                connection.execute(f"DROP TRIGGER {name}")
-            for statement in statements:
-                assert connection.execute(statement).rowcount > 0
-
-    return run
+def tamper(fresh_database_url: str) -> Callable[..., None]:
+    """Alters the trail in the database itself."""
+    url = make_url(fresh_database_url)
+    return partial(intrude, fresh_database_url, url.database if url.get_backend_name() == "sqlite" else None)
 
 
 def ids(trail: Trail) -> list[int]:
     return [row["id"] for row in export(trail, "loop-health") if row["id"] < 100]
-
-
-def faults(trail: Trail) -> set[Fault]:
-    return {finding.fault for finding in verify(trail, "loop-health", KEY).findings}
 
 
 def test_security_AD5_whole_months_go_and_what_stays_verifies(old: Trail, owner: Trail):

@@ -17,7 +17,7 @@ from storage.engine import Database
 from storage.errors import AuditUnavailable
 from storage.rls import ROLE
 from storage.transaction import Change
-from tests.audit.conftest import KEY, a_record
+from tests.audit.conftest import KEY, a_record, faults
 
 Tamper = Callable[[Connection], None]
 
@@ -30,33 +30,6 @@ async def sealed(store, trail: Trail) -> Trail:
         assert seal(trail, "loop-health", KEY) == 3
     await store.append([a_record(6), a_record(7)])
     return trail
-
-
-@pytest.fixture
-def tamper(fresh_database_url: str) -> Callable[[str], None]:
-    """Run SQL past triggers and row-level security, as an intruder with the owner's rights would."""
-
-    def run(*statements: str) -> None:
-        url = make_url(fresh_database_url)
-        if url.get_backend_name() == "sqlite":
-            engine = create_engine(f"sqlite:///{audit_path(fresh_database_url)}")
-        else:
-            engine = create_engine(url.set(drivername="postgresql+psycopg"))
-        with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.execute(text("SET session_replication_role = replica"))
-            else:
-                for name in connection.scalars(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
-                    connection.execute(text(f"DROP TRIGGER {name}"))
-            for statement in statements:
-                assert connection.execute(text(statement)).rowcount > 0
-        engine.dispose()
-
-    return run
-
-
-def faults(trail: Trail) -> set[Fault]:
-    return {finding.fault for finding in verify(trail, "loop-health", KEY).findings}
 
 
 COPY = (

@@ -9,6 +9,9 @@ import pytest
 
 from tests.graph.kit import GraphSite, running_graph
 from tests.graph.webhooks.pharmacy import Pharmacy, secret_for
+from tests.logged import logged
+
+__all__ = ["graph", "graph_site", "logged", "pharmacy", "staff"]
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
-import structlog
 
-from fhir_server.logging import configure_logging
 from storage.audit_seals import export, open_trails
 from storage.rls import ROLE
 from tests.conftest import ORGANIZATION
@@ -30,20 +27,6 @@ from tests.graph.webhooks.pharmacy import Pharmacy, event, secret_for
 WORD = "Canary 4711"
 OTHER = "unknownName"
 HEADERS = ("Accept", "Content-Type", "Content-Encoding", "If-Match", "Prefer", "Origin", "Cookie")
-
-
-@pytest.fixture(scope="module")
-def logged() -> Iterator[io.StringIO]:
-    """Everything that is logged, at the level that says most."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    written = io.StringIO()
-    configure_logging("debug", written)
-    yield written
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-    logging.getLogger("uvicorn.access").disabled = False
 
 
 @pytest.fixture(scope="module")
