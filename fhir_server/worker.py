@@ -110,6 +110,9 @@ async def open_worker(
     async def revoked() -> Any:
         return await load_revocations(database)
 
+    def now() -> float:
+        return ids.milliseconds() / 1000
+
     def open_searcher(reader: Reader) -> Searcher:
         return Searcher(reader, cursor_secret, ids.milliseconds)
 
@@ -121,21 +124,14 @@ async def open_worker(
         drift = await stack.enter_async_context(watched_drift(database))
         ring = KeyRing(KeyCipher(settings.derive(SIGNING_KEYS)), await keys())
         revocations = Revocations(revoked, interval=settings.revocation_poll_seconds)
-        await stack.enter_async_context(
-            running_audit_upkeep(database, settings, key, lambda: ids.milliseconds() / 1000)
-        )
+        await stack.enter_async_context(running_audit_upkeep(database, settings, key, now))
         audit.start(await trail_ids(database))
         stack.push_async_callback(audit.close)
         await revocations.refresh()
         revocations.start()
         stack.push_async_callback(revocations.stop)
-        await stack.enter_async_context(_running_projector(database))
-        allow_origins(await _origins(database, settings))
-        await stack.enter_async_context(running(_follow_origins(database, settings, allow_origins), "origins"))
+        await stack.enter_async_context(_kept_up(settings, database, allow_origins, now))
         await stack.enter_async_context(running(_follow_keys(ring, keys), "keys"))
-        await stack.enter_async_context(running(_keep_heap_small(), "heap"))
-        await stack.enter_async_context(running(keep_days_closed(database), "days"))
-        await stack.enter_async_context(running_upkeep(database, settings, lambda: ids.milliseconds() / 1000))
         enforce = settings.references is References.ENFORCE
         store = ResourceStore(database, Places(), enforce_references=enforce)
         streams = Streams(database, cursor_secret, ids.milliseconds)
@@ -157,15 +153,31 @@ async def open_worker(
             ring,
             revocations,
             authenticator,
-            lambda: ids.milliseconds() / 1000,
+            now,
             passwords=passwords,
             outgoing=outgoing,
             key_sets=key_sets,
             external=external,
         )
-        days = await stack.enter_async_context(running_daily_stats(database, lambda: ids.milliseconds() / 1000))
-        graph = GraphService(settings, database, audit, authenticator, limiter, days, lambda: ids.milliseconds() / 1000)
+        days = await stack.enter_async_context(running_daily_stats(database, now))
+        graph = GraphService(settings, database, audit, authenticator, limiter, days, now)
         yield Worker(settings, database, service, authenticator, oauth, graph, ring, drift)
+
+
+@asynccontextmanager
+async def _kept_up(
+    settings: Settings, database: Database, allow_origins: Callable[[frozenset[str]], None], now: Callable[[], float]
+) -> AsyncIterator[None]:
+    """Do in the background what is done now and then; the origins of browser apps are known when this begins."""
+    allow_origins(await _origins(database, settings))
+    async with (
+        _running_projector(database),
+        running(_follow_origins(database, settings, allow_origins), "origins"),
+        running(_keep_heap_small(), "heap"),
+        running(keep_days_closed(database), "days"),
+        running_upkeep(database, settings, now),
+    ):
+        yield
 
 
 async def _tell_of_outdated_indexes(database: Database) -> None:

@@ -203,7 +203,7 @@ class Reading(Shown, frozen=True, kw_only=True):
 
     customer_id: str
     data_type: str
-    value: Decimal
+    value: Decimal | None
     unit: str
     source: str
     recorded_at: datetime
