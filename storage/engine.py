@@ -237,7 +237,9 @@ class PostgresDatabase(Database):
 
     def __init__(self, url: str, ids: IdSource, base_url: str, *, pool_size: int, role: str | None) -> None:
         super().__init__(ids, base_url)
-        options = "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000"
+        # instants come as the session's zone has them: east of UTC the end of the year 9999 would be none of Python's
+        options = "-c TimeZone=UTC -c statement_timeout=30000 -c lock_timeout=5000"
+        options += " -c idle_in_transaction_session_timeout=60000"
         if role:
             options += f" -c role={role}"
         parsed = make_url(url).set(drivername="postgresql")
