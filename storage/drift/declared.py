@@ -42,6 +42,8 @@ KINDS: Final[Mapping[str, str]] = {
     "blob": "bytes",
     "text[]": "list of text",
     "character varying[]": "list of text",
+    "bigint[]": "list of integer",
+    "integer[]": "list of integer",
 }
 """Type → kind of value: a column may change its type within a kind, and the mappers go on."""
 
