@@ -57,6 +57,3 @@ def create_rate_limits(dialect: str, url: str, *, role: str | None) -> RateLimit
     if dialect == "postgresql":
         return PostgresRateLimits(url, role=role)
     return SqliteRateLimits(limits_path(url))
-
-
-__all__ = ["Answer", "Ask", "MemoryRateLimits", "RateLimits", "create_rate_limits"]

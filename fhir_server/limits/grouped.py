@@ -11,7 +11,8 @@ from typing import Final
 
 from fhir_server.limits.limit import Limit, Standing
 from fhir_server.limits.refusals import Refusals
-from storage.rate_limits import Answer, Ask, RateLimits
+from storage.rate_limits import RateLimits
+from storage.rate_windows import Answer, Ask
 
 MOST_KEYS: Final = 64
 """Keys in one statement."""

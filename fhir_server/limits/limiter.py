@@ -138,6 +138,3 @@ async def _keep_clean(limiter: SharedLimiter) -> NoReturn:
     while True:
         await asyncio.sleep(CLEAN_SECONDS)
         await limiter.clean()
-
-
-__all__ = ["Limit", "Limiter", "SharedLimiter", "Standing", "create_limiter", "digest_of", "running_limiter"]

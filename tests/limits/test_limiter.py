@@ -16,7 +16,8 @@ from fhir_server.limits.limit import Limit, Standing
 from fhir_server.limits.limiter import PAUSE_SECONDS, SharedLimiter, digest_of
 from fhir_server.limits.refusals import MOST, Refusals
 from storage.errors import DatabaseUnavailable
-from storage.rate_limits import Answer, Ask, MemoryRateLimits
+from storage.rate_limits import MemoryRateLimits
+from storage.rate_windows import Answer, Ask
 
 START = 1_800_000_000
 LIMIT = Limit(100, 60)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storage.rate_limits import Ask, MemoryRateLimits, RateLimits, create_rate_limits
-from storage.rate_windows import STEPS
+from storage.rate_limits import MemoryRateLimits, RateLimits, create_rate_limits
+from storage.rate_windows import STEPS, Ask
 from storage.rls import ROLE
 from tests.conftest import ENGINES, new_database_url
 

@@ -17,8 +17,9 @@ from fhir_server.limits.limiter import create_limiter, running_limiter
 from fhir_server.settings import Settings
 from storage.engine import Database, create_database
 from storage.errors import DatabaseUnavailable
-from storage.rate_limits import Ask, create_rate_limits
+from storage.rate_limits import create_rate_limits
 from storage.rate_limits_sqlite import limits_path
+from storage.rate_windows import Ask
 from storage.rls import ROLE
 from tests.conftest import new_database_url
 from tests.limits.worker import KEYS

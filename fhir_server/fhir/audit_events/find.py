@@ -71,13 +71,11 @@ async def find_audit_events(search: Search, access: Access, service: Service) ->
         each for each in await included(events, search.includes, access, service) if each.key not in there
     )
     page.matches.extend(events)
-    following = found.next
-    cursor = None
-    if following is not None:
-        cursor = sealer.make(search, access, [[MARK, following.at, following.id, following.trail]], now)
-    elif room == 0 and after is None:
-        cursor = sealer.make(search, access, [[MARK]], now) if await _is_any(records, asked, access) else None
-    told = _told(search, is_any=bool(events), fewer=following is not None and len(found.records) < room)
+    following = _mark(found.next)
+    if not following and room == 0 and after is None and await _is_any(records, asked, access):
+        following = [MARK]
+    cursor = sealer.make(search, access, [following], now) if following else None
+    told = _told(search, is_any=bool(events), fewer=found.next is not None and len(found.records) < room)
     page = replace(page, next_cursor=cursor, warnings=(*page.warnings, *told))
     if search.cursor is None and cursor is None and search.total is not Total.NONE:
         return replace(page, total=len(page.matches))
@@ -115,6 +113,11 @@ async def _with_total(page: Page, search: Search, access: Access, service: Servi
     stored = await service.searcher.search(replace(search, count=0, cursor=None, includes=()), access)
     number = await service.records.count(access.organization_id, asked)
     return replace(page, total=(stored.total or 0) + number)
+
+
+def _mark(place: Place | None) -> list[object]:
+    """Return what a cursor says of a place among records; nothing where there is none."""
+    return [] if place is None else [MARK, place.at, place.id, place.trail]
 
 
 def _place(values: Sequence[object]) -> tuple[bool, Place | None]:
