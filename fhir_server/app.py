@@ -90,7 +90,7 @@ class Application:
             if path.startswith(f"{APP_STATE_PATH}/"):
                 await (self._app_states_cross_origin if asked_by_page else self._app_states_gate)(scope, receive, send)
                 return
-            if path.startswith(f"{GRAPH_PATH}/"):
+            if path == GRAPH_PATH or path.startswith(f"{GRAPH_PATH}/"):
                 await (self._graph_cross_origin if asked_by_page else self._graph_gate)(scope, receive, send)
                 return
             if asked_by_page and is_for_apps(path):
