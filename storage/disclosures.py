@@ -6,7 +6,7 @@ All of a person's records count: those that were merged with the one that is ask
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -94,15 +94,24 @@ class Disclosures:
     async def window(
         self, organization_id: str, accounting: Accounting, offset: int, limit: int
     ) -> list[RecordedAccess]:
-        """Return the single records from the `offset`-th on, newest first."""
-        return await self._records.window(organization_id, accounting.filter, offset, limit)
+        """Return the single records from the `offset`-th on, newest first, as far as they are about the person."""
+        found = await self._records.window(organization_id, accounting.filter, offset, limit)
+        return [_of_person(each, accounting.records) for each in found]
 
     async def page(
         self, organization_id: str, accounting: Accounting, after: Place | None
     ) -> tuple[list[RecordedAccess], Place | None]:
         """Return some of the single records, newest first, and the place to go on after; None where that was all."""
         page = await self._records.page(organization_id, accounting.filter, PAGE, after=after)
-        return page.records, page.next
+        return [_of_person(each, accounting.records) for each in page.records], page.next
+
+
+def _of_person(record: RecordedAccess, own: Sequence[str]) -> RecordedAccess:
+    """Return what a record tells of one person, who is given it: of others neither who they are nor what is theirs."""
+    if set(record.concerned) <= set(own):
+        return record
+    about = tuple(each for each in record.concerned if each in own)
+    return replace(record, patients=about, resource_ids=())
 
 
 def _recipients(uses: Sequence[Use]) -> tuple[Recipient, ...]:

@@ -64,7 +64,7 @@ def _narrowed(record: RecordedAccess, patient: str | None) -> RecordedAccess:
     """Return what a record tells of one patient: who the others were, and what is theirs, is not told."""
     if record.concerned == (patient,):
         return record
-    return replace(record, customer_id=patient, patients=(), resource_ids=(), count=None)
+    return replace(record, customer_id=patient, patients=(), resource_ids=())
 
 
 def _version(record: RecordedAccess, people: Mapping[str, str], base_url: str) -> Version:
