@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     WrapValidator,
     model_validator,
 )
@@ -69,6 +71,9 @@ Instant = Annotated[datetime, BeforeValidator(_dated), AfterValidator(_in_utc)]
 EndInstant = Annotated[datetime, BeforeValidator(_to_its_end), BeforeValidator(_dated), AfterValidator(_in_utc)]
 """An instant that ends something: a day alone is its end."""
 Day = Annotated[date, BeforeValidator(_dated)]
+NUMBER: Final = WithJsonSchema({"type": "number"})
+Number = Annotated[Decimal, NUMBER]
+"""A decimal, a number in JSON."""
 AsSent: Final = WrapValidator(_as_sent)
 """Marks JSON that is checked against its type, and kept as it was sent: unknown members, and digits of numbers."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
-from fhir_server.graph.models.common import MOST_MEMBERS, Key, Sent, Shown, Text, at_most
+from fhir_server.graph.models.common import MOST_MEMBERS, Key, Number, Sent, Shown, Text, at_most
 from storage.tables.enums import MatchOutcome, MatchStatus
 
 FIRST: dict[str, Any] = {"table": "customer_profiles", "id": "123e4567-e89b-12d3-a456-426614174000"}
@@ -112,7 +111,7 @@ class IdentityMatch(Shown):
     first: PersonRecord
     second: PersonRecord
     outcome: MatchOutcome
-    score: Annotated[Decimal, WithJsonSchema({"type": "number"})]
+    score: Number
     evidence: dict[str, Any] = Field(description="Each comparison with its agreement and weight; no values")
     status: MatchStatus
     reviewed_at: datetime | None

@@ -15,11 +15,10 @@ from pydantic import (
     SkipValidation,
     TypeAdapter,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 
-from fhir_server.graph.models.common import FreeObject, Instant, Key, Sent, Shown, Text
+from fhir_server.graph.models.common import NUMBER, FreeObject, Instant, Key, Number, Sent, Shown, Text
 from storage.tables.enums import WearableDataType
 from storage.telemetry.ingest import Measured
 
@@ -76,10 +75,7 @@ def _in_our_time(moment: datetime) -> datetime:
     return moment
 
 
-Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
-Value = Annotated[
-    Decimal, BeforeValidator(_number), Field(max_digits=30, decimal_places=15), WithJsonSchema({"type": "number"})
-]
+Value = Annotated[Decimal, BeforeValidator(_number), Field(max_digits=30, decimal_places=15), NUMBER]
 Moment = Annotated[Instant, AfterValidator(_in_our_time)]
 
 
