@@ -25,7 +25,14 @@ def test_fhir_H14_what_was_packed_is_unpacked(size):
 
 
 @pytest.mark.parametrize(
-    "data", [b"plain", gzip.compress(b"x" * 100)[:-5], gzip.compress(b"x")[:10], gzip.compress(b"x") + b"junk"]
+    "data",
+    [b"plain", gzip.compress(b"x" * 100)[:-5], gzip.compress(b"x")[:10], gzip.compress(b"x") + b"junk"],
+    ids=[
+        "plain",
+        "cut off",
+        "nothing but its head",
+        "followed by junk",
+    ],  # gzip says when it was made: no name for a test
 )
 def test_fhir_H14_what_is_no_whole_gzip_is_refused(data):
     with pytest.raises(MalformedBody):
