@@ -22,7 +22,7 @@ def test_settled_4_1_every_role_has_its_name_on_graph():
     names = {name: role.graph_role for name, role in roles().items() if role.graph_role}
     assert names == {
         "ORG_ADMIN": "admin", "CLINICIAN": "provider", "NURSE": "provider", "STAFF": "staff", "BILLING": "staff",
-        "SUPPORT": "support", "PATIENT": "customer",
+        "SUPPORT": "support", "PATIENT": "customer", "SERVICE": "staff",
     }  # fmt: skip
     assert set(names.values()) == {role.value for role in RbacRole}
 

@@ -20,9 +20,11 @@ PREDICATE = "it is the predicate"
 PART = "a part of a statement whose rows another part of it restricts"
 AFTER = "asked about versions that the caller was shown, or may see by what was asked before"
 WRITE = "inside a unit of work, of rows whose change was admitted or is to be"
+AUDIT = "ids of one person's records, by which auditors, who see the whole trail, look for what was done with them"
 SERVER = "the server's own work, by which nobody is shown anything"
 
 REASONS = {
+    "storage/audit_people.py:_homes": AUDIT,
     "storage/drift/rows.py:_residuals": SERVER,
     "storage/history/instance.py:_bodies_statement": AFTER,
     "storage/history/record.py:_compile": PART,

@@ -365,8 +365,10 @@ def test_security_SS2_nothing_else_in_the_server_fetches_anything():
         for path in (root / room).rglob("*.py")
         if ASKING.search(path.read_text("utf-8"))
     }
-    # a command at the operator's terminal asks the operator's own server
-    assert asking == {"fhir_server/outgoing.py", "fhir_server/cli/asking.py"}
+    # commands at the operator's terminal ask the operator's own server, and so does the client where it is used
+    commands = {"fhir_server/cli/asking.py", "fhir_server/cli/webhook_sending.py"}
+    client = {"fhir_server/graph_client/asynchronous.py", "fhir_server/graph_client/client.py"}
+    assert asking == {"fhir_server/outgoing.py", *commands, *client}
 
 
 async def test_a_form_is_sent_within_the_same_limits():

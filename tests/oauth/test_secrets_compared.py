@@ -17,10 +17,13 @@ PUBLIC: Final = {
     "token == self.own_token": "both come from the one who asks",
     "self._left[0] == token": "a token of FHIRPath",
     "kind == SearchType.TOKEN": "a type of search parameters",
+    "line.hash": "heads of the audit trail, which are kept where others read them",
+    "last.seal_hash": "a seal that anybody with the trail reads",
 }
 """Comparisons of things with such names that no clock tells anything of, and why."""
 PREDICTABLE: Final = {
     "fhir_server/oauth/upkeep.py": "workers begin at different moments",
+    "fhir_server/graph_client/retries.py": "clients wait for different times",
     "fhir_server/fhir/request.py": "ids of requests, which are no secret",
 }
 """Modules that may draw from `random`, and what for."""
