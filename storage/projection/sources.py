@@ -111,7 +111,10 @@ async def _load_devices(
     found: dict[str, WearableDevice] = {}
     for key in keys:
         parts = device_columns(key)
-        conditions = [columns[name].is_not_distinct_from(value) for name, value in parts.items()]
+        # PostgreSQL looks in an index for what is equal, and reads the whole table for what is not distinct
+        conditions = [
+            columns[name].is_(None) if value is None else columns[name] == value for name, value in parts.items()
+        ]
         statement = select(func.count()).select_from(
             select(columns.id).where(columns.organization_id == organization_id, *conditions).limit(1).subquery()
         )
